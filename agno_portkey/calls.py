@@ -1,0 +1,62 @@
+"""One model call on its way through the layers, and the io that lets one body serve sync and async.
+
+A layer is an async generator over response deltas; a plain call is a stream of one item.
+The async driver awaits it. The sync driver steps it by hand, which works because with blocking
+io nothing in it ever suspends: a layer waits only through `IO`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+from agno.guardrails import BaseGuardrail
+from agno.models.message import Message
+from agno.models.response import ModelResponse
+from agno.run.agent import RunInput
+
+__all__ = ["IO", "Call", "Deltas", "Layer", "Next"]
+
+Deltas = AsyncIterator[ModelResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call is about to send. `stream` says whether the caller reads deltas."""
+
+    messages: list[Message]
+    assistant_message: Message
+    response_format: Any = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Any = None
+    run_response: Any = None
+    compress_tool_results: bool = False
+    stream: bool = False
+
+    @property
+    def run_id(self) -> str | None:
+        return getattr(self.run_response, "run_id", None)
+
+    def with_messages(self, messages: list[Message]) -> Self:
+        return replace(self, messages=messages)
+
+
+class IO(Protocol):
+    """How a layer waits: blocking in a sync call, awaiting in an async one."""
+
+    async def create(self, model: Any, params: dict[str, Any]) -> Any:
+        """Send a chat completion through `model`'s client."""
+
+    def iterate(self, stream: Any) -> AsyncIterator[Any]:
+        """The chunks of a streamed completion."""
+
+    async def close(self, stream: Any) -> None:
+        """Close a streamed completion, and with it the request upstream."""
+
+    async def check(self, guard: BaseGuardrail, run_input: RunInput) -> None:
+        """Run a guardrail in the form that fits the call."""
+
+
+Next = Callable[[Call], Deltas]
+Layer = Callable[[Call, IO, Next], Deltas]

@@ -1,0 +1,85 @@
+"""Holds a structured output to its schema: an object, or a `ContractError`; never a string."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from agno.models.response import ModelResponse
+from pydantic import BaseModel, ValidationError
+
+from agno_portkey.calls import IO, Call, Deltas, Next
+from agno_portkey.errors import ContractError
+from agno_portkey.verdict import Verdict
+
+__all__ = ["contract_layer", "schema_of", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_REASONS = 8
+
+
+def validate(schema: type[M], content: object, *, role: str | None = None) -> M:
+    """Return `content` as an instance of `schema`, from an instance or its JSON text.
+
+    A code fence round the JSON is taken off, as the host does; anything else that does not
+    fit raises `ContractError` with one reason a field.
+    """
+    try:
+        if isinstance(content, schema):
+            return content
+        if isinstance(content, str):
+            return schema.model_validate_json(_without_fence(content))
+        return schema.model_validate(content)
+    except ValidationError as error:
+        reasons = tuple(_reason(item) for item in error.errors(include_url=False)[:_MAX_REASONS])
+    except (ValueError, RecursionError) as error:
+        reasons = (f"{type(error).__name__}: {error}",)
+    who = f"{role}'s output" if role else "the output"
+    verdict = Verdict(False, f"contract {schema.__name__}", reasons, evidence={"role": role})
+    raise ContractError(verdict, f"{who} is not a valid {schema.__name__}: {verdict.reason}")
+
+
+def schema_of(response_format: object) -> type[BaseModel] | None:
+    """The Pydantic schema a call asks for, if it asks for one."""
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return response_format
+    return None
+
+
+async def contract_layer(call: Call, io: IO, inner: Next) -> Deltas:
+    """Hold a structured answer until it is whole and valid, then pass it on in one piece."""
+    schema = schema_of(call.response_format)
+    if schema is None:
+        async for delta in inner(call):
+            yield delta
+        return
+    text: list[str] = []
+    provider_data: dict[str, Any] | None = None
+    calls_tools = False
+    async for delta in inner(call):
+        calls_tools = calls_tools or bool(delta.tool_calls)
+        if isinstance(delta.content, str) and delta.content:
+            text.append(delta.content)
+        delta.content = None
+        provider_data = delta.provider_data or provider_data
+        if not delta.tool_calls:
+            delta.provider_data = None
+        yield delta
+    if not text or calls_tools:
+        # Words beside a tool call would be glued to the object by the host, and break it.
+        return
+    whole = _without_fence("".join(text))
+    validate(schema, whole, role=getattr(call.run_response, "agent_name", None))
+    yield ModelResponse(content=whole, provider_data=provider_data)
+
+
+def _without_fence(text: str) -> str:
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text[text.index("\n") + 1 : -3].strip()
+    return text
+
+
+def _reason(item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"]) or "(whole)"
+    return f"{path}: {item['msg']}"

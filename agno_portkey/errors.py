@@ -1,0 +1,197 @@
+"""Everything this package raises, on one screen.
+
+```
+AgnoPortkeyError
+├── ConfigurationError (ValueError)     an argument, file or variable is wrong; refused when built
+│   └── UngovernedPathError             govern found a way round the gateway or the gate
+├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
+├── LocalGatewayError                   the local gateway can't be installed or started
+├── ToolRefused (AgentRunException)     a protected tool was called without leave
+├── GatewayError (ModelProviderError)   a call through the gateway failed
+│   ├── GatewayUnreachable              nothing answers at that address
+│   ├── GatewayTimeout                  no answer in time
+│   ├── GatewayUnauthorized             401 or 403: a key is missing or wrong
+│   ├── GatewayConfigRejected           the gateway refuses the routing config
+│   ├── GatewayRateLimited              429 (also a ModelRateLimitError)
+│   ├── ContextOverflow                 the prompt is too long (also a ContextWindowExceededError)
+│   ├── BadResponse                     HTML, no choices, or no JSON where an answer was due
+│   └── UpstreamFailed                  any other status
+└── Blocked                             a guard, contract or gate said no; carries its Verdict
+    ├── InputBlocked (InputCheckError)
+    │   ├── GateClosed                  the gate of a Runner or protected tool has not passed
+    │   └── GatewayDeniedInput          446: a gateway guardrail denied the request
+    └── OutputBlocked (OutputCheckError)
+        ├── ContractError               a structured output does not fit its schema
+        ├── TruncatedStream             a stream ended without a finish reason
+        ├── RunDeclined                 the team ends without a cleared and finished run
+        └── GatewayDeniedOutput         446: a gateway guardrail denied the answer
+```
+
+Agno stops a run only on `InputCheckError` and `OutputCheckError`, and returns such a run with
+`status=ERROR`; any other exception in a hook is logged and skipped. So whatever must block is
+a `Blocked`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agno.exceptions import (
+    AgentRunException,
+    CheckTrigger,
+    ContextWindowExceededError,
+    InputCheckError,
+    ModelProviderError,
+    ModelRateLimitError,
+    OutputCheckError,
+)
+
+if TYPE_CHECKING:
+    from agno_portkey.verdict import Verdict
+
+__all__ = [
+    "AgnoPortkeyError",
+    "BadResponse",
+    "Blocked",
+    "ConfigurationError",
+    "ContextOverflow",
+    "ContractError",
+    "GateClosed",
+    "GatewayConfigRejected",
+    "GatewayDeniedInput",
+    "GatewayDeniedOutput",
+    "GatewayError",
+    "GatewayRateLimited",
+    "GatewayTimeout",
+    "GatewayUnauthorized",
+    "GatewayUnreachable",
+    "InputBlocked",
+    "LocalGatewayError",
+    "MissingExtraError",
+    "OutputBlocked",
+    "RunDeclined",
+    "ToolRefused",
+    "TruncatedStream",
+    "UngovernedPathError",
+    "UpstreamFailed",
+]
+
+
+class AgnoPortkeyError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigurationError(AgnoPortkeyError, ValueError):
+    """An argument, file or environment variable is wrong; the message names the field."""
+
+
+class UngovernedPathError(ConfigurationError):
+    """A governed object can reach a model or a protected tool by a way that is not governed."""
+
+
+class MissingExtraError(AgnoPortkeyError, ImportError):
+    """An optional package is missing; the message names the extra to install."""
+
+
+class LocalGatewayError(AgnoPortkeyError):
+    """The local gateway can't be installed or started; the message says what to do."""
+
+
+class ToolRefused(AgnoPortkeyError, AgentRunException):
+    """A protected tool was called without leave; the run goes on, and the model reads why."""
+
+
+class GatewayError(AgnoPortkeyError, ModelProviderError):
+    """A call through the gateway failed; `status_code` is the gateway's, 502 where it gave none."""
+
+
+class GatewayUnreachable(GatewayError):
+    """Nothing answers at the gateway's address."""
+
+
+class GatewayTimeout(GatewayError):
+    """The gateway gave no answer in time."""
+
+
+class GatewayUnauthorized(GatewayError):
+    """A key is missing, wrong or not allowed (401, 403)."""
+
+
+class GatewayConfigRejected(GatewayError):
+    """The gateway does not accept the routing config or a `x-portkey-*` header."""
+
+
+class GatewayRateLimited(GatewayError, ModelRateLimitError):
+    """The provider's or the gateway's rate limit is used up (429)."""
+
+
+class ContextOverflow(GatewayError, ContextWindowExceededError):
+    """The prompt is longer than the model's context window."""
+
+
+class BadResponse(GatewayError):
+    """What came back is not a chat completion: HTML, no choices, or broken JSON."""
+
+
+class UpstreamFailed(GatewayError):
+    """The provider answered with any other error status."""
+
+
+class Blocked(AgnoPortkeyError):
+    """A guard, contract or gate said no.
+
+    `verdict` holds its reason, scores and evidence.
+    """
+
+    message: str
+
+    def __init__(self, verdict: Verdict, message: str | None = None) -> None:
+        text = message or verdict.reason
+        details: dict[str, Any] = {"verdict": verdict.as_dict()}
+        # The check errors of the host take these; Exception alone takes the text.
+        super().__init__(text, self._trigger, details)  # type: ignore[call-arg]
+        self.verdict = verdict
+
+    _trigger: CheckTrigger = CheckTrigger.VALIDATION_FAILED
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.verdict, self.message))
+
+
+class InputBlocked(Blocked, InputCheckError):
+    """What was about to happen is refused; nothing was sent."""
+
+    _trigger = CheckTrigger.INPUT_NOT_ALLOWED
+
+
+class GateClosed(InputBlocked):
+    """The gate in front of a Runner or a protected tool has not passed."""
+
+
+class GatewayDeniedInput(InputBlocked):
+    """A guardrail of the gateway denied the request (446)."""
+
+
+class OutputBlocked(Blocked, OutputCheckError):
+    """What was produced is refused; it reaches nobody."""
+
+    _trigger = CheckTrigger.OUTPUT_NOT_ALLOWED
+
+
+class ContractError(OutputBlocked):
+    """A structured output does not fit its schema."""
+
+
+class TruncatedStream(OutputBlocked):
+    """A stream ended without a finish reason: the answer is not whole."""
+
+
+class RunDeclined(OutputBlocked):
+    """The team ends without a plan that was cleared and run; `verdict` lists the reasons."""
+
+
+class GatewayDeniedOutput(OutputBlocked):
+    """A guardrail of the gateway denied the answer (446)."""

@@ -1,0 +1,234 @@
+"""The charter of a governed team: its gates, its Runner, and the runs they watch over.
+
+Hooks, the bound models and the protected tools of one team hold the same charter. It decides;
+they ask. Everything it can't establish is a no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agno_portkey.contracts import Critique, Judgement, Plan
+from agno_portkey.errors import GateClosed, RunDeclined
+from agno_portkey.gates.gate import Case, Gate, check_gates
+from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station
+from agno_portkey.verdict import Event, Observer, Verdict, tell
+
+__all__ = ["Charter"]
+
+
+class Charter:
+    """What one team's gates decide on; shared, so a deep copy is the same object.
+
+    `tools` are the names of the protected tools; `None` where they are not known (hooks that
+    were installed by hand), and then a plan's steps are not matched to them.
+    """
+
+    def __init__(
+        self,
+        gates: Gate | Iterable[Gate],
+        *,
+        swarm: str | None = None,
+        tools: frozenset[str] | None = None,
+        has_critic: bool = False,
+        observers: Iterable[Observer] = (),
+        runs: Runs | None = None,
+    ) -> None:
+        self.gates = check_gates(gates)
+        self.swarm = swarm
+        self.tools = tools
+        self.has_critic = has_critic
+        self.observers = tuple(observers)
+        self.runs = runs or Runs()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Charter:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Charter(gates={[gate.name for gate in self.gates]}, swarm={self.swarm!r})"
+
+    @property
+    def name(self) -> str:
+        return ", ".join(gate.name for gate in self.gates)
+
+    # What members say
+
+    def planned(self, station: Station, plan: Plan) -> None:
+        fingerprint = station.run.propose(plan)
+        self.tell("plan", station, data={"plan_digest": fingerprint, "steps": len(plan.steps)})
+
+    def heard(self, station: Station, run_id: str, output: Critique | Judgement) -> Evidence:
+        """Record a critique or judgement; one whose author was shown no plan is refused."""
+        said = station.run.hear(run_id, output)
+        if said is None:
+            raise self.refusal(
+                station,
+                f"{station.role or station.part} spoke of a plan that it was not shown",
+            )
+        self.tell(
+            type(output).__name__.lower(),
+            station,
+            data={"plan_digest": said.plan_digest, **_summary(output)},
+        )
+        return said
+
+    # The Runner
+
+    def admit(self, station: Station, run_id: str) -> Clearance:
+        """Clear the judged plan for the Runner's run `run_id`, or raise `GateClosed`."""
+        run = station.run
+        with run.lock:
+            held = run.clearance
+            if held is not None and held.runner_run_id == run_id and not run.spent:
+                return held  # the same run again: the host retries it
+            verdict = self.decide(run)
+            if verdict.passed:
+                clearance = run.clear(run_id)
+            else:
+                run.refuse(verdict)
+        self.tell("gate", station, verdict)
+        if not verdict.passed:
+            raise GateClosed(verdict, f"{self.swarm or 'the team'} may not run: {verdict.reason}")
+        return clearance
+
+    def decide(self, run: Run) -> Verdict:
+        """All gates' verdicts on `run` as one; the score is the lowest."""
+        case = Case(
+            plan=run.plan,
+            plan_digest=run.plan_digest,
+            critique=run.critique,
+            judgement=run.judgement,
+            tools=self.tools,
+            has_critic=self.has_critic,
+        )
+        verdicts = [gate.decide(case) for gate in self.gates]
+        reasons = tuple(dict.fromkeys(reason for v in verdicts for reason in v.reasons))
+        scores = [v.score for v in verdicts if v.score is not None]
+        return Verdict(
+            passed=all(v.passed for v in verdicts),
+            source=self.name,
+            reasons=reasons,
+            score=min(scores) if scores else None,
+            evidence={
+                "plan_digest": run.plan_digest,
+                "gates": {v.source: v.passed for v in verdicts},
+                "min_score": max(gate.min_score for gate in self.gates),
+            },
+        )
+
+    def require_clearance(self, run_id: str | None) -> tuple[Station, Clearance]:
+        """The clearance under which the Runner's run `run_id` runs, or `GateClosed`."""
+        station = self.runs.find(run_id)
+        if station is None or station.part != "runner" or run_id is None:
+            raise self.refusal(
+                station,
+                "this Runner is not part of a governed team run: its hooks did not run, or the "
+                "run is unknown to this process",
+            )
+        run = station.run
+        with run.lock:
+            held = run.clearance
+            if held is None or held.runner_run_id != run_id:
+                raise self.refusal(station, "the gate has not cleared this run of the Runner")
+            if run.spent:
+                raise self.refusal(station, "the clearance is used up: the Runner has finished")
+            return station, held
+
+    def finish(self, station: Station) -> tuple[int, ...]:
+        """Use the clearance up; returns the plan's protected steps that were not done."""
+        run = station.run
+        with run.lock:
+            missing = run.steps.missing(self.tools or frozenset()) if run.steps else ()
+            if missing:
+                run.refuse(Verdict(False, "runner", (_not_done(run, missing),)))
+                run.clearance = None
+            else:
+                run.spent = True
+        return missing
+
+    # The team's result
+
+    def out_of_rounds(self, run: Run) -> bool:
+        """Whether the judge has spoken as often as the gates allow, and no plan is cleared."""
+        rounds = min(gate.max_rounds for gate in self.gates)
+        with run.lock:
+            return (
+                run.judgements >= rounds
+                and run.clearance is None
+                and not (run.judgement is not None and self.decide(run).passed)
+            )
+
+    def decline(self, run: Run) -> RunDeclined:
+        """The error that ends `run` without a result; its verdict lists every reason."""
+        with run.lock:
+            if run.declined is None:
+                last = run.refusals[-1].reasons if run.refusals else ()
+                run.declined = Verdict(
+                    False,
+                    self.name,
+                    tuple(dict.fromkeys((*last, *self._open_end(run)))),
+                    evidence={
+                        "plan_digest": run.plan_digest,
+                        "refusals": [v.as_dict() for v in run.refusals],
+                        "judgements": run.judgements,
+                    },
+                )
+                self.tell("declined", Station(run, "leader", self.swarm), run.declined)
+            return RunDeclined(run.declined, f"declined: {run.declined.reason}")
+
+    def _open_end(self, run: Run) -> Iterable[str]:
+        if run.clearance is not None:
+            yield "the Runner was cleared but has not finished"
+            return
+        verdict = self.decide(run)
+        if verdict.passed:
+            yield "the gate would pass, but the Runner was never asked"
+        else:
+            yield from verdict.reasons
+
+    # Telling
+
+    def refusal(self, station: Station | None, reason: str) -> GateClosed:
+        """A `GateClosed` for `reason`, told to the observers."""
+        verdict = Verdict(False, self.name, (reason,))
+        if station is not None:
+            with station.run.lock:
+                station.run.untold.append(reason)
+        self.tell("gate", station, verdict)
+        return GateClosed(verdict)
+
+    def tell(
+        self,
+        kind: str,
+        station: Station | None,
+        verdict: Verdict | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        if not self.observers:
+            return
+        event = Event(
+            kind,
+            role=station.role if station else None,
+            swarm=self.swarm,
+            run_id=station.run.id if station else None,
+            verdict=verdict,
+            data=data or {},
+        )
+        tell(self.observers, event)
+
+
+def _summary(output: Critique | Judgement) -> dict[str, Any]:
+    if isinstance(output, Judgement):
+        return {
+            "decision": output.decision.value,
+            "score": output.score,
+            "reasons": list(output.reasons),
+        }
+    return {"issues": len(output.issues), "blocking": len(output.blocking)}
+
+
+def _not_done(run: Run, missing: tuple[int, ...]) -> str:
+    steps = run.clearance.plan.steps if run.clearance else ()
+    named = ", ".join(f"{number} ({steps[number - 1].tool})" for number in missing)
+    return f"the Runner ended without doing step {named}"

@@ -1,0 +1,111 @@
+"""Who holds which tools, and the gate put into those of the Runner, wherever they are held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agno.tools import Toolkit
+from agno.tools.function import Function
+
+from agno_portkey.gates import Charter, original, protect
+
+__all__ = ["Tools"]
+
+
+class Tools:
+    """The Runner's tools, and every place where one of them is held.
+
+    `take` and `claim` only look, and return the ways round that they can't close; `protect`
+    changes. A tool is the Runner's by its name or by the function under it.
+    """
+
+    def __init__(self) -> None:
+        self.names: frozenset[str] = frozenset()
+        self.protected: list[Function] = []
+        self._originals: set[int] = set()
+        self._holders: list[Any] = []
+
+    def take(self, runner: Any) -> list[str]:
+        """Note the Runner's own tools."""
+        paths = list(_uncountable(runner))
+        if paths:
+            return paths
+        names = set()
+        for function in _functions(runner.tools):
+            names.add(function.name)
+            if function.entrypoint is not None:
+                self._originals.add(id(original(function.entrypoint)))
+        self.names = frozenset(names)
+        return []
+
+    def claim(self, owner: Any) -> list[str]:
+        """Note `owner` as a possible holder of the Runner's tools."""
+        paths = list(_uncountable(owner))
+        if not paths:
+            self._holders.append(owner)
+        return paths
+
+    def protect(self, charter: Charter) -> None:
+        """Put `charter` into each of the Runner's tools, in place; bare functions are replaced."""
+        for holder in self._holders:
+            if holder.tools:
+                holder.tools = [self._guarded(tool, charter) for tool in holder.tools]
+
+    def _guarded(self, tool: Any, charter: Charter) -> Any:
+        if isinstance(tool, Toolkit):
+            for function in _of_toolkit(tool):
+                self._protect(function, charter)
+            return tool
+        if isinstance(tool, Function):
+            self._protect(tool, charter)
+            return tool
+        if callable(tool):
+            function = _from_callable(tool)
+            return function if self._protect(function, charter) else tool
+        return tool
+
+    def _protect(self, function: Function, charter: Charter) -> bool:
+        entrypoint = function.entrypoint
+        mine = function.name in self.names or (
+            entrypoint is not None and id(original(entrypoint)) in self._originals
+        )
+        if mine:
+            self.protected.append(protect(function, charter))
+        return mine
+
+
+def _functions(tools: Any) -> Iterator[Function]:
+    for tool in tools or ():
+        if isinstance(tool, Toolkit):
+            yield from _of_toolkit(tool)
+        elif isinstance(tool, Function):
+            yield tool
+        elif callable(tool):
+            yield _from_callable(tool)
+
+
+def _of_toolkit(toolkit: Toolkit) -> Iterator[Function]:
+    yield from toolkit.functions.values()
+    yield from toolkit.async_functions.values()
+
+
+def _from_callable(tool: Callable[..., Any]) -> Function:
+    """The `Function` that the host would make of a bare callable, approvals included."""
+    function = Function.from_callable(tool)
+    approval = getattr(tool, "_agno_approval_type", None)
+    if approval is not None:
+        function.approval_type = approval
+        function.requires_confirmation = True
+    return function
+
+
+def _uncountable(owner: Any) -> Iterator[str]:
+    """Tools that can't be known before the run."""
+    name = owner.name or owner.id
+    if owner.tools is not None and not isinstance(owner.tools, list | tuple):
+        yield f"{name}.tools is made at run time; give a list"
+        return
+    for tool in owner.tools or ():
+        if isinstance(tool, Toolkit) and not (tool.functions or tool.async_functions):
+            yield f"{name} holds {tool.name}, whose functions are not known until it is connected"

@@ -1,0 +1,158 @@
+"""`GateHook`: collects a gate's evidence, hands every member the plan, and refuses the Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agno_portkey.contracts import Critique, Judgement, Plan, canonical
+from agno_portkey.errors import ConfigurationError, OutputBlocked
+from agno_portkey.gates import Charter, Gate, put_declined
+from agno_portkey.hooks.base import Hook, Moment
+from agno_portkey.runs import RUN_KEY, Part, Run, Station, run_in
+from agno_portkey.verdict import Verdict
+
+__all__ = ["GateHook", "part_of"]
+
+_PARTS: dict[type, Part] = {Plan: "planner", Critique: "critic", Judgement: "judge"}
+
+
+def part_of(owner: Any, runner: str | None) -> Part:
+    """The part an agent plays, by its `output_schema`; the Runner by its name or id."""
+    if runner is not None and runner in (owner.id, owner.name):
+        return "runner"
+    schema = owner.output_schema
+    if isinstance(schema, type):
+        for contract, part in _PARTS.items():
+            if issubclass(schema, contract):
+                return part
+    return "member"
+
+
+class GateHook(Hook):
+    """One object for the pre- and post-hooks of the team and of every member.
+
+    On the team it opens the run, and ends it as declined unless the Runner was cleared and has
+    finished. On the Planner it takes the plan; on the Critic and the Judge it hands them that
+    plan and takes what they say of it; on the Runner, named by `runner`, it refuses until the
+    gate has passed. `govern` installs it together with the two locks that hooks can't be.
+    """
+
+    def __init__(
+        self,
+        gate: Gate | Iterable[Gate] | Charter,
+        *,
+        runner: str,
+    ) -> None:
+        if not isinstance(runner, str) or not runner:
+            raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
+        self.charter = gate if isinstance(gate, Charter) else Charter(gate)
+        self.runner = runner
+
+    def before(self, moment: Moment) -> None:
+        if moment.is_team:
+            self._open(moment)
+            return
+        station = self._join(moment)
+        if station is None:
+            return
+        if station.part == "runner":
+            clearance = self.charter.admit(station, moment.run_id)
+            moment.run_input.input_content = _brief(
+                station.run,
+                "Do exactly what this plan says, step by step",
+                canonical(clearance.plan),
+            )
+        elif station.part in ("critic", "judge"):
+            plan = station.run.show(moment.run_id)
+            if plan is None:
+                raise self.charter.refusal(station, "there is no plan yet: ask the Planner first")
+            moment.run_input.input_content = _brief(
+                station.run, f"As {moment.name}, assess exactly this plan", plan
+            )
+
+    def after(self, moment: Moment) -> None:
+        station = self.charter.runs.find(moment.run_id)
+        if station is None:
+            if moment.is_team or part_of(moment.owner, self.runner) == "runner":
+                raise self.charter.refusal(None, f"the run of {moment.name} is unknown to its gate")
+            return  # a member that was tried by itself: nothing comes of what it says
+        if moment.is_team:
+            self._close(moment, station)
+        elif station.part == "runner":
+            self._finish(station)
+        else:
+            self._take_evidence(moment, station)
+
+    def _open(self, moment: Moment) -> None:
+        context = moment.run_context
+        run = run_in(context.dependencies)
+        if run is not None and run.id != moment.run_id:
+            self.charter.runs.join(moment.run_id, run, "member", moment.name)
+            return
+        if _broadcasts(moment.owner):
+            raise self.charter.refusal(
+                None, "in broadcast mode the Runner is asked before anything is judged"
+            )
+        run = self.charter.runs.open(moment.run_id, moment.name)
+        run.request = _text(moment.run_input.input_content)
+        # A new mapping: the team may share its own among concurrent runs.
+        context.dependencies = {**(context.dependencies or {}), RUN_KEY: run}
+
+    def _join(self, moment: Moment) -> Station | None:
+        part = part_of(moment.owner, self.runner)
+        run = run_in(moment.run_context.dependencies)
+        if run is not None:
+            return self.charter.runs.join(moment.run_id, run, part, moment.name)
+        if part == "runner" and self.charter.runs.find(moment.run_id) is None:
+            raise self.charter.refusal(None, "the Runner was not asked by its governed team")
+        return self.charter.runs.find(moment.run_id)
+
+    def _take_evidence(self, moment: Moment, station: Station) -> None:
+        output = moment.run_output.content
+        if station.part == "planner" and isinstance(output, Plan):
+            self.charter.planned(station, output)
+        elif station.part in ("critic", "judge") and isinstance(output, Critique | Judgement):
+            self.charter.heard(station, moment.run_id, output)
+
+    def _finish(self, station: Station) -> None:
+        missing = self.charter.finish(station)
+        if missing:
+            reasons = station.run.refusals[-1].reasons
+            raise OutputBlocked(Verdict(False, self.charter.name, reasons))
+
+    def _close(self, moment: Moment, station: Station) -> None:
+        run = station.run
+        if run.id != moment.run_id:
+            return
+        if not run.settled:
+            declined = self.charter.decline(run)
+            put_declined(moment.run_output, declined)
+            run.ended = True
+            raise declined
+        run.ended = True
+        held, run.held = [text for text in run.held if text], []
+        if held and not moment.run_output.content:
+            moment.run_output.content = "\n\n".join(held)
+
+
+def _broadcasts(team: Any) -> bool:
+    mode = getattr(team, "mode", None)
+    return getattr(mode, "value", mode) == "broadcast" or bool(
+        getattr(team, "delegate_to_all_members", False)
+    )
+
+
+def _brief(run: Run, order: str, plan: str) -> str:
+    """What a member is handed in place of the leader's words."""
+    request = f"The request:\n{run.request}\n\n" if run.request else ""
+    return f"{request}{order}:\n```json\n{plan}\n```"
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(_text(getattr(item, "content", item)) for item in content)
+    dump = getattr(content, "model_dump_json", None)
+    return dump() if callable(dump) else str(content)

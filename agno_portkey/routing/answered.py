@@ -1,0 +1,64 @@
+"""What the gateway answered beside the answer: its `x-portkey-*` headers, as plain data."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+
+__all__ = ["anote_response", "capture", "note_response", "read_headers"]
+
+# One slot per call, filled by the client's response hook on the same thread or task. It never
+# outlives the `create` call, so no run state hangs on it.
+_slot: ContextVar[dict[str, Any] | None] = ContextVar("agno_portkey_answered", default=None)
+
+_FIELDS = {
+    "x-portkey-provider": "provider",
+    "x-portkey-last-used-option-index": "option_index",
+    "x-portkey-retry-attempt-count": "retry_attempt_count",
+    "x-portkey-cache-status": "cache_status",
+    "x-portkey-trace-id": "trace_id",
+    "x-portkey-gateway-exception": "gateway_exception",
+}
+
+
+def read_headers(headers: httpx.Headers) -> dict[str, Any]:
+    """The gateway's own headers by their short names; absent ones are left out.
+
+    `retry_attempt_count` is a number (-1: retries exhausted), the others are text.
+    """
+    found: dict[str, Any] = {}
+    for header, name in _FIELDS.items():
+        if (value := headers.get(header)) is not None:
+            found[name] = value
+    if (count := found.get("retry_attempt_count")) is not None:
+        try:
+            found["retry_attempt_count"] = int(count)
+        except ValueError:
+            del found["retry_attempt_count"]
+    return found
+
+
+class capture:
+    """A block in which the first response's headers land in the yielded dict."""
+
+    def __enter__(self) -> dict[str, Any]:
+        answered: dict[str, Any] = {}
+        self._token = _slot.set(answered)
+        return answered
+
+    def __exit__(self, *exc_info: object) -> None:
+        _slot.reset(self._token)
+
+
+def note_response(response: httpx.Response) -> None:
+    """Response hook of the sync client."""
+    if (slot := _slot.get()) is not None:
+        slot.update(read_headers(response.headers))
+        slot["content_type"] = response.headers.get("content-type", "")
+
+
+async def anote_response(response: httpx.Response) -> None:
+    """Response hook of the async client."""
+    note_response(response)

@@ -1,0 +1,235 @@
+"""What one governed team run knows: the plan, what was said of it, the clearance, the steps done.
+
+There is one `Run` per outermost team run. Members share it through `run_context.dependencies`,
+where it travels by reference; models and tools find it in a `Runs` registry by the id of the
+run they belong to. It is not kept in `session_state`, which outlives a run and which a model
+can be allowed to write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agno_portkey.contracts import Critique, Judgement, Plan, canonical, digest
+from agno_portkey.verdict import Verdict
+
+__all__ = [
+    "RUN_KEY",
+    "Clearance",
+    "Evidence",
+    "Part",
+    "Run",
+    "Runs",
+    "Station",
+    "Steps",
+    "run_in",
+]
+
+# Under this key a run travels in `run_context.dependencies`.
+RUN_KEY = "agno_portkey.run"
+
+Part = Literal["leader", "planner", "critic", "judge", "runner", "aide", "member"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A structured output and the digest of the plan that its author was shown."""
+
+    output: Critique | Judgement
+    plan_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """Leave to run one plan, given once to one run of the Runner and its continuations."""
+
+    plan: Plan
+    plan_digest: str
+    runner_run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Where a run id belongs: the team run it is part of, and in which part."""
+
+    run: Run
+    part: Part
+    role: str | None
+
+
+@dataclass(slots=True)
+class Steps:
+    """How far a cleared plan's tool steps have come; `taken` and `done` hold step numbers from 1."""
+
+    plan: Plan
+    taken: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+
+    def open_before(self, number: int, tools: frozenset[str]) -> int | None:
+        """The first unfinished step before `number` that calls one of `tools`."""
+        for earlier, step in enumerate(self.plan.steps[: number - 1], start=1):
+            if step.tool in tools and earlier not in self.done:
+                return earlier
+        return None
+
+    def missing(self, tools: frozenset[str]) -> tuple[int, ...]:
+        """The steps calling one of `tools` that have not been done."""
+        return tuple(
+            number
+            for number, step in enumerate(self.plan.steps, start=1)
+            if step.tool in tools and number not in self.done
+        )
+
+
+class Run:
+    """The state of one outermost team run; every method takes its lock."""
+
+    def __init__(self, run_id: str, swarm: str | None) -> None:
+        self.id = run_id
+        self.swarm = swarm
+        self.lock = threading.RLock()
+        self.request: str = ""
+        self.plan: Plan | None = None
+        self.plan_digest: str | None = None
+        self.shown: dict[str, str] = {}
+        self.critique: Evidence | None = None
+        self.judgement: Evidence | None = None
+        self.judgements = 0
+        self.clearance: Clearance | None = None
+        self.spent = False
+        self.steps: Steps | None = None
+        self.refusals: list[Verdict] = []
+        self.untold: list[str] = []
+        self.held: list[str] = []
+        self.declined: Verdict | None = None
+        self.ended = False
+        self.members: list[str] = []
+
+    def __repr__(self) -> str:
+        # It may reach a prompt through `add_dependencies_to_context`.
+        return "<governed run>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Run:
+        return self
+
+    def __copy__(self) -> Run:
+        return self
+
+    @property
+    def settled(self) -> bool:
+        """Whether a plan was cleared and the Runner has finished it."""
+        return self.clearance is not None and self.spent
+
+    def propose(self, plan: Plan) -> str:
+        """Take `plan` as the plan of this run; what was said of another one no longer counts."""
+        with self.lock:
+            fingerprint = digest(plan)
+            if fingerprint != self.plan_digest:
+                self.critique = self.judgement = self.clearance = self.steps = None
+                self.spent = False
+            self.plan, self.plan_digest = plan, fingerprint
+            return fingerprint
+
+    def show(self, run_id: str) -> str | None:
+        """The plan's canonical text for the member run `run_id`, which is bound to its digest."""
+        with self.lock:
+            if self.plan is None or self.plan_digest is None:
+                return None
+            self.shown[run_id] = self.plan_digest
+            return canonical(self.plan)
+
+    def hear(self, run_id: str, output: Critique | Judgement) -> Evidence | None:
+        """Record what the member run `run_id` said of the plan it was shown, if it was shown one."""
+        with self.lock:
+            shown = self.shown.get(run_id)
+            if shown is None:
+                return None
+            said = Evidence(output, shown)
+            if isinstance(output, Judgement):
+                self.judgement = said
+                self.judgements += 1
+            else:
+                self.critique = said
+            return said
+
+    def clear(self, runner_run_id: str) -> Clearance:
+        """Give the Runner's run `runner_run_id` leave for the judged plan, which uses it up."""
+        with self.lock:
+            if self.plan is None or self.plan_digest is None:
+                raise LookupError("no plan to clear")
+            self.clearance = Clearance(self.plan, self.plan_digest, runner_run_id)
+            self.judgement = None
+            self.steps = Steps(self.plan)
+            self.spent = False
+            return self.clearance
+
+    def refuse(self, verdict: Verdict) -> None:
+        """Remember a refusal, for the leader and for the run's end."""
+        with self.lock:
+            self.refusals.append(verdict)
+            self.untold.append(verdict.reason)
+
+
+class Runs:
+    """Finds the `Run` of a run id; bounded, thread-safe, the same object after a deep copy.
+
+    Past `limit` outermost runs the oldest ended one is forgotten, else the oldest; a forgotten
+    run is refused wherever it is asked for.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._stations: dict[str, Station] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Runs:
+        return self
+
+    def open(self, run_id: str, swarm: str | None) -> Run:
+        """The run of this id, begun if it is new."""
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is None:
+                self._make_room()
+                run = self._runs[run_id] = Run(run_id, swarm)
+                self._stations[run_id] = Station(run, "leader", swarm)
+            return run
+
+    def join(self, run_id: str, run: Run, part: Part, role: str | None) -> Station:
+        """Bind a member's run id to `run`; a run that was forgotten takes no new members."""
+        with self._lock:
+            station = Station(run, part, role)
+            if self._runs.get(run.id) is run:
+                self._stations[run_id] = station
+                run.members.append(run_id)
+            return station
+
+    def find(self, run_id: str | None) -> Station | None:
+        if run_id is None:
+            return None
+        with self._lock:
+            return self._stations.get(run_id)
+
+    def any_cleared(self) -> bool:
+        """Whether some run holds a clearance that is not spent."""
+        with self._lock:
+            return any(run.clearance is not None and not run.spent for run in self._runs.values())
+
+    def _make_room(self) -> None:
+        while len(self._runs) >= self._limit:
+            oldest = next((run for run in self._runs.values() if run.ended), None)
+            oldest = oldest or next(iter(self._runs.values()))
+            del self._runs[oldest.id]
+            for run_id in (oldest.id, *oldest.members):
+                self._stations.pop(run_id, None)
+
+
+def run_in(dependencies: Mapping[str, Any] | None) -> Run | None:
+    """The run that travels in `dependencies`, if one does."""
+    run = (dependencies or {}).get(RUN_KEY)
+    return run if isinstance(run, Run) else None

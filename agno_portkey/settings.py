@@ -1,0 +1,84 @@
+"""The environment variables this package reads, and the error that names a wrong one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["HOSTED_URL", "Settings", "check_url"]
+
+HOSTED_URL = "https://api.portkey.ai/v1"
+
+
+def check_url(url: str, *, name: str) -> str:
+    """Return `url` without a trailing slash; anything but http(s) with a host is refused."""
+    from httpx import URL, InvalidURL
+
+    try:
+        parsed = URL(url.strip())
+    except InvalidURL as error:
+        raise ConfigurationError(f"{name}: {url!r} is not a URL ({error})") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigurationError(
+            f"{name}: {url!r} is not a URL of the form http(s)://host[:port]/v1"
+        )
+    return str(parsed).rstrip("/")
+
+
+class Settings(BaseSettings):
+    """`PORTKEY_*` variables; an argument of `PortkeyModel` always wins over them.
+
+    `PORTKEY_CONFIG` is a config id (`pc-...`) or a routing config as JSON.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PORTKEY_", extra="ignore", env_ignore_empty=True)
+
+    api_key: SecretStr | None = None
+    base_url: str = HOSTED_URL
+    virtual_key: SecretStr | None = None
+    config: Annotated[dict[str, Any] | str | None, NoDecode] = Field(default=None)
+    environment: str | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return check_url(value, name="PORTKEY_BASE_URL")
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _config(cls, value: object) -> object:
+        return parse_config(value) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment; a wrong value is refused by the variable's name."""
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "PORTKEY_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise ConfigurationError(
+                f"environment variable {name} is wrong: {first['msg']}"
+            ) from None
+
+
+def parse_config(text: str) -> dict[str, Any] | str:
+    """A config id (`pc-...`) as it is, anything else as the JSON object it has to be."""
+    text = text.strip()
+    if text.startswith("pc-"):
+        return text
+    import json
+
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"neither a config id (pc-...) nor JSON: {error.msg} at character {error.pos}"
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError("a routing config is a JSON object")
+    return config

@@ -1,0 +1,106 @@
+"""Tags: what every call says about itself to the gateway, as `x-portkey-metadata`."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["MAX_TAG_LENGTH", "TAGS_KEY", "call_tags", "check_tags", "trace_headers"]
+
+# Portkey's documented limit for a metadata value.
+MAX_TAG_LENGTH = 128
+
+# Where a run keeps its tags in `run_context.metadata`, which members inherit.
+TAGS_KEY = "agno_portkey.tags"
+
+_IDENTITY = {
+    "run": "run_id",
+    "session": "session_id",
+    "_user": "user_id",
+}
+
+
+def check_tags(tags: Mapping[str, Any] | None, *, name: str = "tags") -> dict[str, str]:
+    """Return `tags` with text values; too long, nested or nameless ones are refused."""
+    if tags is None:
+        return {}
+    if not isinstance(tags, Mapping):
+        raise ConfigurationError(f"{name}: a mapping of names to values, not {type(tags).__name__}")
+    checked = {}
+    for key, value in tags.items():
+        if not isinstance(key, str) or not key:
+            raise ConfigurationError(f"{name}: a tag's name is a non-empty text, not {key!r}")
+        if isinstance(value, bool):
+            value = str(value).lower()
+        if not isinstance(value, str | int | float):
+            raise ConfigurationError(
+                f"{name}[{key!r}]: text or a number, not {type(value).__name__} "
+                "(the gateway matches one level only)"
+            )
+        text = str(value)
+        if len(text) > MAX_TAG_LENGTH:
+            raise ConfigurationError(
+                f"{name}[{key!r}]: {len(text)} characters; Portkey takes {MAX_TAG_LENGTH}"
+            )
+        checked[key] = text
+    return checked
+
+
+def call_tags(run_response: object, *layers: Mapping[str, str]) -> dict[str, str]:
+    """The tags of one call: who runs (from Agno's run output), then `layers`, later ones win.
+
+    `role` is the agent, `swarm` the team; ids longer than Portkey takes are cut.
+    """
+    tags: dict[str, str] = {}
+    role = getattr(run_response, "agent_name", None) or getattr(run_response, "agent_id", None)
+    swarm = getattr(run_response, "team_name", None) or getattr(run_response, "team_id", None)
+    if role or swarm:
+        tags["role"] = str(role or swarm)
+    if swarm:
+        tags["swarm"] = str(swarm)
+    for tag, attribute in _IDENTITY.items():
+        if value := getattr(run_response, attribute, None):
+            tags[tag] = str(value)
+    metadata = getattr(run_response, "metadata", None)
+    if isinstance(metadata, Mapping) and isinstance(metadata.get(TAGS_KEY), Mapping):
+        tags.update({str(key): str(value) for key, value in metadata[TAGS_KEY].items()})
+    for layer in layers:
+        tags.update(layer)
+    return {key: value[:MAX_TAG_LENGTH] for key, value in tags.items()}
+
+
+def trace_headers(trace_seed: str | None) -> dict[str, str]:
+    """`traceparent` and the `x-portkey-trace-id` that goes with it.
+
+    The current OpenTelemetry span's trace if there is one; else a trace named after
+    `trace_seed` (the outermost run's id), so that all calls of a run share it.
+    """
+    trace_id, span_id = _current_span() or (_trace_id(trace_seed), secrets.token_hex(8))
+    return {
+        "x-portkey-trace-id": trace_id,
+        "traceparent": f"00-{trace_id}-{span_id}-01",
+    }
+
+
+def _trace_id(seed: str | None) -> str:
+    if seed is None:
+        return secrets.token_hex(16)
+    compact = seed.replace("-", "").lower()
+    if len(compact) == 32 and all(c in "0123456789abcdef" for c in compact) and int(compact, 16):
+        return compact
+    return hashlib.sha256(seed.encode()).hexdigest()[:32]
+
+
+def _current_span() -> tuple[str, str] | None:
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)

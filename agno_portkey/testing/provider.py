@@ -1,0 +1,446 @@
+"""An OpenAI-compatible provider inside the process: scripted answers, faults, recorded requests."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.testing.faults import Answer, Fault, error_answer, script
+from agno_portkey.testing.replies import Completion, Reply, embeddings, sample
+from agno_portkey.testing.wire import Exchange, Finished, Outcome, Server, Step
+
+__all__ = ["EmbeddedProvider", "Request"]
+
+Content: TypeAlias = str | Reply | Fault | BaseModel | Mapping[str, object]
+Scripted: TypeAlias = "Content | Callable[[Request], Scripted]"
+Predicate: TypeAlias = "str | Callable[[Request], object]"
+_T = TypeVar("_T")
+
+_CHAT = "POST /chat/completions"
+_DIMENSIONS = 384
+# Threads for answers that are callables; a test may hold this many of them at once.
+_CALLABLES = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as the provider saw it.
+
+    `path` has no query; `headers` have lower-case names; `body` is the parsed JSON, or the raw
+    bytes where it is none; `at` is monotonic seconds.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: Any
+    at: float
+    query: str = ""
+    _outcome: Outcome = field(default_factory=Outcome, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> Request:
+        """The request of an exchange on the wire."""
+        path, _, query = exchange.target.partition("?")
+        body, at = _parsed(exchange.body), exchange.at
+        return cls(exchange.method, path, exchange.headers, body, at, query, exchange.outcome)
+
+    @property
+    def finished(self) -> Finished:
+        """`open`, or how it ended: `complete`, `cut` or `client_gone`."""
+        return self._outcome.finished
+
+    def wait(self, timeout: float = 5.0) -> Finished:
+        """Block until the exchange has ended, at most `timeout` seconds; returns `finished`."""
+        return self._outcome.wait(timeout)
+
+    @property
+    def route(self) -> str:
+        """Method and path without the `/v1` in front, as in `POST /chat/completions`."""
+        return f"{self.method} {self.path.removeprefix('/v1').rstrip('/')}"
+
+    @property
+    def model(self) -> str | None:
+        return self._field("model", str)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return self._field("messages", list) or []
+
+    @property
+    def system(self) -> str:
+        """The text of all system and developer messages."""
+        return "\n".join(self._texts("system", "developer"))
+
+    @property
+    def last_user(self) -> str:
+        """The text of the last user message."""
+        return next(iter(self._texts("user")[::-1]), "")
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the offered tools."""
+        offered = self._field("tools", list) or []
+        return [tool.get("function", tool).get("name", "") for tool in offered]
+
+    @property
+    def tool_results(self) -> list[str]:
+        """The text of each tool message."""
+        return self._texts("tool")
+
+    @property
+    def response_format(self) -> dict[str, Any] | None:
+        return self._field("response_format", dict)
+
+    @property
+    def schema_name(self) -> str | None:
+        """The name of the JSON schema that the answer is to fit."""
+        name = (self.response_format or {}).get("json_schema", {}).get("name")
+        return name if isinstance(name, str) else None
+
+    @property
+    def stream(self) -> bool:
+        return bool(self._field("stream", bool))
+
+    def _field(self, name: str, kind: type[_T]) -> _T | None:
+        value = self.body.get(name) if isinstance(self.body, dict) else None
+        return value if isinstance(value, kind) else None
+
+    def _texts(self, *roles: str) -> list[str]:
+        return [_text(message) for message in self.messages if message.get("role") in roles]
+
+
+@dataclass
+class _Rule:
+    applies: Callable[[Request], object]
+    answers: Sequence[Scripted]
+    left: int | None
+    served: int = 0
+
+    def take(self) -> Scripted:
+        answer = self.answers[min(self.served, len(self.answers) - 1)]
+        self.served += 1
+        self.left = None if self.left is None else self.left - 1
+        return answer
+
+
+@dataclass
+class _Armed:
+    fault: Fault
+    left: int | None = None
+    model: str | None = None
+    until: float | None = None
+
+    def strikes(self, request: Request) -> bool:
+        """Whether this request is hit; counts it if so."""
+        if self.left == 0 or (self.model is not None and request.model != self.model):
+            return False
+        if self.fault.kind == "outage":
+            self.until = request.at + self.fault.seconds if self.until is None else self.until
+            return request.at < self.until
+        self.left = None if self.left is None else self.left - 1
+        return True
+
+
+class EmbeddedProvider:
+    """A provider on a loopback port that says what a test tells it to, and remembers every request.
+
+    It is a context manager. An armed fault comes first, then the first rule that applies, then
+    the queue; without any, an answer that fits the asked schema or repeats the user's words.
+    Answers that are callables run in threads of their own; predicates must not block.
+    """
+
+    def __init__(
+        self, *, models: Sequence[str] = ("gpt-4o-mini", "text-embedding-3-small")
+    ) -> None:
+        self._models = tuple(models)
+        self._server: Server | None = None
+        self._callables: ThreadPoolExecutor | None = None
+        self._port = 0
+        self._lock = threading.RLock()
+        self._serials = itertools.count(1)
+        self._queue: deque[Scripted] = deque()
+        self._rules: list[_Rule] = []
+        self._faults: list[_Armed] = []
+        self._requests: list[Request] = []
+        self._errors: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Listen on a free port; a provider that has stopped can start again."""
+        if self._server is not None:
+            raise ConfigurationError("EmbeddedProvider: it is started already")
+        server = Server(self._respond, failed=self._note_error)
+        self._port = server.start()
+        self._callables = ThreadPoolExecutor(_CALLABLES, "embedded-provider-answer")
+        self._server = server
+        return self
+
+    def stop(self) -> None:
+        """End every connection and the threads; what was recorded stays."""
+        if self._server is not None and self._callables is not None:
+            self._server.stop()
+            self._callables.shutdown(wait=False, cancel_futures=True)
+            self._server = self._callables = None
+
+    @property
+    def host(self) -> str:
+        """The address without a path, as `http://127.0.0.1:8000`."""
+        if self._server is None:
+            raise ConfigurationError("EmbeddedProvider: it is not started; use it in a `with`")
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def url(self) -> str:
+        """The base URL for OpenAI clients, as `http://127.0.0.1:8000/v1`."""
+        return f"{self.host}/v1"
+
+    def reply(self, answer: Scripted) -> None:
+        """Queue an answer for one chat completion.
+
+        Text, a `Reply`, a `Fault`, a model or mapping (sent as JSON), or a callable that makes
+        one of these from the `Request`.
+        """
+        with self._lock:
+            self._queue.append(_checked(answer))
+
+    def when(
+        self,
+        predicate: Predicate,
+        answer: Scripted | Sequence[Scripted],
+        *,
+        times: int | None = None,
+    ) -> None:
+        """Answer each chat completion that the predicate is true of, at most `times` times.
+
+        A text applies where the system prompt contains it. A list is served in order, its last
+        answer again and again.
+        """
+        answers = [_checked(each) for each in _several(answer)]
+        if not answers:
+            raise ConfigurationError("answer: the list is empty")
+        applies = _in_system(predicate) if isinstance(predicate, str) else predicate
+        with self._lock:
+            self._rules.append(_Rule(applies, answers, _checked_times(times)))
+
+    def fault(self, fault: Fault, *, times: int | None = 1, model: str | None = None) -> None:
+        """Arm a fault for the next requests, those for `model` if it is given.
+
+        With `times=None` it lasts until it is cleared; an outage lasts as long as it says.
+        """
+        if not isinstance(fault, Fault):
+            raise ConfigurationError(f"fault: must be a Fault, not a {type(fault).__name__}")
+        with self._lock:
+            self._faults.append(_Armed(fault, _checked_times(times), model))
+
+    def clear_faults(self) -> None:
+        """Disarm every fault."""
+        with self._lock:
+            self._faults.clear()
+
+    def reset(self) -> None:
+        """Forget answers, rules, faults, requests and errors."""
+        with self._lock:
+            self._queue.clear()
+            self._rules.clear()
+            self._faults.clear()
+            self._requests.clear()
+            self._errors.clear()
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order they came in."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def calls(self) -> list[Request]:
+        """The requests for chat completions."""
+        return [request for request in self.requests if request.route == _CHAT]
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What callables and predicates raised, and whatever kept an answer from being sent."""
+        with self._lock:
+            return list(self._errors)
+
+    def _note_error(self, error: BaseException) -> None:
+        with self._lock:
+            self._errors.append(error)
+
+    async def _respond(self, exchange: Exchange) -> Iterable[Step]:
+        request = Request.of(exchange)
+        with self._lock:
+            self._requests.append(request)
+            fault = self._struck(request)
+        if fault is not None and fault.replaces:
+            return script(None, fault)
+        try:
+            answer, scripted = await self._answer(request)
+        except Exception as exc:
+            raised = exc.__cause__ if isinstance(exc, _CallableFailed) and exc.__cause__ else exc
+            self._note_error(raised)
+            message = f"{type(raised).__name__}: {raised}"
+            answer, scripted = error_answer(500, message, type="server_error"), None
+        return script(answer, scripted or fault)
+
+    def _struck(self, request: Request) -> Fault | None:
+        return next((armed.fault for armed in self._faults if armed.strikes(request)), None)
+
+    async def _answer(self, request: Request) -> tuple[Answer, Fault | None]:
+        """The answer, and the fault that was scripted for it."""
+        match request.route:
+            case _ if request.route == _CHAT:
+                return await self._chat(request)
+            case "POST /embeddings":
+                return _embedded(request), None
+            case "GET /models":
+                listed = [{"id": name, "object": "model", "created": 0} for name in self._models]
+                return Answer.of_json({"object": "list", "data": listed}), None
+        return error_answer(404, f"Unknown request URL: {request.route}", code="unknown_url"), None
+
+    async def _chat(self, request: Request) -> tuple[Answer, Fault | None]:
+        if refused := _refused(request, "messages"):
+            return refused, None
+        fault, content = None, await self._content(request)
+        if isinstance(content, Fault):
+            fault, content = content, _default_reply(request)
+        if fault is not None and fault.kind == "outage":
+            self._begin_outage(fault, request)
+        completion = Completion(
+            Reply.of(content),
+            model=request.model or "",
+            prompt="".join(map(_text, request.messages)),
+            serial=next(self._serials),
+            include_usage=bool((request.body.get("stream_options") or {}).get("include_usage")),
+        )
+        return completion.streamed() if request.stream else completion.whole(), fault
+
+    async def _content(self, request: Request) -> Content:
+        with self._lock:
+            scripted = self._next(request)
+        # A thread of its own, since it may block, or call the provider.
+        while callable(scripted) and not isinstance(scripted, BaseModel):
+            loop = asyncio.get_running_loop()
+            scripted = await loop.run_in_executor(self._callables, _called, scripted, request)
+        return scripted
+
+    def _next(self, request: Request) -> Scripted:
+        for rule in self._rules:
+            if rule.left != 0 and rule.applies(request):
+                return rule.take()
+        return self._queue.popleft() if self._queue else _default_reply(request)
+
+    def _begin_outage(self, fault: Fault, request: Request) -> None:
+        with self._lock:
+            self._faults.append(_Armed(fault, until=request.at + fault.seconds))
+
+
+class _CallableFailed(Exception):
+    """A callable raised; what it raised is the cause."""
+
+
+def _called(answer: Callable[[Request], Scripted], request: Request) -> Scripted:
+    try:
+        return answer(request)
+    except BaseException as exc:
+        # Also pytest.fail, and StopIteration, which a future cannot hold.
+        raise _CallableFailed from exc
+
+
+def _default_reply(request: Request) -> Reply:
+    wanted = request.response_format or {}
+    match wanted.get("type"):
+        case "json_schema":
+            return Reply(json.dumps(sample(wanted["json_schema"].get("schema") or {})))
+        case "json_object":
+            return Reply.of({"said": request.last_user})
+    return Reply(f"You said: {request.last_user}")
+
+
+def _embedded(request: Request) -> Answer:
+    if refused := _refused(request, "input"):
+        return refused
+    dimensions = request.body.get("dimensions", _DIMENSIONS)
+    if not isinstance(dimensions, int) or dimensions < 1:
+        return error_answer(400, "'dimensions' must be 1 or more.", param="dimensions")
+    texts = request.body["input"]
+    if isinstance(texts, str) or isinstance(texts[0], int):
+        texts = [texts]
+    # Tokens are as good as words.
+    words = [text if isinstance(text, str) else " ".join(map(str, text)) for text in texts]
+    base64 = request.body.get("encoding_format") == "base64"
+    return embeddings(words, model=request.model or "", dimensions=dimensions, base64=base64)
+
+
+def _refused(request: Request, required: str) -> Answer | None:
+    """The error for a body that lacks what its route requires."""
+    if not isinstance(request.body, dict):
+        return error_answer(400, "We could not parse the JSON body of your request.")
+    if not isinstance(request.model, str):
+        return error_answer(400, "You must provide a model parameter.", param="model")
+    given = request.body.get(required)
+    plain = isinstance(given, str) and required == "input"
+    objects = isinstance(given, list) and all(isinstance(each, dict) for each in given)
+    if plain or (given and isinstance(given, list) and (required == "input" or objects)):
+        return None
+    return error_answer(400, f"Missing or invalid parameter: '{required}'.", param=required)
+
+
+def _several(answer: Scripted | Sequence[Scripted]) -> Sequence[Scripted]:
+    if isinstance(answer, str) or not isinstance(answer, Sequence):
+        return [answer]
+    return answer
+
+
+def _checked(answer: Scripted) -> Scripted:
+    known = isinstance(answer, str | Reply | Fault | BaseModel | Mapping) or callable(answer)
+    # A class is callable, but what was meant is one of its objects.
+    if isinstance(answer, type) or not known:
+        raise ConfigurationError(f"answer: cannot reply with {answer!r}")
+    return answer
+
+
+def _checked_times(times: int | None) -> int | None:
+    if times is not None and times < 1:
+        raise ConfigurationError(f"times: must be at least 1, or None, not {times}")
+    return times
+
+
+def _in_system(words: str) -> Callable[[Request], bool]:
+    return lambda request: words in request.system
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content if isinstance(part, dict))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body

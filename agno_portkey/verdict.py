@@ -1,0 +1,69 @@
+"""What a guard, contract or gate decides, as data; who raises it and who records it is elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["Event", "Observer", "Verdict", "tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision: who decided (`source`), what, and on which evidence.
+
+    `score` is in 0-10 where the source is a judge; `reasons` lists every ground,
+    `reason` joins them into one line.
+    """
+
+    passed: bool
+    source: str
+    reasons: tuple[str, ...] = ()
+    score: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(self.reasons) or ("passed" if self.passed else "refused")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict as plain JSON types, `reason` included."""
+        return {**asdict(self), "reasons": list(self.reasons), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something observers hear of.
+
+    `kind` is `call`, `verdict`, `gate`, `tool` or `run`; `role` the agent, `swarm` the team,
+    `run_id` the outermost run; `data` is specific to the kind and holds no message content.
+    """
+
+    kind: str
+    role: str | None = None
+    swarm: str | None = None
+    run_id: str | None = None
+    verdict: Verdict | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Whoever listens: telemetry, audit, history, a progress display.
+
+    It is called on the thread of the run and must return fast; what it raises is logged
+    and never reaches the run.
+    """
+
+    def __call__(self, event: Event) -> None: ...
+
+
+def tell(observers: Iterable[Observer], event: Event) -> None:
+    """Let every observer hear of `event`; one that raises is logged and passed over."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            logging.getLogger("agno_portkey").exception("observer %r failed", observer)
