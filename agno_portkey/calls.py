@@ -50,6 +50,7 @@ class IO(Protocol):
 
     def iterate(self, stream: Any) -> AsyncIterator[Any]:
         """The chunks of a streamed completion."""
+        ...
 
     async def close(self, stream: Any) -> None:
         """Close a streamed completion, and with it the request upstream."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
-from typing import Any, TypeVar
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, Generic, Self, TypeVar, cast
 
 from agno.guardrails import BaseGuardrail
 from agno.run.agent import RunInput
 
-__all__ = ["AsyncIO", "SyncIO", "drive", "step"]
+__all__ = ["AsyncIO", "Owned", "SyncIO", "drive", "step"]
 
 T = TypeVar("T")
 
@@ -28,7 +30,7 @@ class SyncIO:
         stream.close()
 
     async def check(self, guard: BaseGuardrail, run_input: RunInput) -> None:
-        result: Any = guard.check(run_input)  # type: ignore[func-returns-value]
+        result: Any = guard.check(run_input)
         if inspect.isawaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
@@ -55,32 +57,68 @@ class AsyncIO:
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends; one that does is closed and reported."""
+    """Run a coroutine that never suspends; one that does is ended there and reported."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
+    refused = RuntimeError("a layer awaited real I/O in a sync call: it must wait through io")
+    # Thrown in rather than closed: an async generator below would be left as running.
+    with suppress(StopIteration):
+        coroutine.throw(refused)
     coroutine.close()
-    raise RuntimeError("a layer awaited real I/O in a sync call: it must wait through io")
+    raise refused
+
+
+class Owned(Generic[T]):
+    """An async generator that its maker closes, in `async with` or by `aclose`, and nobody else.
+
+    An event loop that ends closes all the generators it knows of at once, and one that is closed
+    from two sides fails: so the loop is not told of this one.
+    """
+
+    def __init__(self, generator: AsyncIterator[T]) -> None:
+        self._generator = cast("AsyncGenerator[T, None]", generator)
+        self._begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[T]:
+        if self._begun:
+            return self._generator.__anext__()
+        self._begun = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return self._generator.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    async def aclose(self) -> None:
+        if self._begun:
+            await self._generator.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
 
 
 def drive(deltas: AsyncIterator[T]) -> Iterator[T]:
     """Iterate an async generator of layers without an event loop, and close it at the end."""
+    owned = deltas if isinstance(deltas, Owned) else Owned(deltas)
     try:
         while True:
             try:
-                yield step(_next(deltas))
+                yield step(_next(owned))
             except StopAsyncIteration:
                 return
     finally:
-        if isinstance(deltas, AsyncGenerator):
-            step(_close(deltas))
+        step(owned.aclose())
 
 
-async def _next(deltas: AsyncIterator[T]) -> T:
+async def _next(deltas: Owned[T]) -> T:
     return await anext(deltas)
-
-
-async def _close(deltas: AsyncGenerator[Any, None]) -> None:
-    await deltas.aclose()

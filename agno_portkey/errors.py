@@ -149,7 +149,7 @@ class Blocked(AgnoPortkeyError):
         text = message or verdict.reason
         details: dict[str, Any] = {"verdict": verdict.as_dict()}
         # The check errors of the host take these; Exception alone takes the text.
-        super().__init__(text, self._trigger, details)  # type: ignore[call-arg]
+        super().__init__(text, self._trigger, details)
         self.verdict = verdict
 
     _trigger: CheckTrigger = CheckTrigger.VALIDATION_FAILED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
@@ -15,36 +13,41 @@ from agno.guardrails import BaseGuardrail
 from agno.models.message import Message
 from agno.models.openai.like import OpenAILike
 from agno.models.response import ModelResponse
+from agno.tools.function import FunctionCall
 from openai import AsyncOpenAI, OpenAI
-from portkey_ai import createHeaders
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import AsyncIO, SyncIO, drive
-from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
-from agno_portkey.gates import Seat
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates import Seat, guard_call
+from agno_portkey.guardrails import check_guards
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.clients import Clients
-from agno_portkey.settings import HOSTED_URL, Settings, check_url
-from agno_portkey.tags import call_tags, check_tags, trace_headers
+from agno_portkey.routing.connection import (
+    check_arguments,
+    client_key,
+    client_params,
+    gateway_url,
+    given_http,
+)
+from agno_portkey.routing.unkeyed import without_secrets
+from agno_portkey.settings import Settings
+from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
 from agno_portkey.verdict import Observer
 
 __all__ = ["PortkeyModel"]
 
-# How many runs' tags a model keeps; a run needs its own until it ends.
-_NOTED_RUNS = 1_000
-_SLUG = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._-]*")
-# Kept out of `to_dict`, pickles and repr.
-_SECRET_FIELDS = frozenset(
-    {
-        "portkey_api_key",
-        "virtual_key",
-        "api_key",
-        "default_headers",
-        "extra_headers",
-        "client_params",
-        "http_client",
-    }
+# Kept out of `to_dict` and pickles altogether; of the others, what stands under a secret's name.
+_SECRET_FIELDS = (
+    "api_key",
+    "client_params",
+    "default_headers",
+    "extra_headers",
+    "http_client",
+    "portkey_api_key",
+    "virtual_key",
 )
+_MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 
 
 @dataclass(repr=False)
@@ -66,12 +69,20 @@ class PortkeyModel(OpenAILike):
     id: str = "gpt-4o-mini"
     name: str | None = "PortkeyModel"  # type: ignore[assignment]
     provider: str | None = "agno-portkey"  # type: ignore[assignment]
-    api_key: str | None = None
+    # Those that hold secrets are out of the repr of a subclass that has one made, too.
+    extra_headers: Any = field(default=None, repr=False)
+    extra_query: Any = field(default=None, repr=False)
+    extra_body: Any = field(default=None, repr=False)
+    request_params: dict[str, Any] | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
     base_url: str | httpx.URL | None = None
+    default_headers: Any = field(default=None, repr=False)
+    default_query: Any = field(default=None, repr=False)
+    client_params: dict[str, Any] | None = field(default=None, repr=False)
 
-    portkey_api_key: str | None = None
-    virtual_key: str | None = None
-    config: dict[str, Any] | str | None = None
+    portkey_api_key: str | None = field(default=None, repr=False)
+    virtual_key: str | None = field(default=None, repr=False)
+    config: dict[str, Any] | str | None = field(default=None, repr=False)
     portkey_provider: str | None = None
     custom_host: str | None = None
     tags: Mapping[str, Any] | None = None
@@ -80,38 +91,20 @@ class PortkeyModel(OpenAILike):
 
     # Set by `govern`: whom this copy speaks for.
     seat: Seat | None = field(default=None, kw_only=True)
-    _clients: Clients = field(default_factory=Clients, init=False, compare=False)
-    _environment: dict[str, str] = field(default_factory=dict, init=False, compare=False)
-    _noted: dict[str, dict[str, str]] = field(default_factory=dict, init=False, compare=False)
+    _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
+    _notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
+    _environment: dict[str, str] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.id, str) or not self.id.strip():
-            raise ConfigurationError(f"id: a model's name, not {self.id!r}")
-        for name in ("api_key", "portkey_api_key", "virtual_key"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise ConfigurationError(f"{name}: a non-empty text")
-        for name in ("base_url", "custom_host"):
-            if (value := getattr(self, name)) is not None:
-                setattr(self, name, check_url(str(value), name=name))
-        slug = self.portkey_provider
-        if slug is not None and not (isinstance(slug, str) and _SLUG.fullmatch(slug)):
-            raise ConfigurationError(f"portkey_provider: a provider's slug, not {slug!r}")
-        _check_config(self.config)
+        super().__post_init__()  # type: ignore[no-untyped-call]
+        check_arguments(self)
         self.tags = check_tags(self.tags)
-        self.guards = tuple(self.guards)
-        for guard in self.guards:
-            if not isinstance(guard, BaseGuardrail):
-                raise ConfigurationError(f"guards: an Agno BaseGuardrail, not {guard!r}")
+        self.guards = check_guards(self.guards)
         self.observers = tuple(self.observers)
-        if self.cache_response:
-            raise ConfigurationError(
-                "cache_response: Agno's response cache stands above every guard and serves one "
-                "user's reply to another; leave it off"
-            )
         if environment := Settings.read().environment:
-            self._environment = check_tags({"environment": environment})
+            self._environment = check_tags({"environment": environment}, name="PORTKEY_ENVIRONMENT")
 
     # What identifies the model, and what does not leave it
 
@@ -120,18 +113,18 @@ class PortkeyModel(OpenAILike):
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without secrets and clients; keys come from the environment again."""
-        state = {k: v for k, v in self.__dict__.items() if k != "_clients"}
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_clients", "_notes")}
         state.update(dict.fromkeys(_SECRET_FIELDS))
-        state["config"] = _without_keys(self.config)
+        state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._clients = Clients()
+        vars(self).update(state)
+        self._clients, self._notes = Clients(), Notes()
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        vars(twin).update(vars(self))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -163,17 +156,33 @@ class PortkeyModel(OpenAILike):
         return twin
 
     def to_dict(self) -> dict[str, Any]:
-        """What `from_dict` rebuilds the model from; holds no secret."""
+        """What `from_dict` rebuilds the model from; holds no secret.
+
+        Guards and a seat are named only, so that a copy without them is not made unnoticed.
+        """
         data = super().to_dict()
-        for name in ("base_url", "portkey_provider", "custom_host", "tags"):
-            if value := getattr(self, name):
+        for name in ("base_url", "config", "portkey_provider", "custom_host", "tags"):
+            if (value := getattr(self, name)) not in (None, {}):
                 data[name] = value
-        if self.config is not None:
-            data["config"] = _without_keys(self.config)
-        return {k: v for k, v in data.items() if k not in _SECRET_FIELDS}
+        data = {k: v for k, v in data.items() if k not in _SECRET_FIELDS}
+        data.update({k: without_secrets(data[k]) for k in _MAY_HOLD_SECRETS if k in data})
+        if self.guards:
+            data["guards"] = [type(guard).__name__ for guard in self.guards]
+        if self.seat is not None:
+            data["seat"] = f"{self.seat.swarm or ''}/{self.seat.role}"
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The model of `data`, with keys from the environment.
+
+        One that had guards or was governed is refused: give Agno a `Registry` that holds it.
+        """
+        if lost := [name for name in ("guards", "seat") if data.get(name)]:
+            raise ConfigurationError(
+                f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
+                "holds the model (registry_of makes one of a governed team)"
+            )
         known = {f.name for f in fields(cls) if f.init}
         return cls(**{k: v for k, v in data.items() if k in known})
 
@@ -181,73 +190,22 @@ class PortkeyModel(OpenAILike):
 
     @property
     def gateway_url(self) -> str:
-        return str(self.base_url or Settings.read().base_url)
-
-    def _is_local(self) -> bool:
-        # A proxy set for the machine must not catch calls to a gateway on it.
-        return httpx.URL(self.gateway_url).host in ("127.0.0.1", "localhost", "::1")
+        """The gateway's address: the argument, the environment's, or hosted Portkey's."""
+        return gateway_url(self)
 
     def _get_client_params(self) -> dict[str, Any]:
-        settings = Settings.read()
-        url = str(self.base_url or settings.base_url)
-        params: dict[str, Any] = {
-            "api_key": self.api_key or "unused",
-            "base_url": url,
-            # One layer owns retries, and it is not the client.
-            "max_retries": 0,
-            "default_headers": {**dict(self.default_headers or {}), **self._headers(settings, url)},
-        }
-        for name in ("organization", "timeout", "default_query"):
-            if (value := getattr(self, name)) is not None:
-                params[name] = value
-        return {**params, **(self.client_params or {})}
-
-    def _headers(self, settings: Settings, url: str) -> dict[str, Any]:
-        key = self.portkey_api_key or _reveal(settings.api_key)
-        if key is None and httpx.URL(url).host == httpx.URL(HOSTED_URL).host:
-            raise GatewayUnauthorized(
-                "hosted Portkey needs a key: set PORTKEY_API_KEY or pass portkey_api_key (or set "
-                "PORTKEY_BASE_URL to a gateway of your own)",
-                status_code=401,
-                model_id=self.id,
-            )
-        config = self.config if self.config is not None else settings.config
-        headers: dict[str, Any] = dict(
-            createHeaders(
-                api_key=key,
-                virtual_key=self.virtual_key or _reveal(settings.virtual_key),
-                config=config,
-                provider=self.portkey_provider,
-                custom_host=self.custom_host,
-            )
-        )
-        if self.api_key is None:
-            headers["Authorization"] = openai.Omit()
-        return headers
+        return client_params(self)
 
     def get_client(self) -> OpenAI:
         """The client for blocking calls."""
         return self._clients.sync_client(
-            self._client_key(), self._get_client_params, self.http_client, local=self._is_local()
+            client_key(self), self._get_client_params, given_http(self)
         )
 
     def get_async_client(self) -> AsyncOpenAI:
         """The client of the running event loop: connections do not outlive their loop."""
         return self._clients.async_client(
-            self._client_key(), self._get_client_params, self.http_client, local=self._is_local()
-        )
-
-    def _client_key(self) -> tuple[Any, ...]:
-        return (
-            self.base_url,
-            self.portkey_api_key,
-            self.virtual_key,
-            self.api_key,
-            repr(self.config),
-            self.portkey_provider,
-            self.custom_host,
-            self.timeout,
-            id(self.http_client),
+            client_key(self), self._get_client_params, given_http(self)
         )
 
     # One call
@@ -259,24 +217,25 @@ class PortkeyModel(OpenAILike):
             seat = {"role": self.seat.role}
             if self.seat.swarm:
                 seat["swarm"] = self.seat.swarm
-        noted = self._noted.get(getattr(run_response, "run_id", None) or "", {})
-        return call_tags(run_response, self._environment, noted, seat, dict(self.tags or {}))
+        noted = self._notes.of(getattr(run_response, "run_id", None))
+        return call_tags(run_response, self._environment, noted, seat, self.tags or {})
 
     def note_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Give the calls of one run these tags; what `TagHook` does for the run it is set on."""
-        while len(self._noted) >= _NOTED_RUNS:
-            self._noted.pop(next(iter(self._noted)))
-        self._noted[run_id] = dict(tags)
+        self._notes.note(run_id, tags)
 
     def get_request_params(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         params = super().get_request_params(*args, **kwargs)
         run_response = kwargs.get("run_response")
-        tags = self.tags_of(run_response)
-        headers = {
-            **createHeaders(metadata=tags),
+        headers: dict[str, Any] = {
+            **(params.get("extra_headers") or {}),
+            **metadata_header(self.tags_of(run_response)),
             **trace_headers(self._root_run(run_response)),
         }
-        params["extra_headers"] = {**(params.get("extra_headers") or {}), **headers}
+        if self.api_key is None:
+            # The client honours this per request only; a made-up provider key would be sent on.
+            headers["Authorization"] = openai.Omit()
+        params["extra_headers"] = headers
         return params
 
     def _root_run(self, run_response: Any) -> str | None:
@@ -300,29 +259,45 @@ class PortkeyModel(OpenAILike):
             ),
         }
 
-    def invoke(
+    # The host passes everything by name, and `retry_with_guidance` beside what its own models take.
+
+    def invoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
         return merge(drive(deltas(self, _call(messages, assistant_message, kwargs), SyncIO())))
 
-    async def ainvoke(
+    async def ainvoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
         call = _call(messages, assistant_message, kwargs)
-        return merge([delta async for delta in deltas(self, call, AsyncIO())])
+        async with deltas(self, call, AsyncIO()) as out:
+            return merge([delta async for delta in out])
 
-    def invoke_stream(
+    def invoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> Iterator[ModelResponse]:
         call = _call(messages, assistant_message, kwargs, stream=True)
         yield from drive(deltas(self, call, SyncIO()))
 
-    async def ainvoke_stream(
+    async def ainvoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> AsyncIterator[ModelResponse]:
         call = _call(messages, assistant_message, kwargs, stream=True)
-        async for delta in deltas(self, call, AsyncIO()):
-            yield delta
+        async with deltas(self, call, AsyncIO()) as out:
+            async for delta in out:
+                yield delta
+
+    # Every tool of an agent or team runs through its model
+
+    def run_function_call(self, function_call: FunctionCall, *args: Any, **kwargs: Any) -> Any:
+        if self.seat is not None:
+            guard_call(self.seat, function_call)
+        return super().run_function_call(function_call, *args, **kwargs)
+
+    async def arun_function_call(self, function_call: FunctionCall) -> Any:
+        if self.seat is not None:
+            guard_call(self.seat, function_call)
+        return await super().arun_function_call(function_call)
 
     # The host's response cache stands above `invoke`, where no guard sees it
 
@@ -343,41 +318,5 @@ def _call(
     *,
     stream: bool = False,
 ) -> Call:
-    # The host passes this to every model once it retries with guidance.
     kwargs.pop("retry_with_guidance", None)
     return Call(messages, assistant_message, stream=stream, **kwargs)
-
-
-def _check_config(config: object) -> None:
-    if config is None:
-        return
-    if isinstance(config, str):
-        if not config.startswith("pc-"):
-            raise ConfigurationError(
-                f"config: the id of a hosted config (pc-...) or a mapping, not {config!r}"
-            )
-        return
-    if not isinstance(config, Mapping):
-        raise ConfigurationError(f"config: a mapping, not {type(config).__name__}")
-    try:
-        json.dumps(config)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"config: it can't be written as JSON ({error})") from None
-
-
-def _without_keys(config: Any) -> Any:
-    """`config` without its provider keys."""
-    if isinstance(config, Mapping):
-        return {
-            key: _without_keys(value)
-            for key, value in config.items()
-            if not re.search(r"key|secret|token|password|authorization", str(key), re.IGNORECASE)
-            or isinstance(value, Mapping | bool | int)
-        }
-    if isinstance(config, list | tuple):
-        return [_without_keys(item) for item in config]
-    return config
-
-
-def _reveal(secret: Any) -> str | None:
-    return secret.get_secret_value() if secret is not None else None

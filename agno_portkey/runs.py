@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agno_portkey.contracts import Critique, Judgement, Plan, canonical, digest
+from agno_portkey.contracts import Critique, Decision, Judgement, Plan, canonical, digest
 from agno_portkey.verdict import Verdict
 
 __all__ = [
@@ -63,7 +63,7 @@ class Station:
 
 @dataclass(slots=True)
 class Steps:
-    """How far a cleared plan's tool steps have come; `taken` and `done` hold step numbers from 1."""
+    """How far a cleared plan's steps have come; `taken` and `done` hold step numbers from 1."""
 
     plan: Plan
     taken: set[int] = field(default_factory=set)
@@ -106,8 +106,11 @@ class Run:
         self.untold: list[str] = []
         self.held: list[str] = []
         self.declined: Verdict | None = None
+        self.barred = False
         self.ended = False
         self.members: list[str] = []
+        self.refused = 0
+        self._said: dict[tuple[type, str], Evidence] = {}
 
     def __repr__(self) -> str:
         # It may reach a prompt through `add_dependencies_to_context`.
@@ -143,18 +146,28 @@ class Run:
             return canonical(self.plan)
 
     def hear(self, run_id: str, output: Critique | Judgement) -> Evidence | None:
-        """Record what the member run `run_id` said of the plan it was shown, if it was shown one."""
+        """Record what the member run `run_id` said of the plan it was shown, if it was.
+
+        Of one plan the worst that was ever said counts: asking again until it pleases is no use.
+        """
         with self.lock:
             shown = self.shown.get(run_id)
             if shown is None:
                 return None
             said = Evidence(output, shown)
             if isinstance(output, Judgement):
-                self.judgement = said
                 self.judgements += 1
+                self.judgement = self._worst(said)
             else:
-                self.critique = said
+                self.critique = self._worst(said)
             return said
+
+    def _worst(self, said: Evidence) -> Evidence:
+        key = (type(said.output), said.plan_digest)
+        before = self._said.get(key)
+        if before is None or _favour(said.output) < _favour(before.output):
+            self._said[key] = said
+        return self._said[key]
 
     def clear(self, runner_run_id: str) -> Clearance:
         """Give the Runner's run `runner_run_id` leave for the judged plan, which uses it up."""
@@ -168,10 +181,23 @@ class Run:
             return self.clearance
 
     def refuse(self, verdict: Verdict) -> None:
-        """Remember a refusal, for the leader and for the run's end."""
+        """Remember a gate's refusal, for the leader and for the run's end."""
         with self.lock:
             self.refusals.append(verdict)
-            self.untold.append(verdict.reason)
+            self.note_refusal(verdict.reason)
+
+    def note_refusal(self, reason: str) -> None:
+        """Count a refusal of any kind, and keep its reason for the leader."""
+        with self.lock:
+            self.refused += 1
+            self.untold.append(reason)
+
+
+def _favour(output: Critique | Judgement) -> tuple[float, float]:
+    """How much a critique or judgement speaks for its plan; less is worse."""
+    if isinstance(output, Judgement):
+        return (output.decision is Decision.APPROVE, output.score)
+    return (-len(output.blocking), -len(output.issues))
 
 
 class Runs:
@@ -191,23 +217,30 @@ class Runs:
         return self
 
     def open(self, run_id: str, swarm: str | None) -> Run:
-        """The run of this id, begun if it is new."""
+        """Begin the run of this id; one known by it is forgotten, whatever it was cleared for.
+
+        The host lets a caller choose a run's id, and begins a run again that it retries.
+        """
         with self._lock:
-            run = self._runs.get(run_id)
-            if run is None:
-                self._make_room()
-                run = self._runs[run_id] = Run(run_id, swarm)
-                self._stations[run_id] = Station(run, "leader", swarm)
+            if (known := self._runs.get(run_id)) is not None:
+                self._forget(known)
+            self._make_room()
+            run = self._runs[run_id] = Run(run_id, swarm)
+            self._stations[run_id] = Station(run, "leader", swarm)
             return run
 
     def join(self, run_id: str, run: Run, part: Part, role: str | None) -> Station:
-        """Bind a member's run id to `run`; a run that was forgotten takes no new members."""
+        """Bind a member's run id to `run`; one that has ended or is forgotten takes no more."""
         with self._lock:
             station = Station(run, part, role)
-            if self._runs.get(run.id) is run:
+            if self.is_live(run):
                 self._stations[run_id] = station
                 run.members.append(run_id)
             return station
+
+    def is_live(self, run: Run) -> bool:
+        """Whether `run` is known here and has not ended."""
+        return self._runs.get(run.id) is run and not run.ended
 
     def find(self, run_id: str | None) -> Station | None:
         if run_id is None:
@@ -218,15 +251,20 @@ class Runs:
     def any_cleared(self) -> bool:
         """Whether some run holds a clearance that is not spent."""
         with self._lock:
-            return any(run.clearance is not None and not run.spent for run in self._runs.values())
+            return any(
+                run.clearance is not None and not run.spent and not run.ended
+                for run in self._runs.values()
+            )
 
     def _make_room(self) -> None:
         while len(self._runs) >= self._limit:
             oldest = next((run for run in self._runs.values() if run.ended), None)
-            oldest = oldest or next(iter(self._runs.values()))
-            del self._runs[oldest.id]
-            for run_id in (oldest.id, *oldest.members):
-                self._stations.pop(run_id, None)
+            self._forget(oldest or next(iter(self._runs.values())))
+
+    def _forget(self, run: Run) -> None:
+        del self._runs[run.id]
+        for run_id in (run.id, *run.members):
+            self._stations.pop(run_id, None)
 
 
 def run_in(dependencies: Mapping[str, Any] | None) -> Run | None:

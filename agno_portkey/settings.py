@@ -1,7 +1,9 @@
-"""The environment variables this package reads, and the error that names a wrong one."""
+"""The environment variables this package reads, and the checks that arguments share with them."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -9,19 +11,26 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["HOSTED_URL", "Settings", "check_url"]
+__all__ = ["HOSTED_URL", "Settings", "check_config", "check_url", "parse_config"]
 
 HOSTED_URL = "https://api.portkey.ai/v1"
 
 
 def check_url(url: str, *, name: str) -> str:
-    """Return `url` without a trailing slash; anything but http(s) with a host is refused."""
+    """Return `url` without a trailing slash; anything but http(s) with a host is refused.
+
+    So is a user name or password in it: the address is shown in errors and serialised.
+    """
     from httpx import URL, InvalidURL
 
     try:
         parsed = URL(url.strip())
     except InvalidURL as error:
         raise ConfigurationError(f"{name}: {url!r} is not a URL ({error})") from error
+    if parsed.userinfo:
+        raise ConfigurationError(
+            f"{name}: no user name or password in an address; send them in a header"
+        )
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError(
             f"{name}: {url!r} is not a URL of the form http(s)://host[:port]/v1"
@@ -71,8 +80,6 @@ def parse_config(text: str) -> dict[str, Any] | str:
     text = text.strip()
     if text.startswith("pc-"):
         return text
-    import json
-
     try:
         config = json.loads(text)
     except json.JSONDecodeError as error:
@@ -82,3 +89,19 @@ def parse_config(text: str) -> dict[str, Any] | str:
     if not isinstance(config, dict):
         raise ValueError("a routing config is a JSON object")
     return config
+
+
+def check_config(config: object) -> None:
+    """Refuse a routing config that is neither a hosted one's id nor a mapping of JSON."""
+    if config is None or (isinstance(config, str) and config.startswith("pc-")):
+        return
+    if isinstance(config, str):
+        raise ConfigurationError(
+            "config: the id of a hosted config (pc-...) or a mapping, not any other text"
+        )
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(f"config: a mapping, not {type(config).__name__}")
+    try:
+        json.dumps(config)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"config: it can't be written as JSON ({error})") from None

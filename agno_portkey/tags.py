@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import secrets
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["MAX_TAG_LENGTH", "TAGS_KEY", "call_tags", "check_tags", "trace_headers"]
+__all__ = [
+    "MAX_TAG_LENGTH",
+    "TAGS_KEY",
+    "Notes",
+    "call_tags",
+    "check_tags",
+    "metadata_header",
+    "trace_headers",
+]
 
 # Portkey's documented limit for a metadata value.
 MAX_TAG_LENGTH = 128
@@ -18,11 +29,10 @@ MAX_TAG_LENGTH = 128
 # Where a run keeps its tags in `run_context.metadata`, which members inherit.
 TAGS_KEY = "agno_portkey.tags"
 
-_IDENTITY = {
-    "run": "run_id",
-    "session": "session_id",
-    "_user": "user_id",
-}
+_IDENTITY = (("run", "run_id"), ("session", "session_id"), ("_user", "user_id"))
+# How many runs' tags are kept; a run needs its own until it ends.
+_NOTED_RUNS = 1_000
+_HEX_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
 def check_tags(tags: Mapping[str, Any] | None, *, name: str = "tags") -> dict[str, str]:
@@ -63,7 +73,7 @@ def call_tags(run_response: object, *layers: Mapping[str, str]) -> dict[str, str
         tags["role"] = str(role or swarm)
     if swarm:
         tags["swarm"] = str(swarm)
-    for tag, attribute in _IDENTITY.items():
+    for tag, attribute in _IDENTITY:
         if value := getattr(run_response, attribute, None):
             tags[tag] = str(value)
     metadata = getattr(run_response, "metadata", None)
@@ -71,7 +81,15 @@ def call_tags(run_response: object, *layers: Mapping[str, str]) -> dict[str, str
         tags.update({str(key): str(value) for key, value in metadata[TAGS_KEY].items()})
     for layer in layers:
         tags.update(layer)
-    return {key: value[:MAX_TAG_LENGTH] for key, value in tags.items()}
+    for tag, value in tags.items():
+        if len(value) > MAX_TAG_LENGTH:
+            tags[tag] = value[:MAX_TAG_LENGTH]
+    return tags
+
+
+def metadata_header(tags: Mapping[str, str]) -> dict[str, str]:
+    """The header that carries `tags`; what is not ASCII in them is escaped."""
+    return {"x-portkey-metadata": json.dumps(tags)}
 
 
 def trace_headers(trace_seed: str | None) -> dict[str, str]:
@@ -91,7 +109,7 @@ def _trace_id(seed: str | None) -> str:
     if seed is None:
         return secrets.token_hex(16)
     compact = seed.replace("-", "").lower()
-    if len(compact) == 32 and all(c in "0123456789abcdef" for c in compact) and int(compact, 16):
+    if _HEX_ID.fullmatch(compact):
         return compact
     return hashlib.sha256(seed.encode()).hexdigest()[:32]
 
@@ -104,3 +122,23 @@ def _current_span() -> tuple[str, str] | None:
     if not context.is_valid:
         return None
     return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+
+
+class Notes:
+    """The tags of the latest runs by run id; thread-safe, shared by a model and its copies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def of(self, run_id: str | None) -> Mapping[str, str]:
+        """The tags noted for a run, none if there are none."""
+        return self._tags.get(run_id or "", {})
+
+    def note(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Keep the tags of a run; past the limit the oldest run's are forgotten."""
+        with self._lock:
+            self._tags.pop(run_id, None)
+            while len(self._tags) >= _NOTED_RUNS:
+                del self._tags[next(iter(self._tags))]
+            self._tags[run_id] = dict(tags)

@@ -1,4 +1,4 @@
-"""What a guard, contract or gate decides, as data; who raises it and who records it is elsewhere."""
+"""What a guard, contract or gate decides, as data; raising and recording it is for others."""
 
 from __future__ import annotations
 

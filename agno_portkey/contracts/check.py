@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from agno.models.response import ModelResponse
@@ -11,7 +13,7 @@ from agno_portkey.calls import IO, Call, Deltas, Next
 from agno_portkey.errors import ContractError
 from agno_portkey.verdict import Verdict
 
-__all__ = ["contract_layer", "schema_of", "validate"]
+__all__ = ["asks_for_json", "contract_layer", "schema_of", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,9 +36,7 @@ def validate(schema: type[M], content: object, *, role: str | None = None) -> M:
         reasons = tuple(_reason(item) for item in error.errors(include_url=False)[:_MAX_REASONS])
     except (ValueError, RecursionError) as error:
         reasons = (f"{type(error).__name__}: {error}",)
-    who = f"{role}'s output" if role else "the output"
-    verdict = Verdict(False, f"contract {schema.__name__}", reasons, evidence={"role": role})
-    raise ContractError(verdict, f"{who} is not a valid {schema.__name__}: {verdict.reason}")
+    raise _unfit(schema.__name__, reasons, role)
 
 
 def schema_of(response_format: object) -> type[BaseModel] | None:
@@ -46,13 +46,18 @@ def schema_of(response_format: object) -> type[BaseModel] | None:
     return None
 
 
+def asks_for_json(response_format: object) -> bool:
+    """Whether a call asks for JSON, be it with a Pydantic schema or in the provider's own form."""
+    if isinstance(response_format, Mapping):
+        return response_format.get("type") in ("json_object", "json_schema")
+    return schema_of(response_format) is not None
+
+
 async def contract_layer(call: Call, io: IO, inner: Next) -> Deltas:
-    """Hold a structured answer until it is whole and valid, then pass it on in one piece."""
-    schema = schema_of(call.response_format)
-    if schema is None:
-        async for delta in inner(call):
-            yield delta
-        return
+    """Hold a structured answer until it is whole and valid, then pass it on in one piece.
+
+    In JSON mode the host does not say which schema is meant: there, any JSON object is valid.
+    """
     text: list[str] = []
     provider_data: dict[str, Any] | None = None
     calls_tools = False
@@ -65,12 +70,37 @@ async def contract_layer(call: Call, io: IO, inner: Next) -> Deltas:
         if not delta.tool_calls:
             delta.provider_data = None
         yield delta
-    if not text or calls_tools:
+    if calls_tools:
         # Words beside a tool call would be glued to the object by the host, and break it.
         return
     whole = _without_fence("".join(text))
-    validate(schema, whole, role=getattr(call.run_response, "agent_name", None))
+    _require_fit(call, whole)
+    # The host takes what stands before this mark for a model's thoughts, in a JSON text as well.
+    whole = whole.replace("</think>", r"<\/think>")
     yield ModelResponse(content=whole, provider_data=provider_data)
+
+
+def _require_fit(call: Call, whole: str) -> None:
+    run = call.run_response
+    role = getattr(run, "agent_name", None) or getattr(run, "team_name", None)
+    schema = schema_of(call.response_format)
+    if schema is not None:
+        validate(schema, whole, role=role)
+        return
+    try:
+        found: object = json.loads(whole)
+    except (ValueError, RecursionError) as error:
+        found, reason = None, f"(whole): Invalid JSON: {error}"
+    else:
+        reason = f"(whole): a JSON object, not a {type(found).__name__}"
+    if not isinstance(found, dict):
+        raise _unfit("JSON object", (reason,), role)
+
+
+def _unfit(name: str, reasons: tuple[str, ...], role: str | None) -> ContractError:
+    who = f"{role}'s output" if role else "the output"
+    verdict = Verdict(False, f"contract {name}", reasons, evidence={"role": role})
+    return ContractError(verdict, f"{who} is not a valid {name}: {verdict.reason}")
 
 
 def _without_fence(text: str) -> str:

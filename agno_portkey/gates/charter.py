@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agno_portkey.contracts import Critique, Judgement, Plan
+from agno_portkey.contracts import Critique, Judgement, Plan, canonical
 from agno_portkey.errors import GateClosed, RunDeclined
 from agno_portkey.gates.gate import Case, Gate, check_gates
-from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station
+from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station, Steps
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
 __all__ = ["Charter"]
+
+
+# How often members may be refused for each round that the gates allow.
+_REFUSALS_A_ROUND = 4
 
 
 class Charter:
@@ -56,7 +60,8 @@ class Charter:
 
     def planned(self, station: Station, plan: Plan) -> None:
         fingerprint = station.run.propose(plan)
-        self.tell("plan", station, data={"plan_digest": fingerprint, "steps": len(plan.steps)})
+        data = {"plan_digest": fingerprint, "steps": len(plan.steps), "plan": canonical(plan)}
+        self.tell("plan", station, data=data)
 
     def heard(self, station: Station, run_id: str, output: Critique | Judgement) -> Evidence:
         """Record a critique or judgement; one whose author was shown no plan is refused."""
@@ -117,8 +122,8 @@ class Charter:
             },
         )
 
-    def require_clearance(self, run_id: str | None) -> tuple[Station, Clearance]:
-        """The clearance under which the Runner's run `run_id` runs, or `GateClosed`."""
+    def require_clearance(self, run_id: str | None) -> tuple[Station, Steps]:
+        """The steps that the Runner's run `run_id` is cleared for, or `GateClosed`."""
         station = self.runs.find(run_id)
         if station is None or station.part != "runner" or run_id is None:
             raise self.refusal(
@@ -129,11 +134,11 @@ class Charter:
         run = station.run
         with run.lock:
             held = run.clearance
-            if held is None or held.runner_run_id != run_id:
+            if held is None or run.steps is None or held.runner_run_id != run_id:
                 raise self.refusal(station, "the gate has not cleared this run of the Runner")
             if run.spent:
                 raise self.refusal(station, "the clearance is used up: the Runner has finished")
-            return station, held
+            return station, run.steps
 
     def finish(self, station: Station) -> tuple[int, ...]:
         """Use the clearance up; returns the plan's protected steps that were not done."""
@@ -149,10 +154,20 @@ class Charter:
 
     # The team's result
 
+    def bar(self, run: Run, reason: str) -> None:
+        """Decline `run` before its leader says anything."""
+        run.refuse(Verdict(False, self.name, (reason,)))
+        run.barred = True
+
     def out_of_rounds(self, run: Run) -> bool:
-        """Whether the judge has spoken as often as the gates allow, and no plan is cleared."""
+        """Whether the gates' rounds are used up and no plan is cleared.
+
+        A round is a judgement; a team that is refused without ever getting to one ends too.
+        """
         rounds = min(gate.max_rounds for gate in self.gates)
         with run.lock:
+            if run.clearance is None and run.refused > rounds * _REFUSALS_A_ROUND:
+                return True
             return (
                 run.judgements >= rounds
                 and run.clearance is None
@@ -174,8 +189,16 @@ class Charter:
                         "judgements": run.judgements,
                     },
                 )
+                run.ended = True
                 self.tell("declined", Station(run, "leader", self.swarm), run.declined)
             return RunDeclined(run.declined, f"declined: {run.declined.reason}")
+
+    def decline_unknown(self) -> RunDeclined:
+        """The error that ends a team run of which nothing is known here."""
+        reason = "the team's hooks did not run, or it was rebuilt without them: govern it"
+        verdict = Verdict(False, self.name, (reason,))
+        self.tell("declined", None, verdict)
+        return RunDeclined(verdict, f"declined: {reason}")
 
     def _open_end(self, run: Run) -> Iterable[str]:
         if run.clearance is not None:
@@ -193,8 +216,7 @@ class Charter:
         """A `GateClosed` for `reason`, told to the observers."""
         verdict = Verdict(False, self.name, (reason,))
         if station is not None:
-            with station.run.lock:
-                station.run.untold.append(reason)
+            station.run.note_refusal(reason)
         self.tell("gate", station, verdict)
         return GateClosed(verdict)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from agno.models.message import Message
 from agno.models.response import ModelResponse
+from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+from agno_portkey.errors import ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
-from agno_portkey.runs import Part, Run
+from agno_portkey.gates.tools import is_protected, protect
+from agno_portkey.runs import Part, Run, Station
 
-__all__ = ["Seat", "interlock"]
+__all__ = ["Seat", "guard_call", "interlock"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +25,17 @@ class Seat:
     """Whom a bound model speaks for: one part in one governed team.
 
     The parts: `leader`, `runner`, `aide` (the Runner's auxiliary models), and `planner`,
-    `critic`, `judge` and `member`, which no lock stands in front of. `ends_on_text` says whether the leader's text, when it calls no tool, is its last word
-    (not so in tasks mode, where it is asked again).
+    `critic`, `judge` and `member`. `holds` says whether its words could pass for the Runner's
+    result, and are held until the gate is settled: those of a leader above the Runner, and of
+    whoever such a leader routes to. `ends_on_text` says whether a leader's text, when it calls
+    no tool, is its last word (not so in tasks mode, where it is asked again).
     """
 
     part: Part
     role: str
     swarm: str | None
     charter: Charter | None
+    holds: bool = False
     ends_on_text: bool = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Seat:
@@ -36,7 +43,7 @@ class Seat:
 
 
 def interlock(seat: Seat) -> Layer | None:
-    """The layer that `seat` needs: for the Runner and the leader; other parts need none."""
+    """The layer that `seat` needs, if it needs one."""
     charter = seat.charter
     if charter is None:
         return None
@@ -44,9 +51,43 @@ def interlock(seat: Seat) -> Layer | None:
         return _runner(charter)
     if seat.part == "aide":
         return _aide(charter)
-    if seat.part == "leader":
-        return _leader(charter, seat.ends_on_text)
+    if seat.part == "leader" or seat.holds:
+        return _speaker(charter, seat)
     return None
+
+
+def guard_call(seat: Seat, call: FunctionCall) -> None:
+    """Put the gate into a tool call that is about to run, where it is not in the tool already.
+
+    The host runs every tool through its model, also one that was given to an agent late, or
+    that came back from a database as the user's bare function.
+    """
+    charter, function = seat.charter, call.function
+    if charter is None:
+        return
+    if charter.tools and function.name in charter.tools and not is_protected(function):
+        protect(function, charter)
+    if seat.part == "leader" and _ends_a_task(function.name, call.arguments or {}):
+        context = function._run_context
+        station = charter.runs.find(getattr(context, "run_id", None))
+        if station is None or not station.run.settled:
+            function.entrypoint = _refuse_to_end(charter, station)
+
+
+def _ends_a_task(name: str, arguments: dict[str, Any]) -> bool:
+    """Whether a leader in tasks mode declares work done with this call, in words of its own."""
+    if name == "update_task_status":
+        return arguments.get("status") == "completed" or bool(arguments.get("result"))
+    return name == "mark_all_complete"
+
+
+def _refuse_to_end(charter: Charter, station: Station | None) -> Callable[..., str]:
+    def refuse(**kwargs: Any) -> str:
+        reason = "no task is done before the cleared plan has been run"
+        charter.refusal(station, reason)
+        raise ToolRefused(f"refused by the gate: {reason}")
+
+    return refuse
 
 
 def _runner(charter: Charter) -> Layer:
@@ -76,27 +117,19 @@ def _require_any(charter: Charter) -> None:
         raise charter.refusal(None, "no run of this team is cleared")
 
 
-def _leader(charter: Charter, ends_on_text: bool) -> Layer:
+def _speaker(charter: Charter, seat: Seat) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        if call.run_response is None:
-            async for delta in inner(call):
-                yield delta
-            return
-        station = charter.runs.find(call.run_id)
-        if station is None:
-            raise charter.refusal(
-                None, "the team's hooks did not run, or it was rebuilt without them: govern it"
-            )
-        run = station.run
-        if run.id == call.run_id:
+        run = _run_of(charter, seat, call)
+        if run is not None:
+            outermost = run.id == call.run_id
             _tell_refusals(run, call.messages)
-            if charter.out_of_rounds(run):
+            if outermost and (run.barred or charter.out_of_rounds(run)):
                 raise _decline(charter, run, call)
-            if not run.settled:
-                async for delta in _held(charter, run, call, inner, ends_on_text):
+            if seat.holds and not run.settled:
+                async for delta in _held(charter, seat, run, call, inner):
                     yield delta
                 return
-            if said := _release(run):
+            if outermost and (said := _release(run)):
                 yield ModelResponse(content=said)
         async for delta in inner(call):
             yield delta
@@ -104,8 +137,22 @@ def _leader(charter: Charter, ends_on_text: bool) -> Layer:
     return layer
 
 
-async def _held(charter: Charter, run: Run, call: Call, inner: Next, ends_on_text: bool) -> Deltas:
-    """Let the leader's tool calls through and keep its words until the gate is settled."""
+def _run_of(charter: Charter, seat: Seat, call: Call) -> Run | None:
+    """The run that this call is part of; none for an auxiliary call or a member tried alone."""
+    if call.run_response is None:
+        return None
+    station = charter.runs.find(call.run_id)
+    if station is not None:
+        return station.run
+    if seat.part != "leader":
+        return None
+    declined = charter.decline_unknown()
+    put_declined(call.run_response, declined)
+    raise declined
+
+
+async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next) -> Deltas:
+    """Let tool calls through and keep the words until the gate is settled."""
     calls_tools = False
     text: list[str] = []
     async for delta in inner(call):
@@ -118,10 +165,16 @@ async def _held(charter: Charter, run: Run, call: Call, inner: Next, ends_on_tex
             provider_data=delta.provider_data,
             response_usage=delta.response_usage,
         )
-    if not calls_tools and ends_on_text:
-        raise _decline(charter, run, call)
-    with run.lock:
-        run.held.append("".join(text))
+    if run.id == call.run_id:
+        if not calls_tools and seat.ends_on_text:
+            raise _decline(charter, run, call)
+        with run.lock:
+            run.held.append("".join(text))
+    elif not calls_tools:
+        raise charter.refusal(
+            charter.runs.find(call.run_id),
+            f"what {seat.role} says does not stand: the cleared plan has not been run",
+        )
 
 
 def _release(run: Run) -> str:

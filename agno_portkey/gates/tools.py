@@ -19,7 +19,7 @@ from agno.tools.function import Function
 from agno_portkey.contracts import Step
 from agno_portkey.errors import GateClosed, ToolRefused
 from agno_portkey.gates.charter import Charter
-from agno_portkey.runs import Run, Station
+from agno_portkey.runs import Station, Steps
 from agno_portkey.verdict import Verdict
 
 __all__ = ["is_protected", "original", "protect", "same_value", "step_matches"]
@@ -30,7 +30,7 @@ _CONTEXT = "_agno_run_context"
 
 
 def protect(function: Function, charter: Charter) -> Function:
-    """Put the gate into `function`'s entrypoint, in place; its result is never served from a cache."""
+    """Put the gate into `function`'s entrypoint, in place; it is no longer served from a cache."""
     entrypoint = function.entrypoint
     if entrypoint is None or getattr(entrypoint, _MARK, None) is charter:
         return function
@@ -44,12 +44,15 @@ def is_protected(function: Function) -> bool:
 
 
 def original(callable_: Callable[..., Any]) -> Callable[..., Any]:
-    """The user's own function under every wrapper."""
+    """The user's own function under every wrapper, partial and bound method."""
     while True:
-        inner = getattr(callable_, "__wrapped__", None) or getattr(callable_, "raw_function", None)
-        if inner is None:
-            return getattr(callable_, "__func__", callable_)
-        callable_ = inner
+        for name in ("__wrapped__", "raw_function", "func", "__func__"):
+            inner = getattr(callable_, name, None)
+            if callable(inner):
+                callable_ = inner
+                break
+        else:
+            return callable_
 
 
 def _guarded(inner: Callable[..., Any], name: str, charter: Charter) -> Callable[..., Any]:
@@ -63,39 +66,46 @@ def _guarded(inner: Callable[..., Any], name: str, charter: Charter) -> Callable
             kwargs[_CONTEXT] = context
         return step
 
-    wrapper: Callable[..., Any]
+    wrapper = _wrapper(inner, enter)
+    wrapper.__signature__ = _with_context(signature)  # type: ignore[attr-defined]
+    setattr(wrapper, _MARK, charter)
+    return wrapper
+
+
+def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same kind as `inner` that runs it inside `enter(context, kwargs)`."""
     if inspect.isasyncgenfunction(inner):
 
         @functools.wraps(inner)
-        async def wrapper(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
+        async def stream(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
             with enter(_agno_run_context, kwargs):
                 async for item in inner(*args, **kwargs):
                     yield item
 
-    elif inspect.isgeneratorfunction(inner):
+        return stream
+    if inspect.isgeneratorfunction(inner):
 
         @functools.wraps(inner)
-        def wrapper(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
+        def generate(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
             with enter(_agno_run_context, kwargs):
                 yield from inner(*args, **kwargs)
 
-    elif inspect.iscoroutinefunction(inner):
+        return generate
+    if inspect.iscoroutinefunction(inner):
 
         @functools.wraps(inner)
-        async def wrapper(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
+        async def run(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
             with enter(_agno_run_context, kwargs):
                 return await inner(*args, **kwargs)
 
-    else:
+        return run
 
-        @functools.wraps(inner)
-        def wrapper(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-            with enter(_agno_run_context, kwargs):
-                return inner(*args, **kwargs)
+    @functools.wraps(inner)
+    def call(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
+        with enter(_agno_run_context, kwargs):
+            return inner(*args, **kwargs)
 
-    wrapper.__signature__ = _with_context(signature)  # type: ignore[attr-defined]
-    setattr(wrapper, _MARK, charter)
-    return wrapper
+    return call
 
 
 def _with_context(signature: inspect.Signature) -> inspect.Signature:
@@ -119,45 +129,44 @@ def _step(
     arguments: dict[str, Any],
 ) -> Iterator[None]:
     """Take the plan's step that this call is, and mark it done once the call has returned."""
-    run_id = getattr(context, "run_id", None)
-    try:
-        station, _ = charter.require_clearance(run_id)
-    except GateClosed as closed:
-        raise ToolRefused(f"{name} was refused: {closed}") from None
-    run = station.run
-    number = _take(charter, station, name, _bound(signature, arguments))
+    station, steps, number = _take(
+        charter, getattr(context, "run_id", None), name, _bound(signature, arguments)
+    )
     try:
         yield
     except BaseException:
-        with run.lock:
-            if run.steps is not None:
-                run.steps.taken.discard(number)
+        with station.run.lock:
+            steps.taken.discard(number)
         raise
-    with run.lock:
-        if run.steps is not None:
-            run.steps.done.add(number)
+    with station.run.lock:
+        steps.done.add(number)
     charter.tell("tool", station, data={"tool": name, "step": number})
 
 
-def _take(charter: Charter, station: Station, name: str, bound: Mapping[str, Any]) -> int:
-    run = station.run
-    with run.lock:
-        number, reason = _find(charter, run, name, bound)
-        if number is not None and run.steps is not None:
-            run.steps.taken.add(number)
-            return number
+def _take(
+    charter: Charter, run_id: str | None, name: str, bound: Mapping[str, Any]
+) -> tuple[Station, Steps, int]:
+    """The step that this call takes, with the cleared plan it is of; else `ToolRefused`."""
+    try:
+        station, steps = charter.require_clearance(run_id)
+    except GateClosed as closed:
+        raise ToolRefused(f"{name} was refused: {closed}") from None
+    with station.run.lock:
+        number, reason = _find(charter, steps, name, bound)
+        # Another plan may have been put forward since; then this is not its clearance.
+        if number is not None and station.run.steps is steps:
+            steps.taken.add(number)
+            return station, steps, number
+    reason = reason or "another plan was put forward"
     verdict = Verdict(False, charter.name, (reason,), evidence={"tool": name})
     charter.tell("tool", station, verdict, data={"tool": name})
     raise ToolRefused(f"{name} was refused: {reason}")
 
 
 def _find(
-    charter: Charter, run: Run, name: str, bound: Mapping[str, Any]
+    charter: Charter, steps: Steps, name: str, bound: Mapping[str, Any]
 ) -> tuple[int | None, str]:
     """The open step that a call is, or why it is none."""
-    steps = run.steps
-    if steps is None:
-        return None, "no plan is cleared"
     reason = f"the cleared plan has no step that calls {name}"
     for number, step in enumerate(steps.plan.steps, start=1):
         if step.tool != name:
@@ -193,24 +202,20 @@ def same_value(planned: Any, actual: Any) -> bool:
     if isinstance(planned, int | float) and isinstance(actual, int | float):
         return planned == actual
     if isinstance(planned, str) and not isinstance(actual, str):
-        return _json(planned) == _plain(actual) and actual is not None
+        return _same_structure(planned, actual)
     return type(planned) is type(actual) and planned == actual
 
 
-def _json(text: str) -> Any:
+def _same_structure(planned: str, actual: Any) -> bool:
+    dump = getattr(actual, "model_dump", None)
+    plain = dump(mode="json") if callable(dump) else actual
+    if not isinstance(plain, dict | list | tuple):
+        return False
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return _NOTHING
-    return value if isinstance(value, dict | list) else _NOTHING
-
-
-def _plain(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    return dump(mode="json") if callable(dump) else value
-
-
-_NOTHING = object()
+        # As text, since to Python [1] and [True] are equal.
+        return json.dumps(json.loads(planned), sort_keys=True) == json.dumps(plain, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _bound(signature: inspect.Signature, arguments: dict[str, Any]) -> dict[str, Any]:

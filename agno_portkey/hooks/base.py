@@ -28,7 +28,8 @@ class Moment:
 
     @property
     def run_id(self) -> str:
-        return str(self.run_context.run_id)
+        """The run's own id; before a workflow's step has run, the host tells the workflow's."""
+        return str(getattr(self.run_output, "run_id", None) or self.run_context.run_id)
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ class Hook(BaseGuardrail):
         """Called with the run's output; raise `OutputBlocked` to refuse it."""
 
     # The host passes arguments by parameter name, so every one it has is named here.
-    def check(  # type: ignore[override]
+    def check(
         self,
         run_input: Any = None,
         run_output: Any = None,

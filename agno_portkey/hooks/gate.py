@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agno_portkey.contracts import Critique, Judgement, Plan, canonical
@@ -11,6 +11,7 @@ from agno_portkey.gates import Charter, Gate, put_declined
 from agno_portkey.hooks.base import Hook, Moment
 from agno_portkey.runs import RUN_KEY, Part, Run, Station, run_in
 from agno_portkey.verdict import Verdict
+from agno_portkey.walk import broadcasts
 
 __all__ = ["GateHook", "part_of"]
 
@@ -36,6 +37,7 @@ class GateHook(Hook):
     finished. On the Planner it takes the plan; on the Critic and the Judge it hands them that
     plan and takes what they say of it; on the Runner, named by `runner`, it refuses until the
     gate has passed. `govern` installs it together with the two locks that hooks can't be.
+    `late` is asked at each team run what has been changed since, and a team that was is refused.
     """
 
     def __init__(
@@ -43,13 +45,19 @@ class GateHook(Hook):
         gate: Gate | Iterable[Gate] | Charter,
         *,
         runner: str,
+        late: Callable[[Any], str | None] = lambda team: None,
     ) -> None:
         if not isinstance(runner, str) or not runner:
             raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
         self.charter = gate if isinstance(gate, Charter) else Charter(gate)
         self.runner = runner
+        self._late = late
 
     def before(self, moment: Moment) -> None:
+        if getattr(moment.run_context, "workflow_id", None):
+            raise self.charter.refusal(
+                None, "a gated team can't be a workflow's step: the host hides its run's id there"
+            )
         if moment.is_team:
             self._open(moment)
             return
@@ -87,22 +95,33 @@ class GateHook(Hook):
     def _open(self, moment: Moment) -> None:
         context = moment.run_context
         run = run_in(context.dependencies)
-        if run is not None and run.id != moment.run_id:
+        if run is not None and run.id != moment.run_id and self.charter.runs.is_live(run):
             self.charter.runs.join(moment.run_id, run, "member", moment.name)
             return
-        if _broadcasts(moment.owner):
-            raise self.charter.refusal(
-                None, "in broadcast mode the Runner is asked before anything is judged"
-            )
         run = self.charter.runs.open(moment.run_id, moment.name)
         run.request = _text(moment.run_input.input_content)
-        # A new mapping: the team may share its own among concurrent runs.
+        self._bar_misuse(run, moment.owner)
+        # A new mapping: the caller's own may serve other runs too.
         context.dependencies = {**(context.dependencies or {}), RUN_KEY: run}
+
+    def _bar_misuse(self, run: Run, team: Any) -> None:
+        reason = None
+        if broadcasts(team):
+            reason = "in broadcast mode the Runner is asked before anything is judged"
+        elif (late := self._late(team)) is not None:
+            reason = f"the team was changed after it was governed: {late}"
+        if reason is None:
+            return
+        self.charter.bar(run, reason)
+        seat = getattr(team.model, "seat", None)
+        if seat is None or seat.charter is not self.charter:
+            # Its leader's model would not know of it.
+            raise self.charter.decline(run)
 
     def _join(self, moment: Moment) -> Station | None:
         part = part_of(moment.owner, self.runner)
         run = run_in(moment.run_context.dependencies)
-        if run is not None:
+        if run is not None and self.charter.runs.is_live(run):
             return self.charter.runs.join(moment.run_id, run, part, moment.name)
         if part == "runner" and self.charter.runs.find(moment.run_id) is None:
             raise self.charter.refusal(None, "the Runner was not asked by its governed team")
@@ -128,19 +147,11 @@ class GateHook(Hook):
         if not run.settled:
             declined = self.charter.decline(run)
             put_declined(moment.run_output, declined)
-            run.ended = True
             raise declined
         run.ended = True
         held, run.held = [text for text in run.held if text], []
         if held and not moment.run_output.content:
             moment.run_output.content = "\n\n".join(held)
-
-
-def _broadcasts(team: Any) -> bool:
-    mode = getattr(team, "mode", None)
-    return getattr(mode, "value", mode) == "broadcast" or bool(
-        getattr(team, "delegate_to_all_members", False)
-    )
 
 
 def _brief(run: Run, order: str, plan: str) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import openai
+from agno.exceptions import ModelProviderError, redact_secrets
 
 from agno_portkey.errors import (
     AgnoPortkeyError,
     BadResponse,
+    ConfigurationError,
     ContextOverflow,
     GatewayConfigRejected,
     GatewayDeniedInput,
     GatewayDeniedOutput,
+    GatewayError,
     GatewayRateLimited,
     GatewayTimeout,
     GatewayUnauthorized,
@@ -27,32 +30,29 @@ from agno_portkey.verdict import Verdict
 __all__ = ["explain", "explain_mid_stream", "truncated"]
 
 _DENIED = 446
-_OVERFLOW_CODES = {"context_length_exceeded", "context_window_exceeded"}
+_OVERFLOW_CODES = ("context_length_exceeded", "context_window_exceeded")
+_TIMEOUTS = (408, 504, 524)
+_RATE_LIMITS = (429, 529)
+_NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+# What the gateway says when it can't read what the provider answered.
+_GATEWAY_BROKE = "something went wrong"
 
 
 def explain(error: Exception, *, model_id: str, base_url: str) -> AgnoPortkeyError:
     """The typed error for what a call raised before any of its answer was used."""
     if isinstance(error, AgnoPortkeyError):
         return error
-    if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
-        return GatewayTimeout(
-            f"the gateway at {base_url} gave no answer in time: raise `timeout`, or give the "
-            "route a fallback",
-            status_code=504,
-            model_id=model_id,
-        )
     if isinstance(error, openai.APIStatusError):
-        return _from_status(error, model_id=model_id, base_url=base_url)
+        return _Answered(error, model_id=model_id, base_url=base_url).explained()
     if isinstance(error, openai.APIConnectionError | httpx.TransportError):
-        return GatewayUnreachable(
-            f"nothing answers at {base_url} ({_innermost(error)}): check PORTKEY_BASE_URL, or "
-            "start a local gateway with `agno-portkey gateway start`",
-            model_id=model_id,
-        )
+        return _lost(error, model_id=model_id, base_url=base_url)
     if isinstance(error, openai.APIError):
-        return UpstreamFailed(f"the provider reported: {error.message}", model_id=model_id)
+        return _reported(error, model_id=model_id)
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+        return ConfigurationError(f"request_params: the client does not take them ({error})")
     return BadResponse(
-        f"the answer from {base_url} is not a chat completion ({type(error).__name__}: {error})",
+        f"the answer from {base_url} can't be read as a chat completion "
+        f"({type(error).__name__}): check the provider behind the gateway, or ask again",
         model_id=model_id,
     )
 
@@ -64,76 +64,158 @@ def explain_mid_stream(error: Exception, *, model_id: str) -> AgnoPortkeyError:
     """
     if isinstance(error, AgnoPortkeyError):
         return error
+    if isinstance(error, httpx.TimeoutException):
+        return truncated(model_id, "nothing more came within `timeout`")
     detail = error.message if isinstance(error, openai.APIError) else str(error)
     return truncated(model_id, f"{type(error).__name__}: {detail}")
 
 
 def truncated(model_id: str, cause: str) -> TruncatedStream:
     """The error for an answer that ended before it was whole."""
-    reason = f"the answer of {model_id} is not whole: {cause}"
+    reason = f"the answer of {model_id} is not whole ({cause}): discard it and ask again"
     return TruncatedStream(Verdict(False, "stream", (reason,), evidence={"model": model_id}))
 
 
-def _from_status(error: openai.APIStatusError, *, model_id: str, base_url: str) -> AgnoPortkeyError:
-    status = error.status_code
-    body = _body(error.response)
-    details = body.get("error")
-    if not isinstance(details, dict):
-        details = {"message": details} if isinstance(details, str) else {}
-    said = _message(body, details, error)
-    code = details.get("code")
-    if status == _DENIED:
-        return _denied(body, said)
-    if status in (401, 403):
-        return GatewayUnauthorized(
-            f"the gateway at {base_url} refused the key ({status}: {said}): check PORTKEY_API_KEY "
-            "for hosted Portkey, or the provider's key (`api_key`) for a gateway of your own",
-            status_code=status,
+def _lost(error: Exception, *, model_id: str, base_url: str) -> GatewayError:
+    causes = [*_causes(error)]
+    why = str(causes[-1]) or type(causes[-1]).__name__
+    if any(isinstance(cause, _NEVER_CONNECTED) for cause in causes):
+        return GatewayUnreachable(
+            f"nothing answers at {base_url} ({why}): check PORTKEY_BASE_URL, or start a "
+            "local gateway with `agno-portkey gateway start`",
             model_id=model_id,
         )
-    if code in _OVERFLOW_CODES:
-        return ContextOverflow(said, status_code=status, model_id=model_id)
-    if status == 429:
-        return GatewayRateLimited(
-            f"rate limit reached: {said}", status_code=status, model_id=model_id
-        )
-    if status == 408:
+    if any(isinstance(cause, openai.APITimeoutError | httpx.TimeoutException) for cause in causes):
         return GatewayTimeout(
-            f"the provider gave no answer within the route's request_timeout: {said}",
-            status_code=status,
+            f"the gateway at {base_url} gave no answer in time: raise `timeout`, or give the "
+            "route a fallback",
+            status_code=504,
             model_id=model_id,
         )
-    if _config_fault(error.response, body, said):
-        return GatewayConfigRejected(
-            f"the gateway does not accept the routing config or provider ({status}): {said}",
-            status_code=status,
-            model_id=model_id,
-        )
-    return UpstreamFailed(
-        f"the provider answered {status}: {said}", status_code=status, model_id=model_id
+    return GatewayUnreachable(
+        f"the connection to {base_url} broke before there was an answer ({why}): ask "
+        "again, and check that the gateway runs",
+        model_id=model_id,
     )
 
 
-def _denied(body: dict[str, Any], said: str) -> AgnoPortkeyError:
+def _reported(error: openai.APIError, *, model_id: str) -> GatewayError:
+    """The error for one that came as an event of a stream."""
+    if error.code in _OVERFLOW_CODES or _speaks_of_overflow(error.message):
+        return ContextOverflow(_shorten(error.message), model_id=model_id)
+    if error.code == "rate_limit_exceeded":
+        return GatewayRateLimited(_slow_down(error.message), model_id=model_id)
+    return UpstreamFailed(
+        f"the provider reported: {error.message} (ask again, or give the route a fallback)",
+        model_id=model_id,
+    )
+
+
+class _Answered:
+    """An answer with an error status, and what it says about its cause."""
+
+    def __init__(self, error: openai.APIStatusError, *, model_id: str, base_url: str) -> None:
+        self.status = error.status_code
+        self.headers = error.response.headers
+        self.body = _json(error.response)
+        self.said = _message(self.body, error)
+        self.code = _details(self.body).get("code")
+        self.base_url = base_url
+        self.about: dict[str, Any] = {"status_code": self.status, "model_id": model_id}
+
+    def explained(self) -> AgnoPortkeyError:
+        """The typed error; the host tells rate limits and overflows apart in the same way."""
+        if self.status == _DENIED:
+            return _denied(self.body, self.said)
+        if self.status in (401, 403):
+            return GatewayUnauthorized(
+                f"the gateway at {self.base_url} refused the key ({self.status}: {self.said}): "
+                "check PORTKEY_API_KEY for hosted Portkey, or the provider's key (`api_key`) for "
+                "a gateway of your own",
+                **self.about,
+            )
+        if self.status in _RATE_LIMITS:
+            return GatewayRateLimited(_slow_down(self.said), **self.about)
+        if self.code in _OVERFLOW_CODES or _speaks_of_overflow(self.said):
+            return ContextOverflow(_shorten(self.said), **self.about)
+        if self.status in _TIMEOUTS:
+            return GatewayTimeout(
+                f"{self._who()} gave no answer in time ({self.status}: {self.said}): raise the "
+                "route's request_timeout, or give it a fallback",
+                **self.about,
+            )
+        return self._refused_or_failed()
+
+    def _refused_or_failed(self) -> GatewayError:
+        if self._gateway_broke():
+            return BadResponse(
+                f"the gateway at {self.base_url} could not read what the provider answered "
+                f"({self.status}: {self.said}): check the provider's address, or ask again",
+                **self.about,
+            )
+        if self._config_fault():
+            return GatewayConfigRejected(
+                f"the gateway at {self.base_url} does not accept the routing config or provider "
+                f"({self.status}: {self.said}): check `config` and `portkey_provider`",
+                **self.about,
+            )
+        if not self._from_gateway() and self.status in (404, 405):
+            return BadResponse(
+                f"{self.base_url} answered {self.status}: check that it is the address of a "
+                "Portkey gateway's API (it ends in /v1)",
+                **self.about,
+            )
+        return UpstreamFailed(
+            f"{self._who()} answered {self.status}: {self.said} ({self._advice()})", **self.about
+        )
+
+    def _who(self) -> str:
+        return "the provider" if "x-portkey-provider" in self.headers else self.base_url
+
+    def _advice(self) -> str:
+        if self.status >= 500:
+            return "ask again later, or give the route a fallback"
+        if self.code == "content_filter":
+            return "the provider's filter refuses this prompt: rephrase it"
+        return "check the model's name and the request's parameters"
+
+    def _from_gateway(self) -> bool:
+        return any(name.startswith("x-portkey-") for name in self.headers)
+
+    def _gateway_broke(self) -> bool:
+        raised = self.headers.get("x-portkey-gateway-exception") == "true"
+        return raised and self.said.lower().startswith(_GATEWAY_BROKE)
+
+    def _config_fault(self) -> bool:
+        """Whether the gateway itself, not the provider, turned the request down."""
+        if self.headers.get("x-portkey-gateway-exception") == "true":
+            return True
+        if self.status not in (400, 500) or "x-portkey-provider" in self.headers:
+            return False
+        return self.body.get("status") == "failure" or "config" in self.said.lower()
+
+
+def _denied(body: dict[str, Any], said: str) -> GatewayDeniedInput | GatewayDeniedOutput:
+    # Had a check before the request denied it, there would be none after it.
+    after, before = (
+        [*_denials(body, stage)] for stage in ("after_request_hooks", "before_request_hooks")
+    )
+    names = [_check_names(hook) for hook in after or before]
+    reasons = tuple(f"the gateway's guardrail {name} denied it" for name in names) or (said,)
+    # The results quote the text that was refused, so they stay behind.
+    verdict = Verdict(False, "gateway", reasons, evidence={"checks": names})
+    return GatewayDeniedOutput(verdict) if after else GatewayDeniedInput(verdict)
+
+
+def _denials(body: dict[str, Any], stage: str) -> Iterator[dict[str, Any]]:
     hooks = body.get("hook_results")
-    hooks = hooks if isinstance(hooks, dict) else {}
-    failed = [_check_name(hook) for hook in _failed(hooks, "before_request_hooks")]
-    kind: type[GatewayDeniedInput] | type[GatewayDeniedOutput] = GatewayDeniedInput
-    if not failed:
-        failed = [_check_name(hook) for hook in _failed(hooks, "after_request_hooks")]
-        kind = GatewayDeniedOutput if failed else GatewayDeniedInput
-    reasons = tuple(f"the gateway's guardrail {name} denied it" for name in failed) or (said,)
-    return kind(Verdict(False, "gateway", reasons, evidence={"hook_results": hooks}))
+    results = hooks.get(stage) if isinstance(hooks, dict) else None
+    for hook in results if isinstance(results, list) else []:
+        if isinstance(hook, dict) and hook.get("verdict") is False and hook.get("deny", True):
+            yield hook
 
 
-def _failed(hooks: dict[str, Any], stage: str) -> list[dict[str, Any]]:
-    results = hooks.get(stage)
-    if not isinstance(results, list):
-        return []
-    return [hook for hook in results if isinstance(hook, dict) and hook.get("verdict") is False]
-
-
-def _check_name(hook: dict[str, Any]) -> str:
+def _check_names(hook: dict[str, Any]) -> str:
     checks = hook.get("checks")
     names = [
         str(check.get("id"))
@@ -143,34 +225,46 @@ def _check_name(hook: dict[str, Any]) -> str:
     return ", ".join(names) or str(hook.get("id"))
 
 
-def _config_fault(response: httpx.Response, body: dict[str, Any], said: str) -> bool:
-    """Whether the gateway itself, not the provider, turned the request down."""
-    if response.headers.get("x-portkey-gateway-exception") == "true":
-        return True
-    refused = response.status_code in (400, 500) and "x-portkey-provider" not in response.headers
-    return refused and (body.get("status") == "failure" or "config" in said.lower())
+def _shorten(said: str) -> str:
+    return f"the prompt does not fit the model's context window: {said} (shorten the history)"
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
+def _slow_down(said: str) -> str:
+    return f"the rate limit is reached: {said} (wait, or spread the load over several targets)"
+
+
+def _speaks_of_overflow(said: str) -> bool:
+    said = said.lower()
+    return any(pattern in said for pattern in ModelProviderError.CONTEXT_WINDOW_PATTERNS)
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError, httpx.ResponseNotRead):
+    except (ValueError, httpx.ResponseNotRead):
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def _message(body: dict[str, Any], details: dict[str, Any], error: openai.APIStatusError) -> str:
-    said = details.get("message") or body.get("message")
-    if not said:
-        said = body.get("errors") or body.get("html-message") or error.message
-    if isinstance(said, list):
-        said = "; ".join(
-            str(item.get("message", item)) if isinstance(item, dict) else str(item) for item in said
-        )
-    return " ".join(str(said).split())[:500]
+def _details(body: dict[str, Any]) -> dict[str, Any]:
+    details = body.get("error")
+    if isinstance(details, dict):
+        return details
+    return {"message": details} if isinstance(details, str) else {}
 
 
-def _innermost(error: BaseException) -> str:
-    while error.__cause__ is not None:
+def _message(body: dict[str, Any], error: openai.APIStatusError) -> str:
+    said = [_details(body).get("message") or body.get("message")]
+    listed = body.get("errors")
+    for item in listed if isinstance(listed, list) else [listed]:
+        said.append(item.get("message", item) if isinstance(item, dict) else item)
+    told = "; ".join(str(part) for part in said if part)
+    told = " ".join((told or str(body.get("html-message") or error.message)).split())
+    # Some providers quote the key they refuse, and the message is stored with the run.
+    return redact_secrets(told)[:500]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
         error = error.__cause__
-    return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.testing.wire import End, Hang, Hangup, Head, Pause, Reset, Step
+from agno_portkey.testing.steps import End, Hang, Hangup, Head, Pause, Reset, Step
 
 __all__ = ["Answer", "Fault", "error_answer", "require_seconds", "script"]
 
@@ -24,6 +24,7 @@ _Kind: TypeAlias = Literal[
     "clean_cut",
     "stall",
     "malformed_chunk",
+    "error_chunk",
     "no_done",
     "outage",
 ]
@@ -174,6 +175,18 @@ class Fault:
         return cls("malformed_chunk", after=after)
 
     @classmethod
+    def error_chunk(
+        cls,
+        after: float = 1 / 2,
+        *,
+        message: str = "The server had an error while processing your request.",
+        code: str | None = None,
+    ) -> Fault:
+        """An error takes the place of the rest of a stream; a document becomes a 500."""
+        answer = error_answer(500, message, type="server_error", code=code)
+        return cls("error_chunk", after=after, answer=answer)
+
+    @classmethod
     def no_done(cls) -> Fault:
         """A stream lacks its `[DONE]`; a document arrives whole."""
         return cls("no_done")
@@ -258,9 +271,20 @@ def _damaged(answer: Answer, fault: Fault) -> Iterator[Step]:
         case "malformed_chunk":
             yield from _sent(answer, (*kept, _BROKEN))
             yield End()
+        case "error_chunk":
+            yield from _with_error(answer, kept, fault.answer)
         case _:
             yield from _sent(answer, answer.parts + answer.closing[:-1])
             yield End()
+
+
+def _with_error(answer: Answer, kept: tuple[bytes, ...], error: Answer | None) -> Iterator[Step]:
+    error = error or error_answer(500, "")
+    if not answer.streamed:
+        yield from _whole(error)
+        return
+    yield from _sent(answer, (*kept, b"data: " + error.parts[0] + b"\n\n"))
+    yield End("cut")
 
 
 def _late(answer: Answer, seconds: float) -> Iterator[Step]:

@@ -4,121 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias
 
 from pydantic import BaseModel
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.testing.faults import Answer, Fault, error_answer, script
-from agno_portkey.testing.replies import Completion, Reply, embeddings, sample
-from agno_portkey.testing.wire import Exchange, Finished, Outcome, Server, Step
+from agno_portkey.testing.replies import Completion, Reply
+from agno_portkey.testing.requests import Request, refused, text_of
+from agno_portkey.testing.samples import default_reply, embedded
+from agno_portkey.testing.steps import Step
+from agno_portkey.testing.wire import Exchange, Server
 
 __all__ = ["EmbeddedProvider", "Request"]
 
 Content: TypeAlias = str | Reply | Fault | BaseModel | Mapping[str, object]
 Scripted: TypeAlias = "Content | Callable[[Request], Scripted]"
 Predicate: TypeAlias = "str | Callable[[Request], object]"
-_T = TypeVar("_T")
 
 _CHAT = "POST /chat/completions"
-_DIMENSIONS = 384
 # Threads for answers that are callables; a test may hold this many of them at once.
 _CALLABLES = 64
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request as the provider saw it.
-
-    `path` has no query; `headers` have lower-case names; `body` is the parsed JSON, or the raw
-    bytes where it is none; `at` is monotonic seconds.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: Any
-    at: float
-    query: str = ""
-    _outcome: Outcome = field(default_factory=Outcome, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, exchange: Exchange) -> Request:
-        """The request of an exchange on the wire."""
-        path, _, query = exchange.target.partition("?")
-        body, at = _parsed(exchange.body), exchange.at
-        return cls(exchange.method, path, exchange.headers, body, at, query, exchange.outcome)
-
-    @property
-    def finished(self) -> Finished:
-        """`open`, or how it ended: `complete`, `cut` or `client_gone`."""
-        return self._outcome.finished
-
-    def wait(self, timeout: float = 5.0) -> Finished:
-        """Block until the exchange has ended, at most `timeout` seconds; returns `finished`."""
-        return self._outcome.wait(timeout)
-
-    @property
-    def route(self) -> str:
-        """Method and path without the `/v1` in front, as in `POST /chat/completions`."""
-        return f"{self.method} {self.path.removeprefix('/v1').rstrip('/')}"
-
-    @property
-    def model(self) -> str | None:
-        return self._field("model", str)
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        return self._field("messages", list) or []
-
-    @property
-    def system(self) -> str:
-        """The text of all system and developer messages."""
-        return "\n".join(self._texts("system", "developer"))
-
-    @property
-    def last_user(self) -> str:
-        """The text of the last user message."""
-        return next(iter(self._texts("user")[::-1]), "")
-
-    @property
-    def tools(self) -> list[str]:
-        """The names of the offered tools."""
-        offered = self._field("tools", list) or []
-        return [tool.get("function", tool).get("name", "") for tool in offered]
-
-    @property
-    def tool_results(self) -> list[str]:
-        """The text of each tool message."""
-        return self._texts("tool")
-
-    @property
-    def response_format(self) -> dict[str, Any] | None:
-        return self._field("response_format", dict)
-
-    @property
-    def schema_name(self) -> str | None:
-        """The name of the JSON schema that the answer is to fit."""
-        name = (self.response_format or {}).get("json_schema", {}).get("name")
-        return name if isinstance(name, str) else None
-
-    @property
-    def stream(self) -> bool:
-        return bool(self._field("stream", bool))
-
-    def _field(self, name: str, kind: type[_T]) -> _T | None:
-        value = self.body.get(name) if isinstance(self.body, dict) else None
-        return value if isinstance(value, kind) else None
-
-    def _texts(self, *roles: str) -> list[str]:
-        return [_text(message) for message in self.messages if message.get("role") in roles]
 
 
 @dataclass
@@ -314,24 +226,24 @@ class EmbeddedProvider:
             case _ if request.route == _CHAT:
                 return await self._chat(request)
             case "POST /embeddings":
-                return _embedded(request), None
+                return embedded(request), None
             case "GET /models":
                 listed = [{"id": name, "object": "model", "created": 0} for name in self._models]
                 return Answer.of_json({"object": "list", "data": listed}), None
         return error_answer(404, f"Unknown request URL: {request.route}", code="unknown_url"), None
 
     async def _chat(self, request: Request) -> tuple[Answer, Fault | None]:
-        if refused := _refused(request, "messages"):
-            return refused, None
+        if error := refused(request, "messages"):
+            return error, None
         fault, content = None, await self._content(request)
         if isinstance(content, Fault):
-            fault, content = content, _default_reply(request)
+            fault, content = content, default_reply(request)
         if fault is not None and fault.kind == "outage":
             self._begin_outage(fault, request)
         completion = Completion(
             Reply.of(content),
             model=request.model or "",
-            prompt="".join(map(_text, request.messages)),
+            prompt="".join(map(text_of, request.messages)),
             serial=next(self._serials),
             include_usage=bool((request.body.get("stream_options") or {}).get("include_usage")),
         )
@@ -350,7 +262,7 @@ class EmbeddedProvider:
         for rule in self._rules:
             if rule.left != 0 and rule.applies(request):
                 return rule.take()
-        return self._queue.popleft() if self._queue else _default_reply(request)
+        return self._queue.popleft() if self._queue else default_reply(request)
 
     def _begin_outage(self, fault: Fault, request: Request) -> None:
         with self._lock:
@@ -367,45 +279,6 @@ def _called(answer: Callable[[Request], Scripted], request: Request) -> Scripted
     except BaseException as exc:
         # Also pytest.fail, and StopIteration, which a future cannot hold.
         raise _CallableFailed from exc
-
-
-def _default_reply(request: Request) -> Reply:
-    wanted = request.response_format or {}
-    match wanted.get("type"):
-        case "json_schema":
-            return Reply(json.dumps(sample(wanted["json_schema"].get("schema") or {})))
-        case "json_object":
-            return Reply.of({"said": request.last_user})
-    return Reply(f"You said: {request.last_user}")
-
-
-def _embedded(request: Request) -> Answer:
-    if refused := _refused(request, "input"):
-        return refused
-    dimensions = request.body.get("dimensions", _DIMENSIONS)
-    if not isinstance(dimensions, int) or dimensions < 1:
-        return error_answer(400, "'dimensions' must be 1 or more.", param="dimensions")
-    texts = request.body["input"]
-    if isinstance(texts, str) or isinstance(texts[0], int):
-        texts = [texts]
-    # Tokens are as good as words.
-    words = [text if isinstance(text, str) else " ".join(map(str, text)) for text in texts]
-    base64 = request.body.get("encoding_format") == "base64"
-    return embeddings(words, model=request.model or "", dimensions=dimensions, base64=base64)
-
-
-def _refused(request: Request, required: str) -> Answer | None:
-    """The error for a body that lacks what its route requires."""
-    if not isinstance(request.body, dict):
-        return error_answer(400, "We could not parse the JSON body of your request.")
-    if not isinstance(request.model, str):
-        return error_answer(400, "You must provide a model parameter.", param="model")
-    given = request.body.get(required)
-    plain = isinstance(given, str) and required == "input"
-    objects = isinstance(given, list) and all(isinstance(each, dict) for each in given)
-    if plain or (given and isinstance(given, list) and (required == "input" or objects)):
-        return None
-    return error_answer(400, f"Missing or invalid parameter: '{required}'.", param=required)
 
 
 def _several(answer: Scripted | Sequence[Scripted]) -> Sequence[Scripted]:
@@ -430,17 +303,3 @@ def _checked_times(times: int | None) -> int | None:
 
 def _in_system(words: str) -> Callable[[Request], bool]:
     return lambda request: words in request.system
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", "") for part in content if isinstance(part, dict))
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body

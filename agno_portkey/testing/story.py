@@ -1,4 +1,4 @@
-"""One small story that needs no account: a release, planned badly first, and the team that ships it.
+"""One small story that needs no account: a release, planned badly first, and who ships it.
 
 The demo tells it and the tests run it. The team is an ordinary Agno team; `tell` scripts the
 embedded provider so that every role answers as a model of that role might.
@@ -6,6 +6,7 @@ embedded provider so that every role answers as a model of that role might.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -17,9 +18,9 @@ from agno.team import Team
 
 from agno_portkey.contracts import Critique, Decision, Issue, Judgement, Plan, Severity, Step
 from agno_portkey.testing.provider import EmbeddedProvider, Request
-from agno_portkey.testing.replies import Reply, ToolCall
+from agno_portkey.testing.replies import Completion, Reply, ToolCall
 
-__all__ = ["FLAWED", "REQUEST", "SOUND", "Release", "release_team", "tell"]
+__all__ = ["FLAWED", "REQUEST", "SOUND", "Release", "release_team", "script_of", "tell"]
 
 REQUEST = "Ship release 2.1 to staging."
 
@@ -142,11 +143,38 @@ def tell(
     last_word: str = "Release 2.1 is live on staging.",
 ) -> None:
     """Script `provider` as the team's models: one plan a round, sound judges, a faithful Runner."""
-    provider.when(lambda request: request.schema_name == "Plan", list(plans))
-    provider.when(lambda request: request.schema_name == "Critique", _criticise)
-    provider.when(lambda request: request.schema_name == "Judgement", _judge)
-    provider.when("You are the Runner", _run)
-    provider.when(_is_leader, _lead(last_word))
+    for applies, answer in _rules(plans, last_word):
+        provider.when(applies, answer)
+
+
+def script_of(
+    *, plans: Sequence[Plan] = (SOUND,), last_word: str = "Release 2.1 is live on staging."
+) -> Callable[[Request], dict[str, Any]]:
+    """The same script without a server: from a request to the JSON of its chat completion."""
+    rules = _rules(plans, last_word)
+    serials = itertools.count(1)
+
+    def answer(request: Request) -> dict[str, Any]:
+        said: Any = f"You said: {request.last_user}"
+        for applies, answered in rules:
+            if applies(request):
+                said = answered(request) if callable(answered) else answered[0]
+                break
+        completion = Completion(Reply.of(said), request.model or "", "", next(serials))
+        body: dict[str, Any] = json.loads(b"".join(completion.whole().parts))
+        return body
+
+    return answer
+
+
+def _rules(plans: Sequence[Plan], last_word: str) -> list[tuple[Callable[[Request], bool], Any]]:
+    return [
+        (lambda request: request.schema_name == "Plan", list(plans)),
+        (lambda request: request.schema_name == "Critique", _criticise),
+        (lambda request: request.schema_name == "Judgement", _judge),
+        (lambda request: "You are the Runner" in request.system, _run),
+        (_is_leader, _lead(last_word)),
+    ]
 
 
 def _is_leader(request: Request) -> bool:
@@ -177,7 +205,7 @@ def _delegate(member: str, task: str) -> Reply:
 
 def _asked(request: Request) -> list[str]:
     """The members that the leader has asked in this run, in order."""
-    names = []
+    names: list[str] = []
     for message in request.messages:
         if message.get("role") == "user":
             names = []

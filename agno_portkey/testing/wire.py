@@ -1,9 +1,4 @@
-"""The HTTP side of the embedded provider: it plays scripts of steps on raw sockets.
-
-A script is what a response does on the wire, in order: `Head`, pieces of body as `bytes`,
-`Pause`, and one ending: `End` (a whole message), `Hangup` (closed too early), `Reset` (TCP RST)
-or `Hang` (nothing more until the client leaves).
-"""
+"""The HTTP side of the embedded provider: it plays scripts of steps on raw sockets."""
 
 from __future__ import annotations
 
@@ -16,56 +11,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import h11
 
-Finished: TypeAlias = Literal["open", "complete", "cut", "client_gone"]
+from agno_portkey.testing.steps import End, Finished, Hang, Hangup, Head, Pause, Reset, Step
 
 _READ_BYTES = 256 * 1024
 _FLUSH_BYTES = 64 * 1024
 _HEADER_BYTES = 1024 * 1024
 _BODY_BYTES = 32 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Status and headers; without a content-length the body is chunked."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What was written so far is sent, then nothing for some seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The message ends as HTTP wants it; `finished` says whether the answer in it was whole."""
-
-    finished: Finished = "complete"
-
-
-@dataclass(frozen=True, slots=True)
-class Hangup:
-    """The connection closes although the message has not ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """Nothing more is sent until the client leaves or the server stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """The connection is torn down by a TCP RST."""
-
-
-Step: TypeAlias = Head | bytes | Pause | End | Hangup | Hang | Reset
 
 
 class Outcome:
@@ -150,11 +105,19 @@ class Server:
             return
         port.set_result(server.sockets[0].getsockname()[1])
         await self._stopping.wait()
+        # Who is on the way in comes in first: a server that is closed drops them half open.
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await _some_turns()
         server.close()
         await self._drop_connections()
         await server.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping is None or self._stopping.is_set():
+            # A task begun now would be cancelled before it could close anything.
+            writer.transport.abort()
+            return
         connection = _Connection(reader, writer, respond=self._respond, failed=self._failed)
         task = asyncio.get_running_loop().create_task(connection.serve())
         self._connections[task] = writer
@@ -166,7 +129,12 @@ class Server:
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        # Transports leave the loop one turn after their abort.
+        await _some_turns()
+
+
+async def _some_turns() -> None:
+    """Let the loop turn: connections come in, and aborted transports leave it, within a few."""
+    for _ in range(5):
         await asyncio.sleep(0)
 
 

@@ -248,6 +248,22 @@ def test_malformed_chunk(provider: EmbeddedProvider, client: OpenAI) -> None:
         post(provider).json()
 
 
+def test_error_chunk_takes_the_place_of_the_rest(
+    provider: EmbeddedProvider, client: OpenAI
+) -> None:
+    provider.reply(Reply("one two three four"))
+    provider.fault(Fault.error_chunk(message="no more", code="overloaded"), times=2)
+    said: list[str] = []
+    with pytest.raises(openai.APIError, match="no more") as caught:  # noqa: PT012
+        for chunk in client.chat.completions.create(**ASKED, stream=True):
+            said.append(chunk.choices[0].delta.content or "")
+    assert caught.value.code == "overloaded"
+    assert "".join(said) == "one "
+    assert provider.requests[0].wait() == "cut"
+    with pytest.raises(openai.InternalServerError, match="no more"):
+        client.chat.completions.create(**ASKED)
+
+
 def test_no_done(provider: EmbeddedProvider) -> None:
     provider.fault(Fault.no_done(), times=2)
     text, error = received(provider, stream=True)

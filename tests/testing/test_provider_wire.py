@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import threading
@@ -227,3 +228,14 @@ def test_headers_that_cannot_be_sent_are_remembered(provider: EmbeddedProvider) 
         httpx.post(f"{provider.url}/chat/completions", json=ASKED)
     assert provider.calls[0].wait() == "cut"
     assert "header" in str(provider.errors[0])
+
+
+def test_who_connects_while_it_stops_is_not_left_half_open() -> None:
+    # What is left open warns when it is collected, and a warning fails the test.
+    for _ in range(20):
+        provider = EmbeddedProvider().start()
+        with contextlib.ExitStack() as clients:
+            for _ in range(4):
+                clients.enter_context(connect(provider))
+            provider.stop()
+    gc.collect()

@@ -8,7 +8,8 @@ from typing import Any
 from agno.tools import Toolkit
 from agno.tools.function import Function
 
-from agno_portkey.gates import Charter, original, protect
+from agno_portkey.gates.charter import Charter
+from agno_portkey.gates.tools import is_protected, original, protect
 
 __all__ = ["Tools"]
 
@@ -33,11 +34,15 @@ class Tools:
             return paths
         names = set()
         for function in _functions(runner.tools):
+            if function.external_execution:
+                paths.append(
+                    f"{runner.name or runner.id} holds {function.name}, which runs elsewhere"
+                )
             names.add(function.name)
             if function.entrypoint is not None:
                 self._originals.add(id(original(function.entrypoint)))
         self.names = frozenset(names)
-        return []
+        return paths
 
     def claim(self, owner: Any) -> list[str]:
         """Note `owner` as a possible holder of the Runner's tools."""
@@ -51,6 +56,31 @@ class Tools:
         for holder in self._holders:
             if holder.tools:
                 holder.tools = [self._guarded(tool, charter) for tool in holder.tools]
+
+    def unprotected(self, owner: Any) -> str | None:
+        """The first of the Runner's tools that `owner` holds without the gate in it."""
+        for tool in owner.tools or () if isinstance(owner.tools, list | tuple) else ():
+            functions = _of_toolkit(tool) if isinstance(tool, Toolkit) else (tool,)
+            for function in functions:
+                if isinstance(function, Function):
+                    bare = self._is_mine(function) and not is_protected(function)
+                else:
+                    bare = callable(function) and self._names(function)
+                if bare:
+                    return f"{owner.name or owner.id} holds {getattr(function, 'name', function)}"
+        return None
+
+    def _names(self, function: Callable[..., Any]) -> bool:
+        return (
+            getattr(function, "__name__", None) in self.names
+            or id(original(function)) in self._originals
+        )
+
+    def _is_mine(self, function: Function) -> bool:
+        entrypoint = function.entrypoint
+        return function.name in self.names or (
+            entrypoint is not None and id(original(entrypoint)) in self._originals
+        )
 
     def _guarded(self, tool: Any, charter: Charter) -> Any:
         if isinstance(tool, Toolkit):
@@ -66,10 +96,7 @@ class Tools:
         return tool
 
     def _protect(self, function: Function, charter: Charter) -> bool:
-        entrypoint = function.entrypoint
-        mine = function.name in self.names or (
-            entrypoint is not None and id(original(entrypoint)) in self._originals
-        )
+        mine = self._is_mine(function)
         if mine:
             self.protected.append(protect(function, charter))
         return mine
@@ -96,6 +123,8 @@ def _from_callable(tool: Callable[..., Any]) -> Function:
     approval = getattr(tool, "_agno_approval_type", None)
     if approval is not None:
         function.approval_type = approval
+        # An approval for the record alone needs a flag that only a @tool can have: the host
+        # refuses it as well, and here it is asked for.
         function.requires_confirmation = True
     return function
 

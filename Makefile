@@ -1,0 +1,60 @@
+# `make demo` and `make test` set up what they need; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A machine without npm gets Node from PyPI.
+EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
+DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/govern.py
+
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## make the virtual environment and install the package into it
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)])' \
+	    || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup  ## the main job, end to end, through a real gateway; needs no account
+	@$(BIN)/agno-portkey demo $(ARGS)
+
+test: setup  ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: format lint types layers coverage e2e  ## what CI runs
+
+format: setup
+	$(BIN)/ruff format --check .
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy agno_portkey tests/typed.py
+	$(BIN)/pyright --project pyproject.toml
+
+layers: setup
+	$(BIN)/lint-imports
+
+coverage: setup  ## the tests again, with branch coverage held to its floors
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
+	$(BIN)/coverage report --fail-under=95
+
+e2e: setup  ## the built wheel, installed elsewhere, plays the demo
+	$(BIN)/python -m pytest tests/e2e -o addopts= -q
+
+bypass: setup  ## every way round the gate that we know: ours beside plain Agno
+	$(BIN)/python benchmarks/bypass.py $(ARGS)
+
+bench: setup  ## CPU of a governed run against bare Agno
+	$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,57 @@
+"""Takes the secrets out of what is written down: configs, headers and parameters without keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["without_secrets"]
+
+_SECRET_WORDS = frozenset(
+    {"apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials"}
+    | {"header", "headers", "key", "keys", "passwd", "password", "secret", "secrets"}
+    | {"signature", "token"}
+)
+_SECRET_NAMES = ("service_account", "serviceaccount")
+# A list of header names, which the gateway passes on.
+_HARMLESS = frozenset({"forward_headers", "forwardHeaders"})
+_USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
+_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+
+
+def without_secrets(value: Any) -> Any:
+    """A copy of `value` without the texts that stand, however deep, under the name of a secret.
+
+    Numbers and flags stay, since `max_tokens` is none; so does the rest of a URL whose user name
+    and password are taken out.
+    """
+    if isinstance(value, Mapping):
+        kept = {}
+        for name, item in value.items():
+            item = _numbers(item) if _names_a_secret(str(name)) else without_secrets(item)
+            if item is not _NOTHING:
+                kept[name] = item
+        return kept
+    if isinstance(value, list | tuple):
+        return [without_secrets(item) for item in value]
+    return _USERINFO.sub("", value) if isinstance(value, str) else value
+
+
+_NOTHING = object()
+
+
+def _names_a_secret(name: str) -> bool:
+    if name in _HARMLESS:
+        return False
+    words = {word.lower() for word in _WORDS.findall(name)}
+    return not words.isdisjoint(_SECRET_WORDS) or any(part in name for part in _SECRET_NAMES)
+
+
+def _numbers(value: Any) -> Any:
+    """What can't be a secret in `value`."""
+    if isinstance(value, Mapping):
+        return {
+            name: kept for name, item in value.items() if (kept := _numbers(item)) is not _NOTHING
+        }
+    return value if value is None or isinstance(value, bool | int | float) else _NOTHING

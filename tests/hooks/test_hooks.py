@@ -1,0 +1,268 @@
+"""Hooks: one body in every mode, nothing fails open, and each works without `govern`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from agno.agent import Agent
+from agno.exceptions import InputCheckError
+from agno.run.base import RunStatus
+from agno.team import Team
+
+from agno_portkey import Gate, Plan, PortkeyModel
+from agno_portkey.contracts import canonical
+from agno_portkey.errors import ConfigurationError, ContractError, InputBlocked, OutputBlocked
+from agno_portkey.gates import Declined
+from agno_portkey.hooks import ContractHook, GateHook, Hook, Moment, TagHook
+from agno_portkey.testing import EmbeddedProvider, Reply
+from agno_portkey.testing.story import FLAWED, REQUEST, SOUND, Release, release_team, tell
+
+
+class Broken(Hook):
+    """A hook with a bug in it."""
+
+    def before(self, moment: Moment) -> None:
+        raise ZeroDivisionError("a bug")
+
+    def after(self, moment: Moment) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+def run(agent: Agent, mode: str) -> Any:
+    if mode == "run":
+        return agent.run("Hi")
+    if mode == "arun":
+        return asyncio.run(agent.arun("Hi"))
+    if mode == "stream":
+        return list(agent.run("Hi", stream=True, yield_run_output=True))[-1]
+
+    async def last() -> Any:
+        return [e async for e in agent.arun("Hi", stream=True, yield_run_output=True)][-1]
+
+    return asyncio.run(last())
+
+
+MODES = ["run", "arun", "stream", "astream"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_hook_with_a_bug_blocks_and_the_model_is_not_called(
+    mode: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    out = run(Agent(model=portkey_model, pre_hooks=[Broken()]), mode)
+    assert out.content == "Broken failed: ZeroDivisionError: a bug"
+    assert portkey_provider.calls == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_post_hook_with_a_bug_takes_the_output_away(
+    mode: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.reply("the secret")
+    out = run(Agent(model=portkey_model, post_hooks=[Broken()]), mode)
+    assert "Broken failed" in str(out.content)
+    assert "secret" not in str(out.content)
+
+
+def test_a_hook_still_runs_when_the_mode_changes(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    agent = Agent(model=portkey_model, pre_hooks=[Broken()])
+    for mode in ("arun", "run", "astream", "stream"):
+        assert "Broken failed" in str(run(agent, mode).content)
+    assert portkey_provider.calls == []
+
+
+def test_a_hook_added_after_the_first_run_is_called_itself(portkey_model: PortkeyModel) -> None:
+    agent = Agent(model=portkey_model, pre_hooks=[TagHook()])
+    assert agent.run("Hi").status == RunStatus.completed
+    agent.pre_hooks.append(Broken())
+    assert "Broken failed" in str(agent.run("Hi").content)
+
+
+def test_check_errors_pass_as_they_are_and_the_refused_text_is_dropped() -> None:
+    class Refuses(Hook):
+        def before(self, moment: Moment) -> None:
+            raise InputCheckError("no")
+
+        def after(self, moment: Moment) -> None:
+            raise ContractError(SimpleNamespace(reason="no", as_dict=dict))  # type: ignore[arg-type]
+
+    with pytest.raises(InputCheckError, match=r"^no$"):
+        Refuses().check(run_input=object())
+    output = SimpleNamespace(content="rejected")
+    with pytest.raises(ContractError):
+        Refuses().check(run_output=output)
+    assert output.content is None
+
+
+def test_blocking_errors_are_typed_by_stage() -> None:
+    with pytest.raises(InputBlocked):
+        Broken().check(run_input=object())
+    with pytest.raises(OutputBlocked):
+        Broken().check(run_output=SimpleNamespace(content="x"))
+
+
+def test_a_hook_is_one_object_and_its_awaitable_is_harmless() -> None:
+    hook = TagHook(a=1)
+    assert copy.deepcopy([hook])[0] is hook
+    quiet = Hook()
+    quiet.async_check(run_input=object())  # not awaited, and no warning
+
+    async def wait() -> None:
+        await quiet.async_check(run_input=object())
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("text", ['{"goal": "g"}', "sure, here it is"])
+def test_contract_hook_ends_a_broken_output_of_any_model(mode: str, text: str) -> None:
+    from agno.models.base import Model
+    from agno.models.response import ModelResponse
+
+    class Says(Model):
+        def invoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            return ModelResponse(role="assistant", content=text)
+
+        async def ainvoke(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            return self.invoke()
+
+        def invoke_stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield self.invoke()
+
+        async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> Any:
+            yield self.invoke()
+
+        _parse_provider_response = _parse_provider_response_delta = None  # type: ignore[assignment]
+
+    agent = Agent(name="P", model=Says(id="x"), output_schema=Plan, post_hooks=[ContractHook()])
+    out = run(agent, mode)
+    assert "P's output is not a valid Plan" in str(out.content)
+
+
+def test_contract_hook_leaves_agents_without_a_schema_alone(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.reply("text")
+    agent = Agent(model=portkey_model, post_hooks=[ContractHook()])
+    assert agent.run("Hi").content == "text"
+
+
+def by_hand(team: Team) -> Team:
+    """The gate as a user would set it, on models and tools that know nothing of it."""
+    gate = GateHook(Gate(min_score=8), runner="Runner")
+    for owner in (team, *team.members):
+        owner.pre_hooks, owner.post_hooks = [gate], [gate]
+    return team
+
+
+def test_gate_hook_alone_gates_a_plain_team(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    tell(portkey_provider)
+    release = Release()
+    out = by_hand(release_team(portkey_model, release)).run(REQUEST)
+    assert out.status == RunStatus.completed
+    assert [name for name, _ in release.done] == ["run_tests", "deploy"]
+    judged = [r.last_user for r in portkey_provider.calls if r.schema_name == "Judgement"]
+    assert canonical(FLAWED) in judged[0]
+    assert canonical(SOUND) in judged[-1]
+    assert not any("I say it is fine" in text for text in judged)
+
+
+def test_gate_hook_alone_declines_a_streamed_refusal(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    """The host hands the leader an empty result; only a governed model can tell it the reasons."""
+    tell(portkey_provider)
+    release = Release()
+    events = list(by_hand(release_team(portkey_model, release)).run(REQUEST, stream=True))
+    assert events[-1].event == "TeamRunError"
+    assert "the Judge says reject" in events[-1].content
+    assert release.done == []
+
+
+def test_gate_hook_declines_what_was_never_run(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.when(lambda request: True, "I did it all myself.")
+    team = release_team(portkey_model, Release())
+    gate = GateHook(Gate(), runner="Runner")
+    team.pre_hooks, team.post_hooks = [gate], [gate]
+    out = team.run(REQUEST)
+    assert out.status == RunStatus.error
+    assert isinstance(out.content, Declined)
+    assert "there is no plan yet" in str(out.content)
+
+
+def test_members_can_be_tried_alone_but_not_the_runner(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    tell(portkey_provider)
+    team = release_team(portkey_model, Release())
+    gate = GateHook(Gate(), runner="Runner")
+    for member in team.members:
+        member.pre_hooks, member.post_hooks = [gate], [gate]
+    planner, _, judge, runner = team.members
+    assert isinstance(planner.run("Plan").content, Plan)
+    assert judge.run("Judge").status == RunStatus.completed
+    asked = len(portkey_provider.calls)
+    out = runner.run("Go")
+    assert out.status == RunStatus.error
+    assert "not asked by its governed team" in out.content
+    assert len(portkey_provider.calls) == asked
+
+
+def test_gate_hook_needs_the_runners_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"^runner:"):
+        GateHook(Gate(), runner="")
+
+
+def test_tag_hook_reaches_the_team_and_its_members(
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    import json
+
+    model = PortkeyModel(base_url=portkey_provider.url)
+    tell(portkey_provider, plans=[SOUND])
+    team = release_team(model, Release(), pre_hooks=[TagHook(cost_center="cc-1", tier=2)])
+    team.run(REQUEST)
+    seen = [json.loads(r.headers["x-portkey-metadata"]) for r in portkey_provider.calls]
+    assert {tags["role"] for tags in seen} == {"Release", "Planner", "Critic", "Judge", "Runner"}
+    for tags in seen:
+        assert tags["cost_center"] == "cc-1"
+        assert tags["tier"] == "2"
+        assert tags["swarm"] == "Release"
+
+
+def test_tag_hook_works_on_an_agent_beside_the_callers_metadata(
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    import json
+
+    portkey_provider.reply(Reply("hello"))
+    model = PortkeyModel(base_url=portkey_provider.url)
+    agent = Agent(name="A", model=model, pre_hooks=[TagHook(tier=1)])
+    agent.run("Hi", metadata={"mine": "kept"})
+    tags = json.loads(portkey_provider.calls[0].headers["x-portkey-metadata"])
+    assert tags["tier"] == "1"
+    assert "swarm" not in tags
+
+
+def test_a_team_hook_is_told_of_the_team(portkey_model: PortkeyModel) -> None:
+    seen: list[Moment] = []
+
+    class Looks(Hook):
+        def before(self, moment: Moment) -> None:
+            seen.append(moment)
+
+    team = Team(name="T", members=[], model=portkey_model, pre_hooks=[Looks()])
+    team.run("Hi")
+    assert seen[0].is_team
+    assert seen[0].name == "T"
+    assert seen[0].run_id
