@@ -112,7 +112,12 @@ class PortkeyModel(OpenAILike):
         return f"{type(self).__name__}(id={self.id!r}, provider={self.provider!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state without secrets and clients; keys come from the environment again."""
+        """The state without secrets and clients; keys come from the environment again.
+
+        A governed model is refused: elsewhere it would have no gate.
+        """
+        if self.seat is not None:
+            raise ConfigurationError(f"{self!r} is governed and can't be pickled: govern it there")
         state = {k: v for k, v in self.__dict__.items() if k not in ("_clients", "_notes")}
         state.update(dict.fromkeys(_SECRET_FIELDS))
         state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})

@@ -37,8 +37,9 @@ class Verdict:
 class Event:
     """Something observers hear of.
 
-    `kind` is `call`, `verdict`, `gate`, `tool` or `run`; `role` the agent, `swarm` the team,
-    `run_id` the outermost run; `data` is specific to the kind and holds no message content.
+    `kind` is `call`, `plan`, `critique`, `judgement`, `gate`, `tool` or `declined`; `role` the
+    agent, `swarm` the team, `run_id` the outermost run (a `call`'s own). `data` holds digests and
+    figures; the reasons of verdicts and judgements are the only words of models in it.
     """
 
     kind: str
@@ -57,7 +58,7 @@ class Observer(Protocol):
     and never reaches the run.
     """
 
-    def __call__(self, event: Event) -> None: ...
+    def __call__(self, event: Event, /) -> None: ...
 
 
 def tell(observers: Iterable[Observer], event: Event) -> None:

@@ -69,8 +69,6 @@ def walk(owner: Owner, swarm: str | None) -> Iterator[tuple[Owner, str | None]]:
             raise UngovernedPathError(
                 f"{name_of(owner)}: {type(member).__name__} runs elsewhere and can't be governed"
             )
-        if isinstance(member, Agent) and member.model is None:
-            member.model = owner.model
         yield from walk(member, name_of(member) if isinstance(member, Team) else swarm)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 from agno.agent import Agent
 from agno.agent.followup import FollowupConfig
+from agno.agent.remote import RemoteAgent
+from agno.guardrails import PIIDetectionGuardrail, PromptInjectionGuardrail
 from agno.learn import LearningMachine
 from agno.memory import MemoryManager
 from agno.models.fallback import FallbackConfig
@@ -105,6 +108,13 @@ def test_wrong_arguments_are_refused_by_name_and_nothing_is_changed(
 def test_a_guard_that_is_none_is_refused(team: Team) -> None:
     with pytest.raises(ConfigurationError, match="guards: an Agno BaseGuardrail, not 'mask'"):
         governed(team, guards=["mask"])
+
+
+def test_guards_are_given_to_every_model(team: Team) -> None:
+    guards = [PIIDetectionGuardrail(), PromptInjectionGuardrail()]
+    governed(team, guards=guards)
+    for owner in (team, *team.members):
+        assert list(owner.model.guards) == guards
 
 
 def test_neither_agent_nor_team_is_refused() -> None:
@@ -219,6 +229,45 @@ def test_what_is_made_at_run_time_or_runs_elsewhere_is_refused(llm: PortkeyModel
     team.members[3].tools = [Toolkit(name="mcp")]
     with pytest.raises(UngovernedPathError, match="Runner holds mcp, whose functions"):
         governed(team)
+
+
+def test_an_inner_team_is_held_to_the_same(llm: PortkeyModel) -> None:
+    for members, said in (
+        (list, r"Inner\.members is made at run time"),
+        (
+            [RemoteAgent(base_url="http://127.0.0.1:1", agent_id="far")],
+            "RemoteAgent runs elsewhere",
+        ),
+    ):
+        inner = Team(name="Inner", members=[], model=llm)
+        outer = Team(name="Outer", members=[inner], model=llm)
+        inner.members = members
+        with pytest.raises(UngovernedPathError, match=said):
+            govern(outer)
+
+
+def test_a_runner_that_is_not_one_agent_is_refused(llm: PortkeyModel) -> None:
+    team = release_team(llm, Release())
+    team.members.append(Agent(id="second", name="Runner", model=llm))
+    with pytest.raises(ConfigurationError, match="'Runner' names 2 members"):
+        governed(team)
+    inner = Team(name="Runner", members=[], model=llm)
+    with pytest.raises(ConfigurationError, match="'Runner' is a team"):
+        governed(Team(name="Outer", members=[inner], model=llm))
+
+
+def test_tools_that_run_elsewhere_can_not_be_the_runners(llm: PortkeyModel) -> None:
+    team = release_team(llm, Release())
+    outside = Function(name="outside", external_execution=True)
+    team.members[3].tools = [{"type": "web_search"}, outside]
+    with pytest.raises(UngovernedPathError, match="Runner holds outside, which runs elsewhere"):
+        governed(team)
+
+
+def test_a_governed_model_can_not_be_pickled(team: Team) -> None:
+    governed(team)
+    with pytest.raises(ConfigurationError, match="is governed and can't be pickled"):
+        pickle.dumps(team.members[3].model)
 
 
 def test_a_member_without_a_model_gets_the_teams_bound_to_itself(llm: PortkeyModel) -> None:

@@ -10,6 +10,7 @@ from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
 from agno.exceptions import CheckTrigger, InputCheckError
 from agno.guardrails import BaseGuardrail, PIIDetectionGuardrail
+from agno.metrics import MessageMetrics
 from agno.models.message import Message
 from agno.run.base import RunStatus
 from four_forms import FORMS, ask, play
@@ -215,3 +216,35 @@ def test_nothing_is_copied_where_no_guard_rewrites_anything(portkey_model: Portk
     messages = [Message(role="system", content="You are."), Message(role="user", content="Hi")]
     ask(portkey_model, "run", messages=messages)
     assert seen == ["You are.", "Hi"]
+
+
+def test_what_a_guard_can_not_read_is_passed_on_as_it_is(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    """Parts that are not text, and tool calls whose arguments are none, as a history may hold."""
+    picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+    odd = [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}},
+        {"id": "2", "type": "function", "function": {"name": "f", "arguments": f'"{MAIL}"'}},
+    ]
+    model = _guarded(portkey_model, PIIDetectionGuardrail(mask_pii=True))
+    model.invoke(
+        [
+            Message(role="user", content=[picture, {"type": "text", "text": MAIL}, MAIL]),
+            Message(role="assistant", tool_calls=odd),
+        ],
+        Message(role="assistant", metrics=MessageMetrics()),
+    )
+    user, assistant = portkey_provider.calls[0].messages
+    assert user["content"] == [picture, {"type": "text", "text": MASKED}, MASKED]
+    sent = [call["function"]["arguments"] for call in assistant["tool_calls"]]
+    assert sent == ["", f'"{MASKED}"']
+
+
+def test_several_guards_run_in_order(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    masks = PIIDetectionGuardrail(mask_pii=True)
+    blocked = Agent(model=_guarded(portkey_model, masks, PIIDetectionGuardrail())).run(MAIL)
+    assert blocked.status == RunStatus.completed
+    assert MASKED in _sent(portkey_provider)

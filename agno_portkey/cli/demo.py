@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agno_portkey.cli.display import Display
+from agno_portkey.contracts import Plan, digest
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import Gate
 from agno_portkey.govern import govern
@@ -116,20 +116,21 @@ def _play(console: Console, stage: _Stage) -> bool:
     console.rule("[bold]A governed team")
     console.print(f"Every call goes through {stage.where}.", soft_wrap=True)
     console.print(f"The request: [bold]{REQUEST}[/]")
-    result = _watch(team, display)
+    result, plans = _watch(team, display)
     console.print()
     if result.status != RunStatus.completed:
         console.print(Text(f"The team ended without a result: {result.content}", "bold red"))
     console.print(display.summary())
     console.print("Did it really happen?")
-    return display.checklist(_facts(stage, display, release, result))
+    return display.checklist(_facts(stage, display, plans, release, result))
 
 
-def _watch(team: Any, display: Display) -> TeamRunOutput:
-    """Run the team as a stream and show who is asked and who says what."""
+def _watch(team: Any, display: Display) -> tuple[TeamRunOutput, dict[str, Plan]]:
+    """Run the team as a stream and show who is asked and who says what; returns all plans."""
     # The host logs a refusal as an error on the console; the display shows it already.
     configure_agno_logging(**_quiet())
     said: dict[str, list[str]] = {}
+    plans: dict[str, Plan] = {}
     result = TeamRunOutput(status=RunStatus.error)
     for event in team.run(REQUEST, stream=True, stream_events=True, yield_run_output=True):
         if isinstance(event, TeamRunOutput):
@@ -141,11 +142,13 @@ def _watch(team: Any, display: Display) -> TeamRunOutput:
             said.setdefault(event.agent_name, []).append(event.content)
         elif event.event == "RunCompleted" and event.agent_name in said:
             display.says(event.agent_name, "".join(said.pop(event.agent_name)))
+        elif event.event == "RunCompleted" and isinstance(event.content, Plan):
+            plans[digest(event.content)] = event.content
         elif event.event == "TeamRunError":
             result = TeamRunOutput(status=RunStatus.error, content=event.content)
     if result.status == RunStatus.completed:
         display.says(team.name, str(result.content))
-    return result
+    return result, plans
 
 
 def _quiet() -> dict[str, Any]:
@@ -159,7 +162,11 @@ def _quiet() -> dict[str, Any]:
 
 
 def _facts(
-    stage: _Stage, display: Display, release: Release, result: TeamRunOutput
+    stage: _Stage,
+    display: Display,
+    plans: dict[str, Plan],
+    release: Release,
+    result: TeamRunOutput,
 ) -> list[tuple[str, bool]]:
     """What the demo claims, each read off from what was recorded."""
     gates = [(i, e.verdict) for i, e in enumerate(display.events) if e.kind == "gate" and e.verdict]
@@ -168,11 +175,11 @@ def _facts(
     early = display.events[: passed[0]] if passed else display.events
     too_early = [e for e in early if e.kind == "tool" or (e.kind == "call" and e.role == "Runner")]
     cleared = passed[1].evidence["plan_digest"] if passed else None
-    plans = {e.data["plan_digest"]: e.data["plan"] for e in display.heard("plan")}
+    steps = plans[cleared].steps if cleared in plans else ()
     planned = [
-        (step["tool"], {given["name"]: given["value"] for given in step["inputs"]})
-        for step in json.loads(plans.get(cleared, '{"steps": []}'))["steps"]
-        if step["tool"]
+        (step.tool, {given.name: given.value for given in step.inputs})
+        for step in steps
+        if step.tool
     ]
     calls = display.heard("call")
     facts = [

@@ -34,7 +34,7 @@ def validate(schema: type[M], content: object, *, role: str | None = None) -> M:
         return schema.model_validate(content)
     except ValidationError as error:
         reasons = tuple(_reason(item) for item in error.errors(include_url=False)[:_MAX_REASONS])
-    except (ValueError, RecursionError) as error:
+    except Exception as error:  # a validator of the user's may raise anything
         reasons = (f"{type(error).__name__}: {error}",)
     raise _unfit(schema.__name__, reasons, role)
 

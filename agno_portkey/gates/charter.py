@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agno_portkey.contracts import Critique, Judgement, Plan, canonical
+from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import GateClosed, RunDeclined
 from agno_portkey.gates.gate import Case, Gate, check_gates
 from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station, Steps
@@ -60,8 +60,7 @@ class Charter:
 
     def planned(self, station: Station, plan: Plan) -> None:
         fingerprint = station.run.propose(plan)
-        data = {"plan_digest": fingerprint, "steps": len(plan.steps), "plan": canonical(plan)}
-        self.tell("plan", station, data=data)
+        self.tell("plan", station, data={"plan_digest": fingerprint, "steps": len(plan.steps)})
 
     def heard(self, station: Station, run_id: str, output: Critique | Judgement) -> Evidence:
         """Record a critique or judgement; one whose author was shown no plan is refused."""
@@ -88,12 +87,11 @@ class Charter:
             if held is not None and held.runner_run_id == run_id and not run.spent:
                 return held  # the same run again: the host retries it
             verdict = self.decide(run)
-            if verdict.passed:
-                clearance = run.clear(run_id)
-            else:
+            clearance = run.clear(run_id) if verdict.passed else None
+            if clearance is None:
                 run.refuse(verdict)
         self.tell("gate", station, verdict)
-        if not verdict.passed:
+        if clearance is None:
             raise GateClosed(verdict, f"{self.swarm or 'the team'} may not run: {verdict.reason}")
         return clearance
 

@@ -87,13 +87,15 @@ class Gate:
         if case.plan is None or not case.has_critic:
             return
         said = case.critique
-        if said is None or said.plan_digest != case.plan_digest:
+        critique = (
+            said.output if said is not None and said.plan_digest == case.plan_digest else None
+        )
+        if not isinstance(critique, Critique):
             yield "the Critic has not seen this plan: ask it"
             return
-        if isinstance(said.output, Critique):
-            for issue in said.output.blocking:
-                where = f"step {issue.step}: " if issue.step else ""
-                yield f"the Critic holds a blocking issue: {where}{issue.description}"
+        for issue in critique.blocking:
+            where = f"step {issue.step}: " if issue.step else ""
+            yield f"the Critic holds a blocking issue: {where}{issue.description}"
 
     def _judge_reasons(self, case: Case) -> Iterable[str]:
         if case.plan is None:

@@ -83,7 +83,8 @@ def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[.
                     yield item
 
         return stream
-    if inspect.isgeneratorfunction(inner):
+    # The host's validating wrapper of a generator function is no generator function itself.
+    if inspect.isgeneratorfunction(inspect.unwrap(inner)):
 
         @functools.wraps(inner)
         def generate(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:

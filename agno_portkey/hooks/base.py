@@ -75,9 +75,7 @@ class Hook(BaseGuardrail):
                 self.before(moment)
             else:
                 self.after(moment)
-        except InputCheckError:
-            raise
-        except OutputCheckError:
+        except (InputCheckError, OutputCheckError):
             # The host keeps the refused text as the run's content unless it is taken away.
             if run_output is not None and not _is_ours(run_output.content):
                 run_output.content = None

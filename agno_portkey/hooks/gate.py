@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pydantic import BaseModel
+
 from agno_portkey.contracts import Critique, Judgement, Plan, canonical
 from agno_portkey.errors import ConfigurationError, OutputBlocked
 from agno_portkey.gates import Charter, Gate, put_declined
@@ -161,9 +163,11 @@ def _brief(run: Run, order: str, plan: str) -> str:
 
 
 def _text(content: Any) -> str:
+    """The request as text: a message, a list of them, or an object."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
         return "\n".join(_text(getattr(item, "content", item)) for item in content)
-    dump = getattr(content, "model_dump_json", None)
-    return dump() if callable(dump) else str(content)
+    if isinstance(content, BaseModel):
+        return content.model_dump_json()
+    return str(content)

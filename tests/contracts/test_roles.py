@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from agno_portkey.contracts import (
     Critique,
@@ -122,6 +122,17 @@ def test_anything_else_is_a_contract_error_and_nothing_but(content: object) -> N
         validate(Plan, content, role="Planner")
     assert "Planner's output is not a valid Plan" in str(refused.value)
     assert refused.value.verdict.reasons
+
+
+def test_a_validator_that_raises_something_else_is_a_contract_error_too() -> None:
+    class Odd(BaseModel):
+        @model_validator(mode="before")
+        @classmethod
+        def _odd(cls, data: Any) -> Any:
+            raise KeyError("odd")
+
+    with pytest.raises(ContractError, match="KeyError: 'odd'"):
+        validate(Odd, "{}")
 
 
 @given(st.text())

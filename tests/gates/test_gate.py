@@ -91,6 +91,12 @@ def test_a_critique_of_another_plan_does_not_count() -> None:
     assert "the Critic has not seen this plan" in Gate().decide(swapped).reason
 
 
+def test_a_judgement_in_the_critics_place_is_no_critique() -> None:
+    case = judged(has_critic=True)
+    swapped = Case(PLAN, digest(PLAN), case.judgement, case.judgement, has_critic=True)
+    assert "the Critic has not seen this plan" in Gate().decide(swapped).reason
+
+
 def test_issues_that_do_not_block_let_it_pass() -> None:
     issues = (Issue(severity="major", description="slow"), Issue(severity="minor", description="x"))
     assert Gate().decide(judged(has_critic=True, issues=issues)).passed

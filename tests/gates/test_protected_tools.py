@@ -174,6 +174,21 @@ def test_defaults_count_as_given_and_unnamed_inputs_are_free() -> None:
     assert stage.done.calls[-1] == ("deploy", "staging", "anything")
 
 
+def test_a_generator_that_breaks_off_has_not_done_its_step() -> None:
+    def deploy(target: str) -> Iterator[str]:
+        yield "half"
+        raise OSError("gone")
+
+    plan = Plan(goal="g", steps=(Step(action="s", tool="deploy"),))
+    stage = Stage(plan)
+    pieces = stage.call("deploy", tool=deploy, target="x")
+    assert next(pieces) == "half"
+    assert stage.run.steps.done == set()
+    with pytest.raises(OSError, match="gone"):
+        next(pieces)
+    assert stage.run.steps.done == stage.run.steps.taken == set()
+
+
 @pytest.mark.parametrize("kind", ["adeploy", "stream", "astream"])
 @pytest.mark.parametrize("by", ["runner", "planner"])
 def test_every_kind_of_function_is_guarded(kind: str, by: str) -> None:

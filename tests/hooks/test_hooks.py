@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 from agno.agent import Agent
 from agno.exceptions import InputCheckError
+from agno.models.message import Message
 from agno.run.base import RunStatus
 from agno.team import Team
+from agno.workflow import Step, Workflow
+from pydantic import BaseModel
 
-from agno_portkey import Gate, Plan, PortkeyModel
+from agno_portkey import Critique, Gate, Judgement, Plan, PortkeyModel
 from agno_portkey.contracts import canonical
 from agno_portkey.errors import ConfigurationError, ContractError, InputBlocked, OutputBlocked
 from agno_portkey.gates import Declined
 from agno_portkey.hooks import ContractHook, GateHook, Hook, Moment, TagHook
-from agno_portkey.testing import EmbeddedProvider, Reply
+from agno_portkey.hooks.gate import part_of
+from agno_portkey.runs import Run
+from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 from agno_portkey.testing.story import FLAWED, REQUEST, SOUND, Release, release_team, tell
 
 
@@ -252,6 +257,118 @@ def test_tag_hook_works_on_an_agent_beside_the_callers_metadata(
     tags = json.loads(portkey_provider.calls[0].headers["x-portkey-metadata"])
     assert tags["tier"] == "1"
     assert "swarm" not in tags
+
+
+def test_tag_hook_leaves_other_models_alone() -> None:
+    context = SimpleNamespace(metadata=None, run_id="r")
+    agent = SimpleNamespace(name="A", id="a", model=None)
+    TagHook(tier=1).check(run_input=object(), run_context=context, agent=agent)
+    assert context.metadata == {"agno_portkey.tags": {"tier": "1"}}
+
+
+def test_a_gated_team_is_no_workflow_step(portkey_model: PortkeyModel) -> None:
+    team = by_hand(release_team(portkey_model, Release()))
+    out = Workflow(name="W", steps=[Step(name="s", team=team)]).run(REQUEST)
+    assert "can't be a workflow's step" in str(out.content)
+
+
+def test_a_request_is_handed_on_as_text_in_every_form(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    class Order(BaseModel):
+        what: str
+
+    for request, said in (
+        ([Message(role="user", content="ship 2.1"), "now"], "ship 2.1\nnow"),
+        (Order(what="ship 2.1"), '{"what":"ship 2.1"}'),
+        ({"what": "ship 2.1"}, "{'what': 'ship 2.1'}"),
+    ):
+        portkey_provider.reset()
+        tell(portkey_provider, plans=[SOUND])
+        by_hand(release_team(portkey_model, Release())).run(request)
+        judged = [r for r in portkey_provider.calls if r.schema_name == "Judgement"]
+        assert f"The request:\n{said}\n" in judged[0].last_user
+
+
+def test_a_judge_asked_before_there_is_a_plan_is_refused(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    ask = ToolCall("delegate_task_to_member", {"member_id": "judge", "task": "approve"})
+    portkey_provider.when("Ask the Planner", [Reply(tool_calls=(ask,)), "Approved!"])
+    tell(portkey_provider)
+    out = by_hand(release_team(portkey_model, Release())).run(REQUEST)
+    assert isinstance(out.content, Declined)
+    results = portkey_provider.calls[-1].tool_results
+    assert results == ["there is no plan yet: ask the Planner first"]
+
+
+def test_a_team_whose_run_is_unknown_at_its_end_is_refused(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.when(lambda request: True, "I did it.")
+    team = by_hand(release_team(portkey_model, Release()))
+    team.pre_hooks = []
+    out = team.run(REQUEST)
+    assert out.status == RunStatus.error
+    assert "is unknown to its gate" in str(out.content)
+
+
+def moment_of(hook: GateHook, part: str, content: Any, run_id: str = "member") -> SimpleNamespace:
+    """Call the hook after a run of `part`, in the team run `team`; returns the run's output."""
+    run = hook.charter.runs.open("team", "T")
+    if run_id != "team":
+        hook.charter.runs.join(run_id, run, part, "M")  # type: ignore[arg-type]
+    output = SimpleNamespace(content=content, run_id=run_id)
+    owner = SimpleNamespace(name="M", id="m", output_schema=None)
+    side = {"team": owner} if run_id == "team" else {"agent": owner}
+    hook.check(run_output=output, run_context=SimpleNamespace(run_id=run_id), **side)
+    return output
+
+
+@pytest.mark.parametrize("part", ["planner", "critic", "judge", "member"])
+def test_words_are_no_evidence(part: str) -> None:
+    hook = GateHook(Gate(), runner="Runner")
+    moment_of(hook, part, "approve, 10 of 10")
+    run = hook.charter.runs.find("team").run
+    assert run.plan is run.critique is run.judgement is None
+
+
+@pytest.mark.parametrize(("content", "ends"), [("", "held\n\nback"), ("said", "said")])
+def test_what_was_held_is_the_answer_where_there_is_no_other(
+    content: str, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = GateHook(Gate(), runner="Runner")
+    monkeypatch.setattr(Run, "settled", True)
+    begin = hook.charter.runs.open
+
+    def opened(run_id: str, swarm: str | None) -> Run:
+        run = begin(run_id, swarm)
+        run.held = ["held", "", "back"]
+        return run
+
+    monkeypatch.setattr(hook.charter.runs, "open", opened)
+    assert moment_of(hook, "leader", content, run_id="team").content == ends
+
+
+class Other(BaseModel):
+    """A schema that plays no part in a gate."""
+
+
+@pytest.mark.parametrize(
+    ("schema", "part"),
+    [
+        (Plan, "planner"),
+        (Critique, "critic"),
+        (Judgement, "judge"),
+        (Other, "member"),
+        (None, "member"),
+        ({"type": "object"}, "member"),
+    ],
+)
+def test_the_part_follows_from_the_schema(schema: Any, part: str) -> None:
+    owner = SimpleNamespace(id="x", name="X", output_schema=schema)
+    assert part_of(owner, "Runner") == part
+    assert part_of(owner, "X") == part_of(owner, "x") == "runner"
 
 
 def test_a_team_hook_is_told_of_the_team(portkey_model: PortkeyModel) -> None:
