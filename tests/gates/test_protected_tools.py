@@ -146,6 +146,23 @@ def test_a_step_runs_once() -> None:
     assert len(stage.done.calls) == 1
 
 
+def test_a_plan_put_forward_in_between_takes_the_leave_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    ask = stage.charter.require_clearance
+
+    def swap(run_id: str | None) -> Any:
+        leave = ask(run_id)
+        stage.run.propose(Plan(goal="another", steps=PLAN.steps))
+        return leave
+
+    monkeypatch.setattr(stage.charter, "require_clearance", swap)
+    with pytest.raises(ToolRefused, match="another plan was put forward"):
+        stage.call("check", suite="smoke")
+    assert stage.done.calls == []
+
+
 def test_a_step_that_failed_may_be_tried_again() -> None:
     stage = Stage()
     fails = iter([True, False])

@@ -18,11 +18,17 @@ from pydantic import BaseModel
 
 from agno_portkey import Critique, Gate, Judgement, Plan, PortkeyModel
 from agno_portkey.contracts import canonical
-from agno_portkey.errors import ConfigurationError, ContractError, InputBlocked, OutputBlocked
+from agno_portkey.errors import (
+    ConfigurationError,
+    ContractError,
+    GateClosed,
+    InputBlocked,
+    OutputBlocked,
+)
 from agno_portkey.gates import Declined
 from agno_portkey.hooks import ContractHook, GateHook, Hook, Moment, TagHook
 from agno_portkey.hooks.gate import part_of
-from agno_portkey.runs import Run
+from agno_portkey.runs import RUN_KEY, Run
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 from agno_portkey.testing.story import FLAWED, REQUEST, SOUND, Release, release_team, tell
 
@@ -348,6 +354,26 @@ def test_what_was_held_is_the_answer_where_there_is_no_other(
 
     monkeypatch.setattr(hook.charter.runs, "open", opened)
     assert moment_of(hook, "leader", content, run_id="team").content == ends
+
+
+def test_a_run_that_has_ended_is_no_leave_for_another(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    tell(portkey_provider, plans=[SOUND])
+    team = by_hand(release_team(portkey_model, Release()))
+    hook = team.pre_hooks[0]
+    judged = hook.charter.runs.open("before", "T")
+    judged.propose(SOUND)
+    judged.show("j")
+    judged.hear("j", Judgement(decision="approve", score=9))
+    judged.ended = True
+    context = SimpleNamespace(run_id="r", dependencies={RUN_KEY: judged})
+    runner = SimpleNamespace(name="Runner", id="runner", output_schema=None)
+    with pytest.raises(GateClosed, match="not asked by its governed team"):
+        hook.check(run_input=object(), run_context=context, agent=runner)
+    assert judged.clearance is None
+    # A team that is handed it by mistake begins a run of its own.
+    assert team.run(REQUEST, dependencies={RUN_KEY: judged}).status == RunStatus.completed
 
 
 class Other(BaseModel):
