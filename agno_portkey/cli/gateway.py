@@ -64,7 +64,11 @@ def start(
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM."""
     console = Console()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also for SIGINT, which a shell has its background jobs ignore.
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         with console.status("Starting the gateway ...") as status:
             install_gateway(on_progress=status.update)
@@ -85,7 +89,8 @@ def start(
     except (LocalGatewayError, ConfigurationError) as error:
         _fail(error)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command()
