@@ -17,7 +17,7 @@ from agno.registry import Registry
 from agno.team import Team
 from agno.tools.function import Function
 
-from agno_portkey.contracts import Critique
+from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import Charter, Gate, Seat, check_gates
 from agno_portkey.gates.holdings import Tools
@@ -41,6 +41,7 @@ from agno_portkey.walk import (
     name_of,
     speakers,
     ungoverned,
+    unheld,
     walk,
 )
 
@@ -144,14 +145,15 @@ class _Work:
 
     def check(self) -> None:
         wanted = self.wanted
-        if (wanted.runner is None) != (not wanted.gates):
-            missing = "runner" if wanted.runner is None else "gate"
-            raise ConfigurationError(f"{missing}: a gate needs a Runner, and a Runner a gate")
+        if wanted.gates and wanted.runner is None:
+            raise ConfigurationError("runner: a gate needs a Runner; name the member that acts")
+        if wanted.runner is not None and not wanted.gates:
+            raise ConfigurationError("gate: a Runner needs a gate; add gate=Gate()")
         paths = [path for owner, _ in self.everyone for path in ungoverned(owner)]
         if wanted.runner is not None:
             self.runner = self._find_runner(wanted.runner)
-            if self.runner.learning:
-                paths.append(f"{name_of(self.runner)}.learning calls models beside the Runner's")
+            self._require_evidence()
+            paths += unheld(self.root, self.runner)
             paths += self.tools.take(self.runner)
             for owner, _ in self.everyone:
                 paths += self.tools.claim(owner)
@@ -167,6 +169,7 @@ class _Work:
                 wanted.gates,
                 swarm=self.swarm,
                 tools=self.tools.names,
+                functions=self.tools.functions,
                 has_critic=any(has_schema(owner, Critique) for owner, _ in self.everyone),
                 observers=wanted.observers,
             )
@@ -177,6 +180,20 @@ class _Work:
             self._bind(owner, swarm)
             self._install_hooks(owner)
 
+    def _require_evidence(self) -> None:
+        for owner, _ in self.everyone:
+            seat = getattr(owner.model, "seat", None)
+            if seat is not None and seat.charter is not None:
+                raise ConfigurationError(
+                    f"{name_of(owner)} is governed in another team: build it anew for this one"
+                )
+        for schema in (Plan, Judgement):
+            if not any(has_schema(owner, schema) for owner, _ in self.everyone):
+                raise ConfigurationError(
+                    f"gate: no member has output_schema={schema.__name__}, so nothing can ever "
+                    "pass; give one that schema (a Critic is optional)"
+                )
+
     def _late(self, team: Owner) -> str | None:
         """What of `team`, which may be a copy of the governed one, is not governed any more."""
         for owner, _ in walk(team, None):
@@ -184,6 +201,8 @@ class _Work:
             if seat is None or seat.charter is not self.charter:
                 return f"{name_of(owner)} has another model"
             if held := self.tools.unprotected(owner):
+                return held
+            if seat.part == "runner" and (held := self.tools.unknown(owner)):
                 return held
             for hooks in (owner.pre_hooks, owner.post_hooks):
                 if not any(getattr(h, "__self__", h) is self.gate_hook for h in hooks or ()):

@@ -63,11 +63,15 @@ class Station:
 
 @dataclass(slots=True)
 class Steps:
-    """How far a cleared plan's steps have come; `taken` and `done` hold step numbers from 1."""
+    """How far a cleared plan's steps have come; `taken` and `done` hold step numbers from 1.
+
+    `failed` holds, by tool, why its last call failed or was refused.
+    """
 
     plan: Plan
     taken: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def open_before(self, number: int, tools: frozenset[str]) -> int | None:
         """The first unfinished step before `number` that calls one of `tools`."""
@@ -99,6 +103,7 @@ class Run:
         self.critique: Evidence | None = None
         self.judgement: Evidence | None = None
         self.judgements = 0
+        self.judges: set[str] = set()
         self.clearance: Clearance | None = None
         self.spent = False
         self.steps: Steps | None = None
@@ -107,6 +112,8 @@ class Run:
         self.held: list[str] = []
         self.declined: Verdict | None = None
         self.barred = False
+        self.complaints: dict[Part, str] = {}
+        self.used: set[str] = set()
         self.ended = False
         self.members: list[str] = []
         self.refused = 0
@@ -156,7 +163,9 @@ class Run:
                 return None
             said = Evidence(output, shown)
             if isinstance(output, Judgement):
-                self.judgements += 1
+                # Once a run: by hand, a hook may be listed twice.
+                self.judgements += run_id not in self.judges
+                self.judges.add(run_id)
                 self.judgement = self._worst(said)
             else:
                 self.critique = self._worst(said)
@@ -176,6 +185,7 @@ class Run:
                 raise LookupError("no plan to clear")
             self.clearance = Clearance(self.plan, self.plan_digest, runner_run_id)
             self.judgement = None
+            self.used.add(self.plan_digest)
             self.steps = Steps(self.plan)
             self.spent = False
             return self.clearance

@@ -70,9 +70,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = "PORTKEY_" + "_".join(str(part) for part in first["loc"]).upper()
-            raise ConfigurationError(
-                f"environment variable {name} is wrong: {first['msg']}"
-            ) from None
+            said = first["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
+            raise ConfigurationError(f"environment variable {name} is wrong: {said}") from None
 
 
 def parse_config(text: str) -> dict[str, Any] | str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agno.agent import Agent
-from agno.models.base import Model
 from agno.team import Team
 
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
@@ -24,6 +23,7 @@ __all__ = [
     "name_of",
     "speakers",
     "ungoverned",
+    "unheld",
     "walk",
 ]
 
@@ -90,26 +90,45 @@ def speakers(owner: Owner, runner: Agent) -> Iterator[int]:
         yield from speakers(member, runner)
 
 
+def unheld(owner: Owner, runner: Agent) -> Iterator[str]:
+    """Where words could pass for the Runner's result without being held for the gate."""
+    if runner.learning:
+        yield f"{name_of(runner)}.learning calls models beside the Runner's"
+    above = set(speakers(owner, runner))
+    for leader in (member for member, _ in walk(owner, None) if id(member) in above):
+        if not isinstance(leader, Team):
+            continue
+        if leader.reasoning_model is not None:
+            yield f"{name_of(leader)}.reasoning_model thinks aloud before the gate is settled"
+        if leader.output_model is not None and mode_of(leader) == "tasks":
+            yield f"{name_of(leader)}.output_model speaks after every turn in tasks mode"
+
+
 def ungoverned(owner: Owner) -> Iterator[str]:
-    """Where `owner` holds a model that is not a `PortkeyModel`."""
+    """Where `owner` holds a model that is not a `PortkeyModel`, or a hook that is none."""
     name = name_of(owner)
-    if not isinstance(owner.model, PortkeyModel):
-        yield f"{name}.model is {_kind(owner.model)}"
-    for slot in OWN_MODELS:
-        held = getattr(owner, slot, None)
-        if held is not None and not isinstance(held, PortkeyModel):
-            yield f"{name}.{slot} is {_kind(held)}"
-    for slot in (*MANAGERS, "learning"):
-        held = getattr(getattr(owner, slot, None), "model", None)
-        if held is not None and not isinstance(held, PortkeyModel):
-            yield f"{name}.{slot}.model is {_kind(held)}"
+    for hook in (*(owner.pre_hooks or ()), *(owner.post_hooks or ())):
+        if isinstance(hook, type):
+            yield f"{name} has the class {hook.__name__} as a hook, and never runs it: make one"
     if owner.reasoning_agent is not None:
         yield f"{name}.reasoning_agent is an agent of its own; give a reasoning_model"
-    config = owner.fallback_config
+    for where, held in _models(owner):
+        if not isinstance(held, PortkeyModel):
+            yield f"{name}.{where} is {_kind(held)}"
+
+
+def _models(owner: Owner) -> Iterator[tuple[str, object]]:
+    """Every model that `owner` holds, and where."""
+    yield "model", owner.model
+    for slot in OWN_MODELS:
+        if (held := getattr(owner, slot, None)) is not None:
+            yield slot, held
+    for slot in (*MANAGERS, "learning"):
+        if (held := getattr(getattr(owner, slot, None), "model", None)) is not None:
+            yield f"{slot}.model", held
     for chain in FALLBACKS:
-        for held in getattr(config, chain, None) or ():
-            if not isinstance(held, PortkeyModel):
-                yield f"{name}.fallback_config.{chain} holds {_kind(held)}"
+        for held in getattr(owner.fallback_config, chain, None) or ():
+            yield f"fallback_config.{chain}", held
 
 
 def has_schema(owner: Owner, schema: type) -> bool:
@@ -140,10 +159,7 @@ def name_of(owner: Owner) -> str:
 
 
 def _kind(held: object) -> str:
-    return (
-        f"{held!r}, a name"
-        if isinstance(held, str)
-        else f"a {type(held).__name__}"
-        if isinstance(held, Model)
-        else type(held).__name__
-    )
+    if isinstance(held, str):
+        return f"the name {held!r}: give a PortkeyModel"
+    module = type(held).__module__.split(".")[0]
+    return f"{module}'s {type(held).__name__}: give a PortkeyModel"

@@ -86,10 +86,12 @@ def test_the_runner_may_be_named_by_itself_its_name_or_its_id(llm: PortkeyModel)
         ({"runner": "Nobody"}, "runner: 'Nobody' is not a member of the team (Planner, Critic"),
         ({"runner": Agent(name="Other")}, "is not a member of the team"),
         ({"runner": 3}, "runner: an Agent or its name, not int"),
-        ({"runner": None}, "runner: a gate needs a Runner"),
-        ({"gate": None}, "gate: a gate needs a Runner"),
+        ({"runner": None}, "runner: a gate needs a Runner; name the member"),
+        ({"gate": None}, "gate: a Runner needs a gate; add gate=Gate()"),
         ({"gate": [Gate(), Gate()]}, "two gates are named 'gate'"),
         ({"gate": "strict"}, "gate: a Gate, not str"),
+        ({"gate": 8}, "gate: a Gate or several, not int"),
+        ({"guards": 8}, "guards: a list of guardrails, not int"),
         ({"tags": {"a": {"b": 1}}}, "tags['a']"),
         ({"tags": "cc-42"}, "tags: a mapping"),
     ],
@@ -159,14 +161,35 @@ def test_every_ungoverned_model_is_listed(team: Team) -> None:
     with pytest.raises(UngovernedPathError) as refused:
         governed(team)
     for path in (
-        "Planner.model is a OpenAIChat",
-        "Critic.parser_model is a OpenAIChat",
-        "Judge.memory_manager.model is a OpenAIChat",
+        "Planner.model is agno's OpenAIChat: give a PortkeyModel",
+        "Critic.parser_model is agno's OpenAIChat: give a PortkeyModel",
+        "Judge.memory_manager.model is agno's OpenAIChat: give a PortkeyModel",
         "Runner.reasoning_agent",
-        "Runner.followups.model is a OpenAIChat",
-        "Planner.learning.model is a OpenAIChat",
+        "Runner.followups.model is agno's OpenAIChat: give a PortkeyModel",
+        "Planner.learning.model is agno's OpenAIChat: give a PortkeyModel",
     ):
         assert path in str(refused.value)
+
+
+def test_a_hook_that_is_a_class_is_listed(team: Team) -> None:
+    team.members[0].pre_hooks = [ContractHook]
+    with pytest.raises(
+        UngovernedPathError, match="Planner has the class ContractHook as a hook, and never runs it"
+    ):
+        governed(team)
+
+
+@pytest.mark.parametrize(("index", "missing"), [(0, "Plan"), (2, "Judgement")])
+def test_a_gate_that_could_never_pass_is_refused(team: Team, index: int, missing: str) -> None:
+    team.members[index].output_schema = None
+    with pytest.raises(ConfigurationError, match=f"no member has output_schema={missing},"):
+        governed(team)
+
+
+def test_a_critic_is_optional(team: Team) -> None:
+    del team.members[1]
+    governed(team)
+    assert team.model.seat.charter.has_critic is False
 
 
 def test_fallback_models_are_bound_or_refused(llm: PortkeyModel) -> None:
@@ -175,7 +198,7 @@ def test_fallback_models_are_bound_or_refused(llm: PortkeyModel) -> None:
     assert good.fallback_config.on_error[0].seat.role == "A"
     bad = Agent(name="B", model=llm, fallback_models=[OpenAIChat(id="x", api_key="k")])
     with pytest.raises(
-        UngovernedPathError, match=r"B\.fallback_config\.on_error holds a OpenAIChat"
+        UngovernedPathError, match=r"B\.fallback_config\.on_error is agno's OpenAIChat"
     ):
         govern(bad)
 
@@ -206,6 +229,34 @@ def test_what_two_agents_share_speaks_for_each_of_them(llm: PortkeyModel) -> Non
     assert runner.fallback_config.on_error[0].provider == "agno-portkey:Release/Runner"
     assert planner.memory_manager.model.seat.part == "member"
     assert runner.memory_manager.model.seat.part == "aide"
+
+
+@pytest.mark.parametrize(
+    ("slot", "mode", "said"),
+    [
+        ("reasoning_model", "coordinate", "Release.reasoning_model thinks aloud"),
+        ("output_model", "tasks", "Release.output_model speaks after every turn"),
+        ("output_model", "coordinate", None),
+    ],
+)
+def test_a_leader_whose_words_can_not_be_held_is_refused(
+    llm: PortkeyModel, slot: str, mode: str, said: str | None
+) -> None:
+    team = release_team(llm, Release(), mode=mode)
+    setattr(team, slot, llm)
+    if said is None:
+        assert governed(team) is team
+    else:
+        with pytest.raises(UngovernedPathError, match=said):
+            governed(team)
+
+
+def test_a_member_of_another_governed_team_is_refused(team: Team, llm: PortkeyModel) -> None:
+    governed(team)
+    other = release_team(llm, Release(), name="Other")
+    other.members[3] = team.members[3]
+    with pytest.raises(ConfigurationError, match="Runner is governed in another team"):
+        governed(other)
 
 
 def test_a_runner_that_learns_is_refused(team: Team) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agno.agent import Agent
 from typer.testing import CliRunner
 
-from agno_portkey import PortkeyModel
+from agno_portkey import Judgement, PortkeyModel
 from agno_portkey.cli import app
 from agno_portkey.testing import EmbeddedProvider
 
@@ -37,6 +38,17 @@ def test_its_test_passes(
     namespace: dict[str, Any], portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
 ) -> None:
     namespace["test_a_rate_limit_is_said_plainly"](portkey_provider, portkey_model)
+
+
+def test_its_script_runs(namespace: dict[str, Any]) -> None:
+    said = []
+
+    def play(model: PortkeyModel) -> None:
+        said.append(Agent(model=model, instructions="You are the Writer").run("Hi").content)
+        said.append(Agent(model=model, output_schema=Judgement).run("Judge").content.score)
+
+    namespace["on_the_embedded_provider"](play)
+    assert said == ["First answer.", 9]
 
 
 def test_its_recording_is_what_the_demo_prints(tmp_path: Path) -> None:

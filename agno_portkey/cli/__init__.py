@@ -1,5 +1,8 @@
 """The command line: `agno-portkey`."""
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from agno_portkey.cli import demo, gateway
@@ -8,11 +11,22 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="Governed Agno teams through a Portkey gateway.",
+    invoke_without_command=True,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(gateway.app, name="gateway")
 app.command("demo")(demo.demo)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
+    """Governed Agno teams through a Portkey gateway."""
+    if version:
+        typer.echo(metadata.version("agno-portkey"))
+        raise typer.Exit
 
 
 def main() -> None:

@@ -100,6 +100,10 @@ def _read_config(config: str | None) -> dict[str, Any] | str | None:
         return config
     try:
         return parse_config(Path(config).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"--config: there is no file {config} (the id of a hosted config begins with pc-)"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"--config: {error}") from None
 

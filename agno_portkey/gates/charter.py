@@ -6,6 +6,7 @@ they ask. Everything it can't establish is a no.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,11 +23,15 @@ __all__ = ["Charter"]
 _REFUSALS_A_ROUND = 4
 
 
+_log = logging.getLogger("agno_portkey")
+
+
 class Charter:
     """What one team's gates decide on; shared, so a deep copy is the same object.
 
     `tools` are the names of the protected tools; `None` where they are not known (hooks that
-    were installed by hand), and then a plan's steps are not matched to them.
+    were installed by hand), and then a plan's steps are not matched to them. `functions` holds
+    the `id` of the users' functions under them.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Charter:
         *,
         swarm: str | None = None,
         tools: frozenset[str] | None = None,
+        functions: frozenset[int] = frozenset(),
         has_critic: bool = False,
         observers: Iterable[Observer] = (),
         runs: Runs | None = None,
@@ -42,6 +48,7 @@ class Charter:
         self.gates = check_gates(gates)
         self.swarm = swarm
         self.tools = tools
+        self.functions = functions
         self.has_critic = has_critic
         self.observers = tuple(observers)
         self.runs = runs or Runs()
@@ -60,6 +67,7 @@ class Charter:
 
     def planned(self, station: Station, plan: Plan) -> None:
         fingerprint = station.run.propose(plan)
+        station.run.complaints.pop("planner", None)
         self.tell("plan", station, data={"plan_digest": fingerprint, "steps": len(plan.steps)})
 
     def heard(self, station: Station, run_id: str, output: Critique | Judgement) -> Evidence:
@@ -70,6 +78,7 @@ class Charter:
                 station,
                 f"{station.role or station.part} spoke of a plan that it was not shown",
             )
+        station.run.complaints.pop(station.part, None)
         self.tell(
             type(output).__name__.lower(),
             station,
@@ -92,7 +101,9 @@ class Charter:
                 run.refuse(verdict)
         self.tell("gate", station, verdict)
         if clearance is None:
-            raise GateClosed(verdict, f"{self.swarm or 'the team'} may not run: {verdict.reason}")
+            raise GateClosed(
+                verdict, f"{station.role or 'the Runner'} may not run: {verdict.reason}"
+            )
         return clearance
 
     def decide(self, run: Run) -> Verdict:
@@ -104,8 +115,9 @@ class Charter:
             judgement=run.judgement,
             tools=self.tools,
             has_critic=self.has_critic,
+            used=run.plan_digest in run.used,
         )
-        verdicts = [gate.decide(case) for gate in self.gates]
+        verdicts = [_decided(gate, case) for gate in self.gates]
         reasons = tuple(dict.fromkeys(reason for v in verdicts for reason in v.reasons))
         scores = [v.score for v in verdicts if v.score is not None]
         return Verdict(
@@ -138,13 +150,19 @@ class Charter:
                 raise self.refusal(station, "the clearance is used up: the Runner has finished")
             return station, run.steps
 
-    def finish(self, station: Station) -> tuple[int, ...]:
-        """Use the clearance up; returns the plan's protected steps that were not done."""
+    def finish(self, station: Station, run_id: str) -> tuple[int, ...]:
+        """Use up the clearance of the Runner's run `run_id`.
+
+        Returns the plan's protected steps that were not done; `GateClosed` without a clearance.
+        """
         run = station.run
         with run.lock:
-            missing = run.steps.missing(self.tools or frozenset()) if run.steps else ()
+            held = run.clearance
+            if held is None or run.steps is None or held.runner_run_id != run_id:
+                raise self.refusal(station, "another plan was put forward while the Runner ran")
+            missing = run.steps.missing(self.tools or frozenset())
             if missing:
-                run.refuse(Verdict(False, "runner", (_not_done(run, missing),)))
+                run.refuse(Verdict(False, "runner", (_not_done(run.steps, missing),)))
                 run.clearance = None
             else:
                 run.spent = True
@@ -175,9 +193,10 @@ class Charter:
     def decline(self, run: Run) -> RunDeclined:
         """The error that ends `run` without a result; its verdict lists every reason."""
         with run.lock:
-            if run.declined is None:
+            verdict, first = run.declined, run.declined is None
+            if verdict is None:
                 last = run.refusals[-1].reasons if run.refusals else ()
-                run.declined = Verdict(
+                verdict = run.declined = Verdict(
                     False,
                     self.name,
                     tuple(dict.fromkeys((*last, *self._open_end(run)))),
@@ -188,8 +207,11 @@ class Charter:
                     },
                 )
                 run.ended = True
-                self.tell("declined", Station(run, "leader", self.swarm), run.declined)
-            return RunDeclined(run.declined, f"declined: {run.declined.reason}")
+        if first:
+            # The host's printer of sync streams shows nothing of a declined team.
+            _log.warning("%s: declined: %s", self.swarm or "team", verdict.reason)
+            self.tell("declined", Station(run, "leader", self.swarm), verdict)
+        return RunDeclined(verdict, f"declined: {verdict.reason}")
 
     def decline_unknown(self) -> RunDeclined:
         """The error that ends a team run of which nothing is known here."""
@@ -202,10 +224,13 @@ class Charter:
         if run.clearance is not None:
             yield "the Runner was cleared but has not finished"
             return
+        if run.refusals and run.refusals[-1].source == "runner":
+            return  # it was cleared, and the refusal says what became of it
         verdict = self.decide(run)
         if verdict.passed:
             yield "the gate would pass, but the Runner was never asked"
         else:
+            yield from run.complaints.values()
             yield from verdict.reasons
 
     # Telling
@@ -238,6 +263,17 @@ class Charter:
         tell(self.observers, event)
 
 
+def _decided(gate: Gate, case: Case) -> Verdict:
+    """The gate's verdict; a gate of the user's that fails to give one refuses."""
+    try:
+        verdict: object = gate.decide(case)
+    except Exception as error:
+        return Verdict(False, gate.name, (f"the gate failed: {type(error).__name__}: {error}",))
+    if not isinstance(verdict, Verdict):
+        return Verdict(False, gate.name, (f"the gate gave {verdict!r} in place of a verdict",))
+    return verdict
+
+
 def _summary(output: Critique | Judgement) -> dict[str, Any]:
     if isinstance(output, Judgement):
         return {
@@ -248,7 +284,9 @@ def _summary(output: Critique | Judgement) -> dict[str, Any]:
     return {"issues": len(output.issues), "blocking": len(output.blocking)}
 
 
-def _not_done(run: Run, missing: tuple[int, ...]) -> str:
-    steps = run.clearance.plan.steps if run.clearance else ()
-    named = ", ".join(f"{number} ({steps[number - 1].tool})" for number in missing)
-    return f"the Runner ended without doing step {named}"
+def _not_done(steps: Steps, missing: tuple[int, ...]) -> str:
+    """Which steps were not done, and why the first of them was not, as far as is known."""
+    tools = [str(steps.plan.steps[number - 1].tool) for number in missing]
+    named = ", ".join(f"{n} ({tool})" for n, tool in zip(missing, tools, strict=True))
+    because = f": {steps.failed[tools[0]]}" if tools[0] in steps.failed else ""
+    return f"the Runner ended without doing step {named}{because}"

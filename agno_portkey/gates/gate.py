@@ -16,7 +16,11 @@ __all__ = ["Case", "Gate", "check_gates"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a gate decides on. `tools` are the Runner's; `has_critic` whether the team has one."""
+    """What a gate decides on.
+
+    `tools` are the Runner's; `has_critic` says whether the team has one, `used` whether this plan
+    was cleared before.
+    """
 
     plan: Plan | None
     plan_digest: str | None
@@ -24,6 +28,7 @@ class Case:
     judgement: Evidence | None
     tools: frozenset[str] | None = None
     has_critic: bool = False
+    used: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +107,8 @@ class Gate:
             return
         said = case.judgement
         if said is None or said.plan_digest != case.plan_digest:
-            yield "the Judge has not judged this plan: ask it"
+            again = "again, since its clearance was used" if case.used else "yet"
+            yield f"the Judge has not judged this plan {again}: ask it"
             return
         judgement = said.output
         if not isinstance(judgement, Judgement):
@@ -117,6 +123,8 @@ class Gate:
 
 def check_gates(gates: Gate | Iterable[Gate]) -> tuple[Gate, ...]:
     """One gate or several as a tuple; none, or two of one name, are refused."""
+    if not isinstance(gates, Gate | Iterable):
+        raise ConfigurationError(f"gate: a Gate or several, not {type(gates).__name__}")
     several = (gates,) if isinstance(gates, Gate) else tuple(gates)
     if not several:
         raise ConfigurationError("gate: at least one Gate")

@@ -59,7 +59,9 @@ class Tools:
 
     def unprotected(self, owner: Any) -> str | None:
         """The first of the Runner's tools that `owner` holds without the gate in it."""
-        for tool in owner.tools or () if isinstance(owner.tools, list | tuple) else ():
+        if (late := next(_uncountable(owner), None)) is not None:
+            return late
+        for tool in owner.tools or ():
             functions = _of_toolkit(tool) if isinstance(tool, Toolkit) else (tool,)
             for function in functions:
                 if isinstance(function, Function):
@@ -69,6 +71,18 @@ class Tools:
                 if bare:
                     return f"{owner.name or owner.id} holds {getattr(function, 'name', function)}"
         return None
+
+    def unknown(self, runner: Any) -> str | None:
+        """The first tool of the Runner's that no plan can name, since it came late."""
+        for function in _functions(runner.tools):
+            if function.name not in self.names:
+                return f"{runner.name or runner.id} holds {function.name}"
+        return None
+
+    @property
+    def functions(self) -> frozenset[int]:
+        """The `id` of each function under the Runner's tools."""
+        return frozenset(self._originals)
 
     def _names(self, function: Callable[..., Any]) -> bool:
         return (

@@ -11,10 +11,10 @@ from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
-from agno_portkey.errors import ToolRefused
+from agno_portkey.errors import ContractError, ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
-from agno_portkey.gates.tools import is_protected, protect
+from agno_portkey.gates.tools import is_of, is_protected, protect
 from agno_portkey.runs import Part, Run, Station
 
 __all__ = ["Seat", "guard_call", "interlock"]
@@ -53,6 +53,8 @@ def interlock(seat: Seat) -> Layer | None:
         return _aide(charter)
     if seat.part == "leader" or seat.holds:
         return _speaker(charter, seat)
+    if seat.part in ("planner", "critic", "judge"):
+        return _witness(charter)
     return None
 
 
@@ -65,13 +67,18 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
     charter, function = seat.charter, call.function
     if charter is None:
         return
-    if charter.tools and function.name in charter.tools and not is_protected(function):
+    if is_of(charter, function) and not is_protected(function):
         protect(function, charter)
+    if not seat.holds and seat.part != "leader":
+        return
+    station = charter.runs.find(getattr(function._run_context, "run_id", None))
+    if station is not None and station.run.settled:
+        return
+    if not function.name.startswith("delegate_task_to_member"):
+        # The host would show its result as the speaker's own words.
+        function.show_result = False
     if seat.part == "leader" and _ends_a_task(function.name, call.arguments or {}):
-        context = function._run_context
-        station = charter.runs.find(getattr(context, "run_id", None))
-        if station is None or not station.run.settled:
-            function.entrypoint = _refuse_to_end(charter, station)
+        function.entrypoint = _refuse_to_end(charter, station)
 
 
 def _ends_a_task(name: str, arguments: dict[str, Any]) -> bool:
@@ -92,12 +99,30 @@ def _refuse_to_end(charter: Charter, station: Station | None) -> Callable[..., s
 
 def _runner(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        mute = False
         if call.run_response is not None:
-            charter.require_clearance(call.run_id)
+            _, steps = charter.require_clearance(call.run_id)
+            mute = bool(steps.missing(charter.tools or frozenset()))
         else:
             _require_any(charter)
         async for delta in inner(call):
-            yield delta
+            # What it says before the plan's steps are done is no report of them.
+            yield _without_words(delta) if mute else delta
+
+    return layer
+
+
+def _witness(charter: Charter) -> Layer:
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        try:
+            async for delta in inner(call):
+                yield delta
+        except ContractError as error:
+            # The leader hears of it, and it is among the reasons if nothing better follows.
+            if (station := charter.runs.find(call.run_id)) is not None:
+                station.run.complaints[station.part] = str(error)
+                station.run.note_refusal(str(error))
+            raise
 
     return layer
 
@@ -159,12 +184,7 @@ async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next)
         calls_tools = calls_tools or bool(delta.tool_calls)
         if isinstance(delta.content, str):
             text.append(delta.content)
-        yield ModelResponse(
-            role=delta.role,
-            tool_calls=delta.tool_calls,
-            provider_data=delta.provider_data,
-            response_usage=delta.response_usage,
-        )
+        yield _without_words(delta)
     if run.id == call.run_id:
         if not calls_tools and seat.ends_on_text:
             raise _decline(charter, run, call)
@@ -175,6 +195,15 @@ async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next)
             charter.runs.find(call.run_id),
             f"what {seat.role} says does not stand: the cleared plan has not been run",
         )
+
+
+def _without_words(delta: ModelResponse) -> ModelResponse:
+    return ModelResponse(
+        role=delta.role,
+        tool_calls=delta.tool_calls,
+        provider_data=delta.provider_data,
+        response_usage=delta.response_usage,
+    )
 
 
 def _release(run: Run) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from agno.tools.function import Function
@@ -22,7 +22,7 @@ from agno_portkey.gates.charter import Charter
 from agno_portkey.runs import Station, Steps
 from agno_portkey.verdict import Verdict
 
-__all__ = ["is_protected", "original", "protect", "same_value", "step_matches"]
+__all__ = ["is_of", "is_protected", "original", "protect", "same_value", "step_matches"]
 
 _MARK = "_agno_portkey_charter"
 # Agno fills this parameter itself and never takes it from a model.
@@ -41,6 +41,14 @@ def protect(function: Function, charter: Charter) -> Function:
 
 def is_protected(function: Function) -> bool:
     return hasattr(function.entrypoint, _MARK)
+
+
+def is_of(charter: Charter, function: Function) -> bool:
+    """Whether `function` is one of the protected tools, by its name or what is under it."""
+    if charter.tools is not None and function.name in charter.tools:
+        return True
+    entrypoint = function.entrypoint
+    return entrypoint is not None and id(original(entrypoint)) in charter.functions
 
 
 def original(callable_: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,15 +91,6 @@ def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[.
                     yield item
 
         return stream
-    # The host's validating wrapper of a generator function is no generator function itself.
-    if inspect.isgeneratorfunction(inspect.unwrap(inner)):
-
-        @functools.wraps(inner)
-        def generate(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-            with enter(_agno_run_context, kwargs):
-                yield from inner(*args, **kwargs)
-
-        return generate
     if inspect.iscoroutinefunction(inner):
 
         @functools.wraps(inner)
@@ -103,10 +102,24 @@ def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[.
 
     @functools.wraps(inner)
     def call(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-        with enter(_agno_run_context, kwargs):
-            return inner(*args, **kwargs)
+        with ExitStack() as step:
+            step.enter_context(enter(_agno_run_context, kwargs))
+            result = inner(*args, **kwargs)
+            if inspect.isgenerator(result):
+                return _within(step.pop_all(), result)
+            if inspect.isawaitable(result) or inspect.isasyncgen(result):
+                # The host would not wait for it, and nothing be done.
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise ToolRefused("a tool that returns an awaitable has to be an `async def`")
+            return result
 
     return call
+
+
+def _within(step: ExitStack, pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    with step:
+        yield from pieces
 
 
 def _with_context(signature: inspect.Signature) -> inspect.Signature:
@@ -135,9 +148,10 @@ def _step(
     )
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         with station.run.lock:
             steps.taken.discard(number)
+            steps.failed[name] = f"{name} raised {type(error).__name__}: {error}"
         raise
     with station.run.lock:
         steps.done.add(number)
@@ -159,6 +173,7 @@ def _take(
             steps.taken.add(number)
             return station, steps, number
     reason = reason or "another plan was put forward"
+    steps.failed[name] = f"{name} was refused: {reason}"
     verdict = Verdict(False, charter.name, (reason,), evidence={"tool": name})
     charter.tell("tool", station, verdict, data={"tool": name})
     raise ToolRefused(f"{name} was refused: {reason}")

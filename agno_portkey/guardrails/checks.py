@@ -13,6 +13,8 @@ __all__ = ["check_guards"]
 
 def check_guards(guards: Iterable[BaseGuardrail]) -> tuple[BaseGuardrail, ...]:
     """`guards` as a tuple; anything that is not an Agno guardrail is refused."""
+    if not isinstance(guards, Iterable):
+        raise ConfigurationError(f"guards: a list of guardrails, not {type(guards).__name__}")
     several = tuple(guards)
     for guard in several:
         if not isinstance(guard, BaseGuardrail):

@@ -90,7 +90,7 @@ class GateHook(Hook):
         if moment.is_team:
             self._close(moment, station)
         elif station.part == "runner":
-            self._finish(station)
+            self._finish(moment, station)
         else:
             self._take_evidence(moment, station)
 
@@ -136,8 +136,8 @@ class GateHook(Hook):
         elif station.part in ("critic", "judge") and isinstance(output, Critique | Judgement):
             self.charter.heard(station, moment.run_id, output)
 
-    def _finish(self, station: Station) -> None:
-        missing = self.charter.finish(station)
+    def _finish(self, moment: Moment, station: Station) -> None:
+        missing = self.charter.finish(station, moment.run_id)
         if missing:
             reasons = station.run.refusals[-1].reasons
             raise OutputBlocked(Verdict(False, self.charter.name, reasons))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,6 +112,10 @@ def _reported(error: openai.APIError, *, model_id: str) -> GatewayError:
     )
 
 
+# What Node says of a host that does not answer.
+_UNREACHED = re.compile(r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN")
+
+
 class _Answered:
     """An answer with an error status, and what it says about its cause."""
 
@@ -147,6 +152,19 @@ class _Answered:
         return self._refused_or_failed()
 
     def _refused_or_failed(self) -> GatewayError:
+        if _UNREACHED.search(self.said):
+            return UpstreamFailed(
+                f"the gateway at {self.base_url} can't reach the provider ({self.said}): check "
+                "`custom_host`, and the gateway's network",
+                **self.about,
+            )
+        if "custom host" in self.said.lower():
+            return GatewayConfigRejected(
+                f"the gateway at {self.base_url} does not accept the provider's address "
+                f"({self.said}): check `custom_host`; a private address must be among the "
+                "gateway's trusted hosts (`agno-portkey gateway start --trusted-host`)",
+                **self.about,
+            )
         if self._gateway_broke():
             return BadResponse(
                 f"the gateway at {self.base_url} could not read what the provider answered "

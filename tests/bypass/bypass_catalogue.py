@@ -49,7 +49,7 @@ def variants(
         play: Callable[[Stage, str, str], list[str]],
     ) -> Callable[[Stage, str, str], list[str]]:
         for variant in each:
-            scenario(group, f"{name}, {variant}", *modes)(_bound(play, variant))
+            scenario(group, f"{name.rstrip(',')}, {variant}", *modes)(_bound(play, variant))
         return play
 
     return enter

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bypass_entries  # noqa: F401 - they enter their scenarios in the catalogue
 import bypass_liars  # noqa: F401
+import bypass_more  # noqa: F401
+import bypass_odd  # noqa: F401
 import bypass_resumed  # noqa: F401
 import bypass_runner  # noqa: F401
 import bypass_shapes  # noqa: F401

@@ -31,9 +31,11 @@ class Story:
 
     def judge(self, score: float = 9, plan: Plan = PLAN) -> Story:
         self.run.propose(plan)
-        self.run.show("judge")
-        station = self.charter.runs.join("judge", self.run, "judge", "Judge")
-        self.charter.heard(station, "judge", Judgement(decision="approve", score=score))
+        self.judges = getattr(self, "judges", 0) + 1
+        run_id = "judge" if self.judges == 1 else f"judge {self.judges}"
+        self.run.show(run_id)
+        station = self.charter.runs.join(run_id, self.run, "judge", "Judge")
+        self.charter.heard(station, run_id, Judgement(decision="approve", score=score))
         return self
 
     def admit(self, run_id: str = "runner") -> Any:
@@ -59,7 +61,7 @@ def test_a_clearance_that_was_used_does_not_serve_again() -> None:
     story = Story().judge()
     story.admit()
     story.run.steps.done.update({1, 2})
-    assert story.charter.finish(story.runner) == ()
+    assert story.charter.finish(story.runner, "runner") == ()
     assert story.run.settled
     with pytest.raises(GateClosed, match="used up"):
         story.charter.require_clearance("runner")
@@ -71,12 +73,90 @@ def test_a_runner_that_ends_early_is_not_settled_and_loses_its_clearance() -> No
     story = Story().judge()
     story.admit()
     story.run.steps.done.add(1)
-    assert story.charter.finish(story.runner) == (2,)
+    assert story.charter.finish(story.runner, "runner") == (2,)
     assert not story.run.settled
     assert story.run.clearance is None
     assert "without doing step 2 (u)" in story.run.refusals[-1].reason
     with pytest.raises(GateClosed):
         story.charter.require_clearance("runner")
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        ({}, "without doing step 2 (u)"),
+        ({"u": "u raised OSError: disk full"}, "step 2 (u): u raised OSError: disk full"),
+        ({"t": "t raised"}, "without doing step 2 (u)"),
+    ],
+)
+def test_a_team_whose_runner_ended_early_hears_why_and_nothing_else(
+    failed: dict[str, str], said: str
+) -> None:
+    story = Story().judge()
+    story.admit()
+    story.run.steps.done.add(1)
+    story.run.steps.failed.update(failed)
+    story.charter.finish(story.runner, "runner")
+    (reason,) = story.charter.decline(story.run).verdict.reasons
+    assert reason.endswith(said)
+
+
+def test_a_plan_that_was_cleared_before_is_judged_again() -> None:
+    story = Story().judge()
+    story.admit()
+    story.charter.finish(story.runner, "runner")
+    with pytest.raises(GateClosed, match="again, since its clearance was used"):
+        story.admit()
+    story.judge()
+    assert story.admit().plan == PLAN
+
+
+def test_evidence_that_comes_after_all_takes_the_complaint_back() -> None:
+    story = Story()
+    story.run.complaints["planner"] = "no plan"
+    planner = story.charter.runs.join("planner", story.run, "planner", "Planner")
+    story.charter.planned(planner, PLAN)
+    story.run.complaints["judge"] = "no judgement"
+    story.judge()
+    assert story.run.complaints == {}
+
+
+def test_only_the_cleared_run_can_end_it() -> None:
+    story = Story().judge()
+    story.admit()
+    with pytest.raises(GateClosed, match="another plan was put forward"):
+        story.charter.finish(story.runner, "an older run")
+    story.run.propose(OTHER)
+    with pytest.raises(GateClosed, match="another plan was put forward"):
+        story.charter.finish(story.runner, "runner")
+    assert not story.run.settled
+
+
+class Raising(Gate):
+    def decide(self, case: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+
+class Silent(Gate):
+    def decide(self, case: Any) -> Any:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"), [(Raising, "ZeroDivisionError: a bug"), (Silent, "None")]
+)
+def test_a_gate_that_fails_to_decide_refuses(gate: type[Gate], said: str) -> None:
+    story = Story(Gate(), gate(name="own")).judge()
+    with pytest.raises(GateClosed, match=f"the gate .*{said}"):
+        story.admit()
+    assert said in str(story.charter.decline(story.run))
+
+
+def test_a_judgement_counts_once_a_run() -> None:
+    story = Story().judge()
+    station = story.charter.runs.find("judge")
+    story.charter.heard(station, "judge", Judgement(decision="approve", score=9))
+    assert story.run.judgements == 1
 
 
 def test_every_gate_has_to_pass_and_the_lowest_score_counts() -> None:

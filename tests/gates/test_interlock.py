@@ -15,8 +15,9 @@ from agno.tools.function import Function, FunctionCall
 from agno_portkey.calls import Call
 from agno_portkey.contracts import Judgement, Plan, Step
 from agno_portkey.drivers import SyncIO, drive
-from agno_portkey.errors import GateClosed, RunDeclined, ToolRefused
+from agno_portkey.errors import ContractError, GateClosed, RunDeclined, ToolRefused
 from agno_portkey.gates import Charter, Declined, Gate, Seat, guard_call, interlock, is_protected
+from agno_portkey.verdict import Verdict
 
 PLAN = Plan(goal="a", steps=(Step(action="x", tool="t"),))
 
@@ -54,7 +55,7 @@ class Scene:
         self.charter.admit(station, "runner")
         if finished:
             self.run.steps.done.add(1)
-            self.charter.finish(station)
+            self.charter.finish(station, "runner")
 
 
 def text(deltas: list[ModelResponse]) -> str:
@@ -66,8 +67,7 @@ CALLS = ModelResponse(content="I have shipped it.", tool_calls=[{"id": "1"}])
 
 def test_only_some_parts_need_a_lock() -> None:
     charter = Charter(Gate())
-    for part in ("planner", "critic", "judge", "member"):
-        assert interlock(Seat(part, "R", None, charter)) is None  # type: ignore[arg-type]
+    assert interlock(Seat("member", "R", None, charter)) is None
     assert interlock(Seat("leader", "R", None, None)) is None
     assert interlock(Seat("member", "R", None, charter, holds=True)) is not None
     seat = Seat("runner", "R", None, charter)
@@ -81,11 +81,13 @@ def test_the_runner_speaks_only_in_its_cleared_run() -> None:
             scene.say(model)
     assert model.asked == 0
     scene.clear()
+    assert text(scene.say(model)) == ""  # its step is not done
+    scene.run.steps.done.add(1)
     assert text(scene.say(model)) == "It is done."
     scene.run.spent = True
     with pytest.raises(GateClosed):
         scene.say(model)
-    assert model.asked == 1
+    assert model.asked == 2
 
 
 @pytest.mark.parametrize("part", ["runner", "aide"])
@@ -196,6 +198,26 @@ def test_a_refusal_without_a_tool_result_changes_nothing() -> None:
     assert message.content == "go"
 
 
+@pytest.mark.parametrize("part", ["planner", "critic", "judge"])
+def test_a_broken_contract_is_told_to_the_leader_and_at_the_end(part: str) -> None:
+    class Broken(Model):
+        async def __call__(self, call: Call) -> AsyncIterator[ModelResponse]:
+            raise ContractError(Verdict(False, "contract", ("steps: Field required",)))
+            yield
+
+    scene = Scene(part, run_id=part)
+    scene.charter.runs.join(part, scene.run, part, "Role")  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(ContractError):
+            scene.say(Broken())
+    assert scene.run.untold == ["steps: Field required"] * 2
+    assert scene.charter.decline(scene.run).verdict.reasons[0] == "steps: Field required"
+    alone = Scene(part, run_id="unknown")
+    with pytest.raises(ContractError):
+        alone.say(Broken())
+    assert text(alone.say(Model())) == "It is done."
+
+
 # Tool calls, which the host runs through the model
 
 
@@ -227,6 +249,29 @@ def test_other_tools_and_other_seats_are_left_alone() -> None:
         guard_call(seat, call)
         assert call.execute().result == "done"
         assert done == ["other"]
+
+
+def test_a_tool_is_known_by_what_is_under_it_too() -> None:
+    scene = Scene("planner")
+    call, _ = tool_call("another name")
+    scene.charter.functions = frozenset({id(call.function.entrypoint)})
+    guard_call(scene.seat, call)
+    assert is_protected(call.function)
+
+
+@pytest.mark.parametrize("part", ["leader", "member"])
+def test_no_tool_speaks_for_a_held_speaker(part: str) -> None:
+    scene = Scene(part, holds=True)
+    for name, shown in (("lookup", False), ("delegate_task_to_member", True)):
+        call, _ = tool_call(name)
+        call.function.show_result = True
+        guard_call(scene.seat, call)
+        assert call.function.show_result is shown
+    scene.clear(finished=True)
+    call, _ = tool_call("lookup")
+    call.function.show_result = True
+    guard_call(scene.seat, call)
+    assert call.function.show_result
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def test_a_step_that_failed_may_be_tried_again() -> None:
 
     with pytest.raises(OSError, match="down"):
         stage.call("check", tool=check, suite="smoke")
+    assert stage.run.steps.failed == {"check": "check raised OSError: the test machine is down"}
     with pytest.raises(ToolRefused, match="step 1 of the cleared plan comes first"):
         stage.call("deploy", target="staging")
     assert stage.call("check", tool=check, suite="smoke") == "ok"
@@ -189,6 +190,20 @@ def test_defaults_count_as_given_and_unnamed_inputs_are_free() -> None:
     stage.call("check", suite="smoke")
     assert stage.call("deploy", note="anything") == "shipped"
     assert stage.done.calls[-1] == ("deploy", "staging", "anything")
+
+
+@pytest.mark.parametrize("kind", ["adeploy", "astream"])
+def test_a_plain_function_that_returns_an_awaitable_is_refused(kind: str) -> None:
+    plan = Plan(goal="g", steps=(Step(action="s", tool="deploy"),))
+    stage = Stage(plan)
+
+    def deploy(target: str) -> Any:
+        return getattr(stage.done, kind)(target)
+
+    with pytest.raises(ToolRefused, match="has to be an `async def`"):
+        stage.call("deploy", tool=deploy, target="x")
+    assert stage.run.steps.done == stage.run.steps.taken == set()
+    assert stage.done.calls == []
 
 
 def test_a_generator_that_breaks_off_has_not_done_its_step() -> None:
