@@ -95,7 +95,7 @@ def govern(
 
 
 def registry_of(owner: Agent | Team) -> Registry:
-    """An Agno `Registry` of a governed team's bound models and protected tools.
+    """An Agno `Registry` of a governed team's bound models, protected tools and schemas.
 
     Give it to `AgentOS` or `from_dict`: a team that comes back from a database has lost its hooks,
     and with these models it refuses to run until it is governed again.
@@ -103,8 +103,12 @@ def registry_of(owner: Agent | Team) -> Registry:
     known: _Governance | None = getattr(owner, _MARK, None)
     if known is None:
         raise ConfigurationError(f"{name_of(owner)} is not governed: call govern first")
+    schemas = {o.output_schema for o, _ in walk(owner, None) if isinstance(o.output_schema, type)}
     return Registry(
-        name=f"{name_of(owner)}, governed", models=list(known.models), tools=list(known.tools)
+        name=f"{name_of(owner)}, governed",
+        models=list(known.models),
+        tools=list(known.tools),
+        schemas=list(schemas),
     )
 
 
@@ -182,8 +186,8 @@ class _Work:
 
     def _require_evidence(self) -> None:
         for owner, _ in self.everyone:
-            seat = getattr(owner.model, "seat", None)
-            if seat is not None and seat.charter is not None:
+            hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
+            if any(isinstance(hook, GateHook) for hook in hooks):
                 raise ConfigurationError(
                     f"{name_of(owner)} is governed in another team: build it anew for this one"
                 )

@@ -91,6 +91,7 @@ class PortkeyModel(OpenAILike):
 
     # Set by `govern`: whom this copy speaks for.
     seat: Seat | None = field(default=None, kw_only=True)
+    _origin: Any = field(default=None, init=False, compare=False, repr=False)
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
     _notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
     _environment: dict[str, str] = field(
@@ -152,12 +153,15 @@ class PortkeyModel(OpenAILike):
         Agno's registry tells models apart by class, provider and id alone; with equal ones a
         rehydrated Runner would be handed the Planner's model.
         """
-        twin = copy(self)
+        # A rebuilt agent may come with the model of its former seat: begin from what that was.
+        origin: Self = self._origin or self
+        twin = copy(origin)
+        twin._origin = origin
         twin.seat = seat
-        twin.provider = f"{self.provider}:{seat.swarm or ''}/{seat.role}"
-        twin.tags = {**(self.tags or {}), **(tags or {})}
-        twin.guards = (*self.guards, *guards)
-        twin.observers = (*self.observers, *observers)
+        twin.provider = f"{origin.provider}:{seat.swarm or ''}/{seat.role}"
+        twin.tags = {**(origin.tags or {}), **(tags or {})}
+        twin.guards = (*origin.guards, *guards)
+        twin.observers = (*origin.observers, *observers)
         return twin
 
     def to_dict(self) -> dict[str, Any]:

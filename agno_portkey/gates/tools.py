@@ -31,9 +31,12 @@ _CONTEXT = "_agno_run_context"
 
 def protect(function: Function, charter: Charter) -> Function:
     """Put the gate into `function`'s entrypoint, in place; it is no longer served from a cache."""
-    entrypoint = function.entrypoint
+    entrypoint: Any = function.entrypoint
     if entrypoint is None or getattr(entrypoint, _MARK, None) is charter:
         return function
+    while hasattr(entrypoint, _MARK):
+        # Rebuilt, with the gate of a team that was governed before.
+        entrypoint = entrypoint.__wrapped__
     function.entrypoint = _guarded(entrypoint, function.name, charter)
     function.cache_results = False
     return function
