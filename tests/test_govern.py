@@ -17,6 +17,7 @@ from agno.models.openai import OpenAIChat
 from agno.registry import Registry
 from agno.run.base import RunStatus
 from agno.team import Team
+from agno.team.mode import TeamMode
 from agno.tools import Toolkit
 from agno.tools.function import Function
 
@@ -249,6 +250,17 @@ def test_a_leader_whose_words_can_not_be_held_is_refused(
     else:
         with pytest.raises(UngovernedPathError, match=said):
             governed(team)
+
+
+def test_a_team_that_is_put_into_another_mode_is_declined(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    team = governed(release_team(portkey_model, Release()))
+    team.mode = TeamMode.tasks
+    out = team.run(REQUEST)
+    assert out.status == RunStatus.error
+    assert "Release is in another mode" in str(out.content)
+    assert portkey_provider.calls == []
 
 
 def test_a_member_of_another_governed_team_is_refused(team: Team, llm: PortkeyModel) -> None:

@@ -25,7 +25,7 @@ from agno_portkey.errors import (
     InputBlocked,
     OutputBlocked,
 )
-from agno_portkey.gates import Declined
+from agno_portkey.gates import Charter, Declined
 from agno_portkey.hooks import ContractHook, GateHook, Hook, Moment, TagHook
 from agno_portkey.hooks.gate import part_of
 from agno_portkey.runs import RUN_KEY, Run
@@ -374,6 +374,32 @@ def test_a_run_that_has_ended_is_no_leave_for_another(
     assert judged.clearance is None
     # A team that is handed it by mistake begins a run of its own.
     assert team.run(REQUEST, dependencies={RUN_KEY: judged}).status == RunStatus.completed
+
+
+def test_a_broadcasting_team_is_declined_before_anybody_is_asked(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    team = by_hand(release_team(portkey_model, Release(), mode="broadcast"))
+    out = team.run(REQUEST)
+    assert out.status == RunStatus.error
+    assert "in broadcast mode the Runner is asked before anything is judged" in str(out.content)
+    assert portkey_provider.calls == []
+
+
+def test_a_runner_that_leaves_steps_out_ends_in_error() -> None:
+    charter = Charter(Gate(), tools=frozenset({"run_tests", "deploy"}))
+    hook = GateHook(charter, runner="Runner")
+    run = charter.runs.open("team", "T")
+    station = charter.runs.join("runner", run, "runner", "Runner")
+    run.propose(SOUND)
+    run.show("j")
+    run.hear("j", Judgement(decision="approve", score=9))
+    charter.admit(station, "runner")
+    output = SimpleNamespace(content="All done.", run_id="runner")
+    owner = SimpleNamespace(name="Runner", id="runner", output_schema=None)
+    with pytest.raises(OutputBlocked, match="without doing step 1"):
+        hook.check(run_output=output, run_context=SimpleNamespace(run_id="runner"), agent=owner)
+    assert output.content is None
 
 
 class Other(BaseModel):
