@@ -14,6 +14,8 @@ AgnoPortkeyError
 │   ├── GatewayConfigRejected           the gateway refuses the routing config
 │   ├── GatewayRateLimited              429 (also a ModelRateLimitError)
 │   ├── ContextOverflow                 the prompt is too long (also a ContextWindowExceededError)
+│   ├── ContentFiltered                 the provider's content policy refuses the prompt
+│   ├── CircuitOpen                     all targets are known to be down; none was asked
 │   ├── BadResponse                     HTML, no choices, or no JSON where an answer was due
 │   └── UpstreamFailed                  any other status
 └── Blocked                             a guard, contract or gate said no; carries its Verdict
@@ -22,7 +24,7 @@ AgnoPortkeyError
     │   └── GatewayDeniedInput          446: a gateway guardrail denied the request
     └── OutputBlocked (OutputCheckError)
         ├── ContractError               a structured output does not fit its schema
-        ├── TruncatedStream             a stream ended without a finish reason
+        ├── TruncatedStream             a stream broke off; carries the part that was shown
         ├── RunDeclined                 the team ends without a cleared and finished run
         └── GatewayDeniedOutput         446: a gateway guardrail denied the answer
 ```
@@ -53,7 +55,9 @@ __all__ = [
     "AgnoPortkeyError",
     "BadResponse",
     "Blocked",
+    "CircuitOpen",
     "ConfigurationError",
+    "ContentFiltered",
     "ContextOverflow",
     "ContractError",
     "GateClosed",
@@ -102,7 +106,12 @@ class ToolRefused(AgnoPortkeyError, AgentRunException):
 
 
 class GatewayError(AgnoPortkeyError, ModelProviderError):
-    """A call through the gateway failed; `status_code` is the gateway's, 502 where it gave none."""
+    """A call through the gateway failed; `status_code` is the gateway's, 502 where it gave none.
+
+    `retry_after` is how many seconds the provider asks to be left alone, if it does.
+    """
+
+    retry_after: float | None = None
 
 
 class GatewayUnreachable(GatewayError):
@@ -127,6 +136,14 @@ class GatewayRateLimited(GatewayError, ModelRateLimitError):
 
 class ContextOverflow(GatewayError, ContextWindowExceededError):
     """The prompt is longer than the model's context window."""
+
+
+class ContentFiltered(GatewayError):
+    """The provider's content policy refuses the prompt; another try would be refused as well."""
+
+
+class CircuitOpen(GatewayError):
+    """Every target that may answer has failed too often of late; no request was sent."""
 
 
 class BadResponse(GatewayError):
@@ -186,7 +203,11 @@ class ContractError(OutputBlocked):
 
 
 class TruncatedStream(OutputBlocked):
-    """A stream ended without a finish reason: the answer is not whole."""
+    """A stream broke off after some of it was shown, which `partial` holds."""
+
+    @property
+    def partial(self) -> str:
+        return str(self.verdict.evidence.get("partial", ""))
 
 
 class RunDeclined(OutputBlocked):

@@ -11,9 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["HOSTED_URL", "Settings", "check_config", "check_url", "parse_config"]
+__all__ = ["HOSTED_URL", "LOOPBACK", "Settings", "check_config", "check_url", "parse_config"]
 
 HOSTED_URL = "https://api.portkey.ai/v1"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def check_url(url: str, *, name: str) -> str:

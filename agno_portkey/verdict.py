@@ -37,9 +37,10 @@ class Verdict:
 class Event:
     """Something observers hear of.
 
-    `kind` is `call`, `plan`, `critique`, `judgement`, `gate`, `tool` or `declined`; `role` the
-    agent, `swarm` the team, `run_id` the outermost run (a `call`'s own). `data` holds digests and
-    figures; the reasons of verdicts and judgements are the only words of models in it.
+    `kind` is `call`, `attempt` (each request that a call made), `circuit` (a breaker's change of
+    state), `plan`, `critique`, `judgement`, `gate`, `tool` or `declined`; `role` the agent,
+    `swarm` the team, `run_id` the outermost run (a call's and attempt's own). `data` holds digests
+    and figures; the reasons of verdicts and judgements are the only words of models in it.
     """
 
     kind: str

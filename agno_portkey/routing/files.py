@@ -1,0 +1,184 @@
+"""Routes from and to text: YAML of our own form, and the gateway's JSON config.
+
+The YAML has the names of the classes' fields, and `mode` says which strategy it is:
+
+```yaml
+mode: fallback
+targets:
+  - provider: openai
+    api_key: ${OPENAI_API_KEY}
+    model: gpt-4o
+    timeout: {answer: 30, first_token: 5}
+  - mode: loadbalance
+    sticky: user
+    targets: [...]
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.routing.config import Document, Route
+from agno_portkey.routing.from_gateway import from_config
+from agno_portkey.routing.leaves import ROOT
+from agno_portkey.routing.parts import GatewayCheck, Part, PartError, join_path, part_error
+from agno_portkey.routing.query import Query
+from agno_portkey.routing.references import is_reference
+
+__all__ = ["from_config", "from_yaml", "json_schema", "to_mapping", "to_yaml"]
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+# Parameters of guardrail checks that hold keys or headers.
+_SECRET_PARAMETERS = frozenset(
+    {"apikey", "authorization", "credentials", "headers", "password", "secret", "token"}
+)
+_FIRST = ("mode", "name", "provider", "api_key", "model")
+_STRATEGIES = ("Single", "Fallback", "LoadBalance", "Conditional")
+
+
+def from_yaml(source: str | Path) -> Route:
+    """The route of a YAML text, or of the file at a path (a `Path`, or a text that ends as one).
+
+    The gateway's own form is read as well. Whatever does not fit, unknown and doubled keys
+    included, raises ConfigurationError with its path.
+    """
+    data: Any = _load(_text_of(source))
+    if isinstance(data, dict):
+        _refuse_odd_keys(data)
+        if "strategy" in data or "request_timeout" in data:
+            return from_config(data)
+    fields: dict[str, Any] = {"config": data}
+    try:
+        return Document(**fields).config
+    except PartError as error:
+        problems = [(path[1:], why) for path, why in error.problems]
+    raise part_error(ROOT, problems)
+
+
+def to_yaml(route: Route) -> str:
+    """The YAML of `route`; a secret that is no `${NAME}` raises ConfigurationError."""
+    text: str = yaml.safe_dump(to_mapping(route), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def to_mapping(route: Route) -> dict[str, Any]:
+    """What the YAML of `route` says, in plain types; a literal secret raises as in `to_yaml`."""
+    return _plain(route, ())
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the YAML form, for editors."""
+    schema = Document.model_json_schema()
+    for name in _STRATEGIES:
+        # What has no mode is a target.
+        schema["$defs"][name]["required"].append("mode")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$defs": schema["$defs"],
+        **schema["properties"]["config"],
+    }
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, which YAML's own loader passes over."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(found) < len(node.value):
+            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
+        return found
+
+
+def _text_of(source: str | Path) -> str:
+    if isinstance(source, str) and ("\n" in source or not source.endswith(_SUFFIXES)):
+        return source
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"can't read the route in {source}: {error}") from None
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        # The loader's own message quotes the text, which may hold keys.
+        mark = error.problem_mark or error.context_mark
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"no YAML{line}: {error.problem or error.context}") from None
+    except yaml.YAMLError:
+        raise ConfigurationError("no YAML: it holds characters that YAML has not") from None
+
+
+def _refuse_odd_keys(data: object, path: tuple[str | int, ...] = ()) -> None:
+    """Refuse keys that are no text, which YAML has and JSON has not."""
+    for key, value in data.items() if isinstance(data, dict) else ():
+        if not isinstance(key, str):
+            raise ConfigurationError(
+                f"{join_path(ROOT, path)}: the key {key!r} is no text; quote it"
+            )
+        _refuse_odd_keys(value, (*path, key))
+    for index, value in enumerate(data if isinstance(data, list) else ()):
+        _refuse_odd_keys(value, (*path, index))
+
+
+def _plain(part: Part, path: tuple[str | int, ...]) -> dict[str, Any]:
+    """`part` in plain types; what is left at its default is left out."""
+    plain: dict[str, Any] = {}
+    fields = type(part).model_fields
+    for name in sorted(fields, key=_order):
+        field, value = fields[name], getattr(part, name)
+        if name == "mode" or value != field.get_default(call_default_factory=True):
+            plain[name] = _value(value, (*path, name))
+    if isinstance(part, GatewayCheck):
+        _refuse_secrets(part.parameters, (*path, "parameters"))
+    return plain
+
+
+def _order(name: str) -> int:
+    """First what tells targets apart, last what is below."""
+    if name in _FIRST:
+        return _FIRST.index(name)
+    return len(_FIRST) + (name in ("target", "targets"))
+
+
+def _value(value: object, path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, Part):
+        return _plain(value, path)
+    if isinstance(value, Query):
+        return value.as_json()
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        if not is_reference(text):
+            raise _literal(path)
+        return text
+    if isinstance(value, tuple):
+        return [_value(each, (*path, index)) for index, each in enumerate(value)]
+    return value
+
+
+def _refuse_secrets(value: object, path: tuple[str | int, ...], *, secret: bool = False) -> None:
+    """Refuse texts, however deep, under a name that stands for a secret."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            named = str(name).replace("_", "").lower() in _SECRET_PARAMETERS
+            _refuse_secrets(each, (*path, str(name)), secret=secret or named)
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            _refuse_secrets(each, (*path, index), secret=secret)
+    elif secret and isinstance(value, str) and not is_reference(value):
+        raise _literal(path)
+
+
+def _literal(path: tuple[str | int, ...]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{join_path(ROOT, path)}: a secret is not written to a file; put it into an environment "
+        "variable and refer to it as ${NAME}"
+    )
