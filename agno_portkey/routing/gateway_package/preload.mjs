@@ -1,5 +1,8 @@
-// Loaded before the gateway: binds it to loopback, reports its port, and ends it with its parent.
+// Loaded before the gateway: binds it to loopback, reports its port, tells providers when a client
+// has left, and ends the gateway with its parent.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { closeSync, writeSync } from "node:fs";
+import http from "node:http";
 import net from "node:net";
 
 const HOST = "127.0.0.1";
@@ -34,6 +37,38 @@ net.Server.prototype.listen = function (...args) {
     report({ port: this.address().port });
   });
   return listen.apply(this, onLoopback(args));
+};
+
+// The gateway reads a provider's answer to its end, and lets it be paid for, although the client
+// has left. So each request carries a signal with it, which every fetch on its behalf obeys.
+const departure = new AsyncLocalStorage();
+const left = new DOMException("The client has left.", "AbortError");
+
+const emit = http.Server.prototype.emit;
+http.Server.prototype.emit = function (event, ...args) {
+  if (event !== "request") return emit.call(this, event, ...args);
+  const [, response] = args;
+  const controller = new AbortController();
+  response.once("close", () => {
+    // Later than the gateway's own listeners: a body that they cancel ends without an error.
+    if (!response.writableFinished) setImmediate(() => controller.abort(left));
+  });
+  return departure.run(controller.signal, () => emit.call(this, event, ...args));
+};
+
+const fetch = globalThis.fetch;
+globalThis.fetch = (resource, options) => {
+  const gone = departure.getStore();
+  if (!gone) return fetch(resource, options);
+  // The gateway's request_timeout has a signal of its own.
+  const own = options?.signal ?? (resource instanceof Request ? resource.signal : undefined);
+  return fetch(resource, { ...options, signal: own ? AbortSignal.any([own, gone]) : gone });
+};
+
+// What the gateway says of a request that was broken off for this reason is no error of anybody's.
+const error = console.error;
+console.error = (...args) => {
+  if (!departure.getStore()?.aborted) error.apply(console, args);
 };
 
 // The parent holds the other end of stdin and never writes: its end means that the parent ended.
