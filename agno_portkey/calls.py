@@ -48,9 +48,18 @@ class IO(Protocol):
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         """Send a chat completion through `model`'s client."""
 
-    def iterate(self, stream: Any) -> AsyncIterator[Any]:
-        """The chunks of a streamed completion."""
+    def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
+        """The chunks of a streamed completion; TimeoutError where `patience` ends first."""
         ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, and let others run meanwhile."""
+
+    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Call what may block on the network, off the event loop where there is one."""
+
+    def later(self, function: Callable[..., Any], /, *args: Any) -> None:
+        """The same for one who can't wait for it, being cancelled."""
 
     async def close(self, stream: Any) -> None:
         """Close a streamed completion, and with it the request upstream."""

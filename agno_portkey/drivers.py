@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -22,9 +24,19 @@ class SyncIO:
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         return model.get_client().chat.completions.create(**params)
 
-    async def iterate(self, stream: Any) -> AsyncIterator[Any]:
-        for chunk in stream:
-            yield chunk
+    async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
+        with model.watchdog.over(stream.response, patience):
+            for chunk in stream:
+                yield chunk
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what a sync call does
+
+    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        return function(*args)
+
+    def later(self, function: Callable[..., Any], /, *args: Any) -> None:
+        function(*args)
 
     async def close(self, stream: Any) -> None:
         stream.close()
@@ -43,9 +55,24 @@ class AsyncIO:
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         return await model.get_async_client().chat.completions.create(**params)
 
-    async def iterate(self, stream: Any) -> AsyncIterator[Any]:
-        async for chunk in stream:
+    async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
+        chunks = aiter(stream)
+        while True:
+            try:
+                async with asyncio.timeout(patience.left):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
             yield chunk
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        return await asyncio.to_thread(function, *args)
+
+    def later(self, function: Callable[..., Any], /, *args: Any) -> None:
+        asyncio.get_running_loop().run_in_executor(None, function, *args)
 
     async def close(self, stream: Any) -> None:
         await stream.close()

@@ -22,7 +22,9 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails import check_guards
 from agno_portkey.pipeline import deltas, merge
+from agno_portkey.routing.breaker import CircuitBreaker, Circuits
 from agno_portkey.routing.clients import Clients
+from agno_portkey.routing.config import Route
 from agno_portkey.routing.connection import (
     check_arguments,
     client_key,
@@ -30,6 +32,11 @@ from agno_portkey.routing.connection import (
     gateway_url,
     given_http,
 )
+from agno_portkey.routing.emit import Profile
+from agno_portkey.routing.files import to_mapping
+from agno_portkey.routing.patience import Watchdog
+from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.router import Router
 from agno_portkey.routing.unkeyed import without_secrets
 from agno_portkey.settings import Settings
 from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
@@ -82,9 +89,13 @@ class PortkeyModel(OpenAILike):
 
     portkey_api_key: str | None = field(default=None, repr=False)
     virtual_key: str | None = field(default=None, repr=False)
-    config: dict[str, Any] | str | None = field(default=None, repr=False)
+    config: Route | dict[str, Any] | str | None = field(default=None, repr=False)
     portkey_provider: str | None = None
     custom_host: str | None = None
+    profile: Profile | None = None
+    retries: Any = 0
+    recovery: Recovery | None = None
+    breaker: CircuitBreaker | Circuits | None = None
     tags: Mapping[str, Any] | None = None
     guards: Sequence[BaseGuardrail] = ()
     observers: Sequence[Observer] = ()
@@ -93,6 +104,7 @@ class PortkeyModel(OpenAILike):
     seat: Seat | None = field(default=None, kw_only=True)
     _origin: Any = field(default=None, init=False, compare=False, repr=False)
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
+    router: Router = field(default_factory=Router, init=False, compare=False, repr=False)
     _notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
     _environment: dict[str, str] = field(
         default_factory=dict, init=False, compare=False, repr=False
@@ -101,6 +113,8 @@ class PortkeyModel(OpenAILike):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
         check_arguments(self)
+        self.router = Router(self.breaker)
+        self.router.plan(self)
         self.tags = check_tags(self.tags)
         self.guards = check_guards(self.guards)
         self.observers = tuple(self.observers)
@@ -119,7 +133,8 @@ class PortkeyModel(OpenAILike):
         """
         if self.seat is not None:
             raise ConfigurationError(f"{self!r} is governed and can't be pickled: govern it there")
-        state = {k: v for k, v in self.__dict__.items() if k not in ("_clients", "_notes")}
+        shared = ("_clients", "_notes", "router")
+        state = {k: v for k, v in self.__dict__.items() if k not in shared}
         state.update(dict.fromkeys(_SECRET_FIELDS))
         state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})
         return state
@@ -127,6 +142,7 @@ class PortkeyModel(OpenAILike):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._clients, self._notes = Clients(), Notes()
+        self.router = Router(self.breaker)
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
@@ -170,11 +186,16 @@ class PortkeyModel(OpenAILike):
         Guards and a seat are named only, so that a copy without them is not made unnoticed.
         """
         data = super().to_dict()
-        for name in ("base_url", "config", "portkey_provider", "custom_host", "tags"):
+        names = ("base_url", "config", "portkey_provider", "custom_host", "profile", "tags")
+        for name in names:
             if (value := getattr(self, name)) not in (None, {}):
                 data[name] = value
+        if self.recovery is not None:
+            data["recovery"] = self.recovery.model_dump()
         data = {k: v for k, v in data.items() if k not in _SECRET_FIELDS}
         data.update({k: without_secrets(data[k]) for k in _MAY_HOLD_SECRETS if k in data})
+        if isinstance(data.get("config"), Route):
+            data["config"] = to_mapping(data["config"])
         if self.guards:
             data["guards"] = [type(guard).__name__ for guard in self.guards]
         if self.seat is not None:
@@ -192,8 +213,14 @@ class PortkeyModel(OpenAILike):
                 f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
                 "holds the model (registry_of makes one of a governed team)"
             )
-        known = {f.name for f in fields(cls) if f.init}
-        return cls(**{k: v for k, v in data.items() if k in known})
+        known = {f.name for f in fields(cls) if f.init} - {"config"}
+        values = {k: v for k, v in data.items() if k in known}
+        if isinstance(values.get("recovery"), dict):
+            values["recovery"] = Recovery(**values["recovery"])
+        model = cls(**values)
+        # Its keys are not there: whether it can do without them is seen when it is used.
+        model.config = data.get("config")
+        return model
 
     # The clients
 
@@ -217,6 +244,11 @@ class PortkeyModel(OpenAILike):
             client_key(self), self._get_client_params, given_http(self)
         )
 
+    @property
+    def watchdog(self) -> Watchdog:
+        """What ends blocking reads of streams that stall."""
+        return self.router.watchdog
+
     # One call
 
     def tags_of(self, run_response: Any) -> dict[str, str]:
@@ -232,6 +264,10 @@ class PortkeyModel(OpenAILike):
     def note_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Give the calls of one run these tags; what `TagHook` does for the run it is set on."""
         self._notes.note(run_id, tags)
+
+    def metadata_of(self, run_response: Any, arm: Mapping[str, str]) -> dict[str, str]:
+        """The header of a call's tags, those of its arm of an experiment among them."""
+        return metadata_header({**self.tags_of(run_response), **arm})
 
     def get_request_params(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         params = super().get_request_params(*args, **kwargs)

@@ -25,6 +25,7 @@ from four_forms import FORMS, STREAMED, ask, play
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized, UpstreamFailed
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
+from agno_portkey.routing.recovery import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall, Usage
 
 FIRST = Usage(prompt_tokens=11, completion_tokens=5, cached_tokens=3)
@@ -134,8 +135,9 @@ def test_it_takes_every_argument_of_the_hosts_portkey_model() -> None:
         id="gpt-4o",
         portkey_api_key="pk",
         virtual_key="vk",
-        config={"strategy": {"mode": "single"}},
+        config={"provider": "@openai-prod"},
         base_url="http://127.0.0.1:9/v1",
+        profile="hosted",
     )
     assert model.id == "gpt-4o"
     assert model.gateway_url == "http://127.0.0.1:9/v1"
@@ -152,10 +154,12 @@ def test_arguments_become_headers(portkey_provider: EmbeddedProvider) -> None:
         portkey_provider,
         PortkeyModel(
             base_url=portkey_provider.url,
+            profile="hosted",
             portkey_api_key="pk",
             virtual_key="vk",
             api_key="provider-key",
             config={"retry": {"attempts": 2}},
+            retries="gateway",
             portkey_provider="@openai-prod",
             custom_host="http://127.0.0.1:9/v1/",
             default_headers={"x-mine": "1", "x-portkey-provider": "other"},
@@ -165,7 +169,8 @@ def test_arguments_become_headers(portkey_provider: EmbeddedProvider) -> None:
     assert headers["x-portkey-api-key"] == "pk"
     assert headers["x-portkey-virtual-key"] == "vk"
     assert headers["authorization"] == "Bearer provider-key"
-    assert json.loads(headers["x-portkey-config"]) == {"retry": {"attempts": 2}}
+    config = json.loads(headers["x-portkey-config"])
+    assert config == {"retry": {"attempts": 2}, "request_timeout": 120_000}
     assert headers["x-portkey-provider"] == "@openai-prod"
     assert headers["x-portkey-custom-host"] == "http://127.0.0.1:9/v1"
     assert (headers["x-mine"], headers["x-call"]) == ("1", "2")
@@ -174,7 +179,7 @@ def test_arguments_become_headers(portkey_provider: EmbeddedProvider) -> None:
 @pytest.mark.parametrize(
     ("config", "header"),
     [
-        ('{"provider": "openai", "retry": {"attempts": 3}}', None),
+        ('{"provider": "openai", "weight": 1.0}', None),
         ("pc-team-7f3a", "pc-team-7f3a"),
     ],
 )
@@ -188,17 +193,23 @@ def test_the_environment_fills_in_what_was_left_out(
     monkeypatch.setenv("PORTKEY_BASE_URL", portkey_provider.url + "/")
     monkeypatch.setenv("PORTKEY_VIRTUAL_KEY", "env-virtual")
     monkeypatch.setenv("PORTKEY_CONFIG", config)
-    headers = _seen(portkey_provider, PortkeyModel())
+    headers = _seen(portkey_provider, PortkeyModel(profile="hosted"))
     assert headers["x-portkey-api-key"] == "env-key"
     assert headers["x-portkey-virtual-key"] == "env-virtual"
     if header is None:
-        assert json.loads(headers["x-portkey-config"]) == json.loads(config)
+        sent = json.loads(headers["x-portkey-config"])
+        assert sent == {**json.loads(config), "request_timeout": 120_000}
     else:
         assert headers["x-portkey-config"] == header
 
     headers = _seen(
         portkey_provider,
-        PortkeyModel(portkey_api_key="mine", virtual_key="my-virtual", config="pc-mine"),
+        PortkeyModel(
+            portkey_api_key="mine",
+            virtual_key="my-virtual",
+            config="pc-mine",
+            profile="hosted",
+        ),
     )
     assert headers["x-portkey-api-key"] == "mine"
     assert headers["x-portkey-virtual-key"] == "my-virtual"
@@ -262,6 +273,13 @@ WRONG: dict[str, dict[str, Any]] = {
     "tags": {"tags": {"a": "x" * 129}},
     "guards": {"guards": [print]},
     "cache_response": {"cache_response": True},
+    "profile": {"profile": "mine"},
+    "retries": {"retries": 6},
+    "max_retries": {"max_retries": True},
+    "recovery": {"recovery": {"attempts": 2}},
+    "retries: give either": {"retries": 1, "recovery": Recovery()},
+    "retries: give": {"retries": 1, "max_retries": 1},
+    r"client_params\.max_retries": {"client_params": {"max_retries": 2}},
     "client": {"client": openai.OpenAI(api_key="k", base_url="http://127.0.0.1:9")},
 }
 
@@ -284,20 +302,33 @@ def test_a_config_that_json_cannot_hold_is_refused() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_failing_call_is_made_once(
-    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+def test_a_failing_call_is_made_as_often_as_recovery_says_and_no_layer_multiplies_it(
+    form: str, portkey_gateway: LocalGateway, portkey_provider: EmbeddedProvider
 ) -> None:
     portkey_provider.fault(Fault.status(503), times=None)
+    model = PortkeyModel(
+        base_url=portkey_gateway.url,
+        portkey_provider="openai",
+        api_key="k",
+        custom_host=portkey_provider.url,
+        recovery=Recovery(attempts=3, wait=0.01),
+    )
     with pytest.raises(UpstreamFailed):
-        ask(portkey_model, form)
-    assert len(portkey_provider.calls) == 1
-    play(Agent(model=portkey_model), form)
-    assert len(portkey_provider.calls) == 2
+        ask(model, form)
+    assert len(portkey_provider.calls) == 3
+    play(Agent(model=model), form)
+    # The circuit opens after five failures in a row.
+    assert len(portkey_provider.calls) == 5
 
 
-def test_the_client_retries_only_when_it_is_told_to(portkey_provider: EmbeddedProvider) -> None:
+@pytest.mark.parametrize("name", ["retries", "max_retries"])
+def test_the_retries_of_other_layers_are_taken_over(
+    name: str, portkey_provider: EmbeddedProvider
+) -> None:
     portkey_provider.fault(Fault.status(503, retry_after=0), times=1)
-    ask(PortkeyModel(base_url=portkey_provider.url, max_retries=1), "run")
+    model = PortkeyModel(base_url=portkey_provider.url, **{name: 1})
+    assert (model.recovery, model.retries, model.max_retries) == (Recovery(attempts=2), 0, None)
+    ask(model, "run")
     assert len(portkey_provider.calls) == 2
 
 
@@ -565,3 +596,24 @@ def test_clients_are_closed_with_the_last_copy_of_their_model(
     del twin
     gc.collect()
     assert counted() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("config", "pc-team-7f3a"),
+        ("portkey_provider", "@openai-prod"),
+        ("id", "@openai-prod/gpt-4o"),
+        ("virtual_key", "vk"),
+    ],
+)
+def test_what_only_hosted_portkey_knows_is_not_sent_elsewhere(name: str, value: str) -> None:
+    here = "http://127.0.0.1:9/v1"
+    with pytest.raises(ConfigurationError, match=f"{name}.*hosted Portkey only"):
+        PortkeyModel(base_url=here, portkey_api_key="pk", **{name: value})
+    with pytest.raises(ConfigurationError, match=f"{name}.*hosted Portkey only"):
+        PortkeyModel(base_url="https://gateway.example/v1", **{name: value})
+    PortkeyModel(base_url="https://gateway.example/v1", portkey_api_key="pk", **{name: value})
+    PortkeyModel(base_url=here, profile="hosted", **{name: value})
+    PortkeyModel(**{name: value})
+    PortkeyModel("@cf/meta/llama", base_url=here, portkey_provider="workers-ai")

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat
 from agno_portkey.model import PortkeyModel
+from agno_portkey.routing.config import Fallback, Target
+from agno_portkey.routing.parts import GatewayCheck, Guardrail
+from agno_portkey.routing.recovery import Recovery
 from agno_portkey.routing.unkeyed import without_secrets
 from agno_portkey.testing import EmbeddedProvider
 
@@ -73,7 +76,8 @@ def test_no_secret_is_written_down(secret: str, key: str, path: list[str]) -> No
         api_key=secret,
         portkey_api_key=secret,
         virtual_key=secret,
-        config=_buried(secret, path, key),
+        config={"provider": "openai", "override_params": _buried(secret, path, key)},
+        profile="hosted",
         extra_headers={"x-mine": secret, "authorization": secret},
         default_headers={"x-mine": secret},
         default_query={key: secret},
@@ -135,6 +139,7 @@ def _secretive(provider: EmbeddedProvider) -> PortkeyModel:
         api_key="provider-key",
         portkey_api_key="portkey-key",
         config={"provider": "openai", "api_key": "of-config"},
+        profile="hosted",
         tags={"cost_center": "c1"},
         temperature=0.5,
     )
@@ -177,7 +182,9 @@ def test_a_pickled_model_takes_its_keys_from_the_environment(
     headers = portkey_provider.calls[-1].headers
     assert headers["x-portkey-api-key"] == "env-key"
     assert "authorization" not in headers
-    assert json.loads(headers["x-portkey-config"]) == {"provider": "openai"}
+    sent = json.loads(headers["x-portkey-config"])
+    assert sent.pop("request_timeout") == 120_000
+    assert sent == {"provider": "openai"}
     assert json.loads(headers["x-portkey-metadata"])["cost_center"] == "c1"
 
 
@@ -232,3 +239,35 @@ def test_models_of_two_seats_are_two_in_a_registry() -> None:
 
 def _identity(data: dict[str, Any]) -> dict[str, Any]:
     return {"model_id": data["id"], "provider": data["provider"], "name": data["name"]}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_route_comes_back_with_its_references_and_without_its_keys(
+    form: str, portkey_provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = GatewayCheck(id="default.webhook", parameters={"headers": {"x": "hunter2"}})
+    checks = [Guardrail(checks=[check])]
+    here = {"provider": "openai", "custom_host": "http://127.0.0.1:9/v1"}
+    route = Fallback(
+        targets=[
+            Target(model="a", api_key="${A_KEY}", name="first", prefill=True, **here),
+            Target(model="b", api_key="hunter2", input_guardrails=checks, **here),
+        ]
+    )
+    recovery = Recovery(attempts=2)
+    model = PortkeyModel(base_url=portkey_provider.url, config=route, recovery=recovery)
+    data = model.to_dict()
+    for written in (json.dumps(data), repr(pickle.dumps(model)), repr(model), repr(route)):
+        assert "hunter2" not in written
+    back = PortkeyModel.from_dict(data)
+    with pytest.raises(ConfigurationError, match=r"targets\[1\].api_key"):
+        ask(back, form)
+
+    lone = PortkeyModel(base_url=portkey_provider.url, config=route.targets[0], recovery=recovery)
+    for back in (PortkeyModel.from_dict(lone.to_dict()), pickle.loads(pickle.dumps(lone))):
+        assert back.recovery == recovery
+        monkeypatch.setenv("A_KEY", "of-the-environment")
+        ask(back, form)
+        sent = json.loads(portkey_provider.calls[-1].headers["x-portkey-config"])
+        assert sent["api_key"] == "of-the-environment"
+        monkeypatch.delenv("A_KEY")

@@ -1,1 +1,73 @@
-"""The way to the gateway and back: clients, what it answered, errors, and a local gateway."""
+"""Routing: where a call goes, what happens when a target fails, and which arm a user gets.
+
+```python
+from agno_portkey.routing import Fallback, openai, openrouter
+
+config = Fallback(targets=[openai("gpt-4o"), openrouter("anthropic/claude-sonnet-4", prefill=True)])
+```
+"""
+
+from agno_portkey.routing.arms import Arms, Comparison, Rate, compare
+from agno_portkey.routing.breaker import CircuitBreaker, Circuits, CircuitState
+from agno_portkey.routing.breaker_redis import RedisStore
+from agno_portkey.routing.config import (
+    Conditional,
+    Fallback,
+    LoadBalance,
+    Route,
+    Single,
+    Target,
+    When,
+)
+from agno_portkey.routing.files import from_config, from_yaml, json_schema, to_yaml
+from agno_portkey.routing.key_names import KeyName
+from agno_portkey.routing.parts import (
+    CircuitBreakerConfig,
+    GatewayCache,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.presets import openai, openrouter, together
+from agno_portkey.routing.profiles import check
+from agno_portkey.routing.query import Query, metadata, param, path
+from agno_portkey.routing.recovery import Recovery
+
+__all__ = [
+    "Arms",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitState",
+    "Circuits",
+    "Comparison",
+    "Conditional",
+    "Fallback",
+    "GatewayCache",
+    "GatewayCheck",
+    "Guardrail",
+    "KeyName",
+    "LoadBalance",
+    "Query",
+    "Rate",
+    "Recovery",
+    "RedisStore",
+    "Retry",
+    "Route",
+    "Single",
+    "Target",
+    "Timeout",
+    "When",
+    "check",
+    "compare",
+    "from_config",
+    "from_yaml",
+    "json_schema",
+    "metadata",
+    "openai",
+    "openrouter",
+    "param",
+    "path",
+    "to_yaml",
+    "together",
+]

@@ -41,10 +41,19 @@ def read_headers(headers: httpx.Headers) -> dict[str, Any]:
 
 
 class capture:
-    """A block in which the first response's headers land in the yielded dict."""
+    """A block in which the first response's headers land in the yielded dict.
+
+    `body_timeout` (seconds) is what a read of its body may take, where that is not what was
+    allowed for the headers: a gateway may send them with the first token, or long before it.
+    """
+
+    def __init__(self, *, body_timeout: float | None = None) -> None:
+        self._body_timeout = body_timeout
 
     def __enter__(self) -> dict[str, Any]:
         answered: dict[str, Any] = {}
+        if self._body_timeout is not None:
+            answered["body_timeout"] = self._body_timeout
         self._token = _slot.set(answered)
         return answered
 
@@ -56,6 +65,10 @@ def note_response(response: httpx.Response) -> None:
     """Response hook of the sync client."""
     if (slot := _slot.get()) is not None:
         slot.update(read_headers(response.headers))
+        limits = response.request.extensions.get("timeout")
+        if (seconds := slot.pop("body_timeout", None)) is not None and limits is not None:
+            # Read by the transport when it begins with the body.
+            limits["read"] = seconds
         slot["content_type"] = response.headers.get("content-type", "")
 
 

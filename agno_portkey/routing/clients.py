@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.drivers import step
 from agno_portkey.routing.answered import anote_response, note_response
+from agno_portkey.settings import LOOPBACK
 
 __all__ = ["Clients"]
 
@@ -93,7 +94,7 @@ def _given(given: Any, kind: type[_C]) -> _C | None:
 
 def _is_local(params: Mapping[str, Any]) -> bool:
     # A proxy set for the machine must not catch calls to a gateway on it.
-    return httpx.URL(params["base_url"]).host in ("127.0.0.1", "localhost", "::1")
+    return httpx.URL(params["base_url"]).host in LOOPBACK
 
 
 def _close_all(clients: list[OpenAI]) -> None:

@@ -10,6 +10,8 @@ import httpx
 from portkey_ai import createHeaders
 
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
+from agno_portkey.routing.config import Route
+from agno_portkey.routing.recovery import MAX_ATTEMPTS, Recovery
 from agno_portkey.settings import HOSTED_URL, Settings, check_config, check_url
 
 __all__ = ["check_arguments", "client_key", "client_params", "gateway_url", "given_http"]
@@ -31,8 +33,12 @@ def check_arguments(model: Any) -> None:
     slug = model.portkey_provider
     if slug is not None and not (isinstance(slug, str) and _SLUG.fullmatch(slug)):
         raise ConfigurationError(f"portkey_provider: a provider's slug, not {slug!r}")
-    check_config(model.config)
+    if not isinstance(model.config, Route):
+        check_config(model.config)
+    if model.profile not in (None, "hosted", "open_source"):
+        raise ConfigurationError(f"profile: 'hosted' or 'open_source', not {model.profile!r}")
     _check_host_options(model)
+    model.recovery = _recovery(model)
 
 
 def _check_host_options(model: Any) -> None:
@@ -48,6 +54,34 @@ def _check_host_options(model: Any) -> None:
         )
 
 
+def _recovery(model: Any) -> Recovery | None:
+    """The one owner of retries, from the arguments of ours, the host's and the client's."""
+    asked = [("retries", model.retries), ("max_retries", model.max_retries)]
+    given = [(name, value) for name, value in asked if value not in (0, None)]
+    # The host would make its own above ours, and the client below.
+    model.retries, model.max_retries = 0, None
+    if "max_retries" in (model.client_params or {}):
+        raise ConfigurationError(
+            "client_params.max_retries: the client's retries would multiply the others; give "
+            "recovery=Recovery(attempts=...)"
+        )
+    recovery = model.recovery
+    if recovery is not None and not isinstance(recovery, Recovery):
+        raise ConfigurationError(f"recovery: a Recovery, not {type(recovery).__name__}")
+    if not given:
+        return recovery
+    if recovery is not None or len(given) > 1:
+        raise ConfigurationError(f"{given[0][0]}: give either recovery or this, not both")
+    name, value = given[0]
+    if value in ("client", "gateway"):
+        return Recovery(by=value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < MAX_ATTEMPTS:
+        raise ConfigurationError(
+            f"{name}: 'client', 'gateway' or 1 to {MAX_ATTEMPTS - 1} retries, not {value!r}"
+        )
+    return Recovery(attempts=value + 1)
+
+
 def gateway_url(model: Any) -> str:
     """The gateway's address: the argument, the environment's, or hosted Portkey's."""
     return str(model.base_url or Settings.read().base_url)
@@ -60,8 +94,8 @@ def client_params(model: Any) -> dict[str, Any]:
     params: dict[str, Any] = {
         "api_key": model.api_key or "unused",
         "base_url": url,
-        # One layer owns retries; unless told so, it is not the client.
-        "max_retries": model.max_retries or 0,
+        # Its own retries would multiply those of `Recovery`.
+        "max_retries": 0,
         "default_headers": {**dict(model.default_headers or {}), **_headers(model, settings, url)},
     }
     for name in ("organization", "timeout", "default_query"):
@@ -77,11 +111,9 @@ def client_key(model: Any) -> tuple[Any, ...]:
         model.portkey_api_key,
         model.virtual_key,
         model.api_key,
-        model.config and repr(model.config),
         model.portkey_provider,
         model.custom_host,
         model.organization,
-        model.max_retries,
         model.timeout and repr(model.timeout),
         model.default_headers and repr(model.default_headers),
         model.default_query and repr(model.default_query),
@@ -105,11 +137,9 @@ def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:
             status_code=401,
             model_id=model.id,
         )
-    config = model.config if model.config is not None else settings.config
     made: Mapping[str, str] = createHeaders(  # type: ignore[no-untyped-call]
         api_key=key,
         virtual_key=model.virtual_key or _reveal(settings.virtual_key),
-        config=dict(config) if isinstance(config, Mapping) else config,
         provider=model.portkey_provider,
         custom_host=model.custom_host,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -14,6 +18,7 @@ from agno_portkey.errors import (
     AgnoPortkeyError,
     BadResponse,
     ConfigurationError,
+    ContentFiltered,
     ContextOverflow,
     GatewayConfigRejected,
     GatewayDeniedInput,
@@ -28,24 +33,35 @@ from agno_portkey.errors import (
 )
 from agno_portkey.verdict import Verdict
 
-__all__ = ["explain", "explain_mid_stream", "truncated"]
+__all__ = ["explain", "truncated"]
 
 _DENIED = 446
 _OVERFLOW_CODES = ("context_length_exceeded", "context_window_exceeded")
+_FILTER_CODES = (
+    "content_filter",
+    "content_policy_violation",
+    "content_policy",
+    "ResponsibleAIPolicyViolation",
+)
 _TIMEOUTS = (408, 504, 524)
 _RATE_LIMITS = (429, 529)
+_TIMED_OUT = (openai.APITimeoutError, httpx.TimeoutException, TimeoutError)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 # What the gateway says when it can't read what the provider answered.
 _GATEWAY_BROKE = "something went wrong"
 
 
-def explain(error: Exception, *, model_id: str, base_url: str) -> AgnoPortkeyError:
-    """The typed error for what a call raised before any of its answer was used."""
+def explain(
+    error: Exception, *, model_id: str, base_url: str, amid: bool = False
+) -> AgnoPortkeyError:
+    """The typed error for what a request raised; `amid` says that some of its answer had come."""
     if isinstance(error, AgnoPortkeyError):
         return error
     if isinstance(error, openai.APIStatusError):
         return _Answered(error, model_id=model_id, base_url=base_url).explained()
-    if isinstance(error, openai.APIConnectionError | httpx.TransportError):
+    if amid and not isinstance(error, openai.APIError):
+        return _broken_off(error, model_id=model_id)
+    if isinstance(error, openai.APIConnectionError | httpx.TransportError | TimeoutError):
         return _lost(error, model_id=model_id, base_url=base_url)
     if isinstance(error, openai.APIError):
         return _reported(error, model_id=model_id)
@@ -58,23 +74,26 @@ def explain(error: Exception, *, model_id: str, base_url: str) -> AgnoPortkeyErr
     )
 
 
-def explain_mid_stream(error: Exception, *, model_id: str) -> AgnoPortkeyError:
-    """The typed error for what broke a stream after some of it was passed on.
-
-    Always a check error: the host would replay a provider error into text already shown.
-    """
-    if isinstance(error, AgnoPortkeyError):
-        return error
-    if isinstance(error, httpx.TimeoutException):
-        return truncated(model_id, "nothing more came within `timeout`")
-    detail = error.message if isinstance(error, openai.APIError) else str(error)
-    return truncated(model_id, f"{type(error).__name__}: {detail}")
+def truncated(model_id: str, cause: str, partial: str = "") -> TruncatedStream:
+    """The error for an answer that broke off after `partial` was shown."""
+    reason = (
+        f"the answer of {model_id} is not whole ({cause}): discard it and ask again, or give the "
+        "route a target that continues answers (prefill=True)"
+    )
+    evidence = {"model": model_id, "partial": partial}
+    return TruncatedStream(Verdict(False, "stream", (reason,), evidence=evidence))
 
 
-def truncated(model_id: str, cause: str) -> TruncatedStream:
-    """The error for an answer that ended before it was whole."""
-    reason = f"the answer of {model_id} is not whole ({cause}): discard it and ask again"
-    return TruncatedStream(Verdict(False, "stream", (reason,), evidence={"model": model_id}))
+def _broken_off(error: Exception, *, model_id: str) -> GatewayError:
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return GatewayTimeout(
+            "the stream stalled: no token came within stream_idle_timeout",
+            status_code=504,
+            model_id=model_id,
+        )
+    return UpstreamFailed(
+        f"the stream broke off: {type(error).__name__}: {error}", model_id=model_id
+    )
 
 
 def _lost(error: Exception, *, model_id: str, base_url: str) -> GatewayError:
@@ -86,10 +105,10 @@ def _lost(error: Exception, *, model_id: str, base_url: str) -> GatewayError:
             "local gateway with `agno-portkey gateway start`",
             model_id=model_id,
         )
-    if any(isinstance(cause, openai.APITimeoutError | httpx.TimeoutException) for cause in causes):
+    if any(isinstance(cause, _TIMED_OUT) for cause in causes):
         return GatewayTimeout(
-            f"the gateway at {base_url} gave no answer in time: raise `timeout`, or give the "
-            "route a fallback",
+            f"the gateway at {base_url} gave no answer in time: raise its limit (`Recovery`, "
+            "or the target's `Timeout`), or give the route a fallback",
             status_code=504,
             model_id=model_id,
         )
@@ -104,6 +123,8 @@ def _reported(error: openai.APIError, *, model_id: str) -> GatewayError:
     """The error for one that came as an event of a stream."""
     if error.code in _OVERFLOW_CODES or _speaks_of_overflow(error.message):
         return ContextOverflow(_shorten(error.message), model_id=model_id)
+    if error.code in _FILTER_CODES:
+        return ContentFiltered(_filtered(error.message), model_id=model_id)
     if error.code == "rate_limit_exceeded":
         return GatewayRateLimited(_slow_down(error.message), model_id=model_id)
     return UpstreamFailed(
@@ -124,7 +145,7 @@ class _Answered:
         self.headers = error.response.headers
         self.body = _json(error.response)
         self.said = _message(self.body, error)
-        self.code = _details(self.body).get("code")
+        self.code = _code(_details(self.body))
         self.base_url = base_url
         self.about: dict[str, Any] = {"status_code": self.status, "model_id": model_id}
 
@@ -132,6 +153,14 @@ class _Answered:
         """The typed error; the host tells rate limits and overflows apart in the same way."""
         if self.status == _DENIED:
             return _denied(self.body, self.said)
+        error = self._told_apart()
+        error.retry_after = _retry_after(self.headers)
+        return error
+
+    def _told_apart(self) -> GatewayError:
+        # By the code: an overflow and a refusal are both a 400, and some send a 403 for one.
+        if self.code in _FILTER_CODES:
+            return ContentFiltered(_filtered(self.said), **self.about)
         if self.status in (401, 403):
             return GatewayUnauthorized(
                 f"the gateway at {self.base_url} refused the key ({self.status}: {self.said}): "
@@ -146,7 +175,7 @@ class _Answered:
         if self.status in _TIMEOUTS:
             return GatewayTimeout(
                 f"{self._who()} gave no answer in time ({self.status}: {self.said}): raise the "
-                "route's request_timeout, or give it a fallback",
+                "target's `Timeout`, or give the route a fallback",
                 **self.about,
             )
         return self._refused_or_failed()
@@ -193,8 +222,6 @@ class _Answered:
     def _advice(self) -> str:
         if self.status >= 500:
             return "ask again later, or give the route a fallback"
-        if self.code == "content_filter":
-            return "the provider's filter refuses this prompt: rephrase it"
         return "check the model's name and the request's parameters"
 
     def _from_gateway(self) -> bool:
@@ -247,6 +274,10 @@ def _shorten(said: str) -> str:
     return f"the prompt does not fit the model's context window: {said} (shorten the history)"
 
 
+def _filtered(said: str) -> str:
+    return f"the provider's content policy refuses it: {said} (rephrase the prompt)"
+
+
 def _slow_down(said: str) -> str:
     return f"the rate limit is reached: {said} (wait, or spread the load over several targets)"
 
@@ -269,6 +300,36 @@ def _details(body: dict[str, Any]) -> dict[str, Any]:
     if isinstance(details, dict):
         return details
     return {"message": details} if isinstance(details, str) else {}
+
+
+def _code(details: dict[str, Any]) -> object:
+    """The error's code, or the one inside of it that says more; what was flagged is a refusal."""
+    inner = details.get("innererror")
+    metadata = details.get("metadata")
+    if isinstance(metadata, dict) and "flagged_input" in metadata:
+        return _FILTER_CODES[0]
+    if isinstance(inner, dict) and inner.get("code") in _FILTER_CODES:
+        return inner["code"]
+    return details.get("code")
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """How many seconds the provider asks to be left alone, if it does."""
+    told = headers.get("retry-after", "").strip()
+    seconds = _number(headers.get("retry-after-ms", "")) / 1000
+    if math.isnan(seconds):
+        seconds = _number(told)
+    if math.isnan(seconds):
+        with suppress(ValueError, TypeError):
+            seconds = parsedate_to_datetime(told).timestamp() - time.time()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _message(body: dict[str, Any], error: openai.APIStatusError) -> str:

@@ -6,6 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
+from agno_portkey.routing.parts import Part
+from agno_portkey.routing.references import is_reference
+
 __all__ = ["without_secrets"]
 
 _SECRET_WORDS = frozenset(
@@ -24,8 +29,10 @@ def without_secrets(value: Any) -> Any:
     """A copy of `value` without the texts that stand, however deep, under the name of a secret.
 
     Numbers and flags stay, since `max_tokens` is none; so does the rest of a URL whose user name
-    and password are taken out.
+    and password are taken out. Of a route, references to variables (`${NAME}`) stay.
     """
+    if isinstance(value, Part):
+        return _keyless(value)
     if isinstance(value, Mapping):
         kept = {}
         for name, item in value.items():
@@ -55,3 +62,19 @@ def _numbers(value: Any) -> Any:
             name: kept for name, item in value.items() if (kept := _numbers(item)) is not _NOTHING
         }
     return value if value is None or isinstance(value, bool | int | float) else _NOTHING
+
+
+def _keyless(part: Part) -> Part:
+    return part.model_copy(
+        update={name: _kept(getattr(part, name)) for name in type(part).model_fields}
+    )
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value if is_reference(value.get_secret_value()) else None
+    if isinstance(value, Part):
+        return _keyless(value)
+    if isinstance(value, tuple):
+        return tuple(_kept(each) for each in value)
+    return without_secrets(value) if isinstance(value, dict) else value

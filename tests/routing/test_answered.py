@@ -13,6 +13,7 @@ from four_forms import FORMS, play
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.answered import read_headers
 from agno_portkey.routing.local import LocalGateway
+from agno_portkey.routing.recovery import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall
 from agno_portkey.verdict import Event
 
@@ -53,6 +54,8 @@ def test_the_run_and_its_message_say_which_target_answered(
         "trace_id": RUN_ID.replace("-", ""),
         "model": "second",
         "finish_reason": "stop",
+        "target": "openai/second",
+        "attempts": 2,
     }
     assert (ended.output.model_provider_data or {})["portkey"] == expected
     [message] = _assistants(ended.output.messages)
@@ -96,7 +99,8 @@ def test_retries_of_the_gateway_are_counted(
         "custom_host": portkey_provider.url,
         "retry": {"attempts": 2, "on_status_codes": [503]},
     }
-    ended = play(Agent(model=PortkeyModel(base_url=portkey_gateway.url, config=config)), form)
+    model = PortkeyModel(base_url=portkey_gateway.url, config=config, retries="gateway")
+    ended = play(Agent(model=model), form)
 
     assert ended.output is not None
     assert (ended.output.model_provider_data or {})["portkey"]["retry_attempt_count"] == 1
@@ -114,12 +118,19 @@ def test_an_observer_hears_where_a_call_went_also_when_it_failed(
 
     portkey_provider.fault(Fault.status(500), times=1)
     target = {"provider": "openai", "api_key": "k", "custom_host": portkey_provider.url}
-    model = PortkeyModel(base_url=portkey_gateway.url, config=target, observers=[hear])
+    model = PortkeyModel(
+        base_url=portkey_gateway.url,
+        config=target,
+        observers=[hear],
+        recovery=Recovery(attempts=1),
+    )
 
     play(Agent(model=model, name="Clerk"), form)
     play(Agent(model=model, name="Clerk"), form)
 
-    failed, answered = heard
+    attempted, failed, _, answered = heard
+    assert [event.kind for event in heard] == ["attempt", "call", "attempt", "call"]
+    assert (attempted.data["target"], attempted.data["status"]) == ("config", 500)
     assert failed.data["error"] == "UpstreamFailed"
     assert (failed.data["provider"], failed.data["option_index"]) == ("openai", "config")
     assert "error" not in answered.data

@@ -1,0 +1,318 @@
+"""One call's course over its targets: whom to ask next, how long to wait, and when to give up."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity.wait import wait_exponential, wait_random
+
+from agno_portkey.errors import CircuitOpen, ContentFiltered, GatewayError, GatewayTimeout
+from agno_portkey.routing.breaker import CircuitChange, Circuits, Claim
+from agno_portkey.routing.emit import Emitted, Leaf, Phase
+from agno_portkey.routing.plan import Plan, Who
+from agno_portkey.routing.recovery import Remedy, blames_target, remedy, status_of
+
+__all__ = ["Attempt", "Course"]
+
+# No call makes more than so many attempts within so many seconds: three, and what the way to the
+# provider may take more the first time than the last.
+_BURST, _BURST_SECONDS = 4, 3.25
+_CONNECT_SECONDS = 5.0
+# The gateway's own limit is to end first: it knows whom it asked.
+_GRACE_SECONDS = 0.25
+
+
+@dataclass
+class Attempt:
+    """One request of a call: what is sent, to whom, and since when."""
+
+    emitted: Emitted
+    tags: Mapping[str, str]
+    claims: Mapping[str, Claim]
+    number: int
+    # Whether there is nobody else to ask, so that a late first token is waited for.
+    patient: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    def leaf(self, option_index: str | None) -> Leaf | None:
+        """Who answered, as far as it is known."""
+        if len(self.emitted.live) == 1:
+            return self.emitted.live[0]
+        return self.emitted.leaf(option_index)
+
+
+class Course:
+    """The attempts of one call; it has no I/O of its own.
+
+    `next_pause` is what to wait before the next `begin`; it raises what ends the call.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        circuits: Circuits,
+        who: Who,
+        *,
+        model_id: str,
+        phase: Phase,
+        timeout: Any = None,
+    ) -> None:
+        self._plan = plan
+        self._circuits = circuits
+        self._who = who
+        self._model_id = model_id
+        self._phase: Phase = phase
+        self._cap: float | None = timeout.read if isinstance(timeout, httpx.Timeout) else timeout
+        self._left: frozenset[str] = frozenset()
+        self._tried: frozenset[str] = frozenset()
+        self._resting: dict[str, float] = {}
+        self._starts: list[float] = []
+        self._pause = 0.0
+        self._over = False
+        self._last: GatewayError | None = None
+        recovery = plan.recovery
+        self._backoff = wait_exponential(
+            multiplier=recovery.wait, max=recovery.max_wait
+        ) + wait_random(0, recovery.wait)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(GatewayError),
+            stop=lambda _: self._over,
+            wait=lambda _: self._pause,
+            reraise=True,
+        )
+        self._retrying.begin()
+        self._state = RetryCallState(self._retrying, None, (), {})
+
+    def next_pause(self) -> float | None:
+        """Seconds to wait before the next attempt, none if it is time for it."""
+        do = self._retrying.iter(retry_state=self._state)
+        if isinstance(do, float):  # tenacity's DoSleep
+            self._state.prepare_for_next_attempt()
+            return do
+        return None
+
+    def begin(self, *, only: Callable[[Leaf], bool] | None = None) -> Attempt:
+        """The next attempt, at leaves that `only` allows; CircuitOpen if none may be asked.
+
+        What it claims of the circuits is to be settled by `succeeded`, `failed` or `release`.
+        """
+        refused: frozenset[str] = frozenset()
+        while True:
+            chosen = self._choose(refused, only)
+            if chosen is None:
+                raise self._nobody()
+            emitted, tags, patient = chosen
+            claims = {leaf.path: self._claim(leaf) for leaf in emitted.live}
+            held = {path: claim for path, claim in claims.items() if claim is not None}
+            if len(held) == len(claims):
+                self._starts.append(time.monotonic())
+                return Attempt(emitted, tags, held, len(self._starts), patient)
+            for claim in held.values():
+                self._circuits.release(claim)
+            refused |= claims.keys() - held.keys()
+
+    def timeouts(self, attempt: Attempt) -> tuple[httpx.Timeout, float | None, float | None]:
+        """The limits of an attempt: the client's, for the first token, and between tokens."""
+        live = attempt.emitted.live
+        first = _longest(
+            self._plan.limit(leaf.timeout, self._phase, patient=attempt.patient) for leaf in live
+        )
+        between = _longest(
+            leaf.timeout.between_tokens or self._plan.recovery.stream_idle_timeout for leaf in live
+        )
+        first, between = _shortest(first, self._cap), _shortest(between, self._cap)
+        grace = _GRACE_SECONDS if self._plan.route is not None else 0.0
+        read = None if first is None else first + grace
+        return httpx.Timeout(read, connect=_CONNECT_SECONDS), first, between
+
+    def _has_another(self, closed: frozenset[str], live: tuple[Leaf, ...]) -> bool:
+        if len(self._plan.leaves) == 1:
+            return False
+        rest = closed | {leaf.path for leaf in live}
+        return self._plan.emit(rest) is not None
+
+    def succeeded(self, attempt: Attempt, option_index: str | None) -> list[CircuitChange]:
+        """The answer is whole."""
+        leaf = attempt.leaf(option_index)
+        changes = []
+        for path, claim in attempt.claims.items():
+            if leaf is not None and path == leaf.path:
+                changes.append(self._circuits.succeeded(claim.key, claim))
+            else:
+                self._circuits.release(claim)
+        return [change for change in changes if change is not None]
+
+    def release(self, attempt: Attempt) -> None:
+        """The caller left: nothing is known of the targets."""
+        for claim in attempt.claims.values():
+            self._circuits.release(claim)
+
+    def failed(
+        self,
+        attempt: Attempt,
+        error: GatewayError,
+        answered: Mapping[str, Any],
+        *,
+        taken: Sequence[Leaf] = (),
+        leave: bool = False,
+    ) -> list[CircuitChange]:
+        """Note a failure and decide what comes next.
+
+        `taken` are those who must have been asked, for where the gateway names nobody; `leave`
+        says not to ask this target again.
+        """
+        asked = not answered.keys().isdisjoint(("option_index", "provider", "gateway_exception"))
+        leaf = attempt.leaf(answered.get("option_index"))
+        if leaf is None and len(taken) == 1:
+            leaf = taken[0]
+        blamed = [leaf] if leaf is not None else list(taken or attempt.emitted.live)
+        changes = self._settle(attempt, error, blamed, asked=asked)
+        todo = remedy(error, asked=asked)
+        if leave and todo is Remedy.GIVE_UP:
+            todo = Remedy.LEAVE
+        if leaf is not None:
+            self._left |= self._plan.elsewhere(leaf)
+        self._last = error
+        self._note(error, blamed, todo)
+        self._look_ahead()
+        try:
+            raise error
+        except GatewayError:
+            self._state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+        return changes
+
+    def _settle(
+        self, attempt: Attempt, error: GatewayError, blamed: list[Leaf], *, asked: bool
+    ) -> list[CircuitChange]:
+        # Without a word of the gateway's about it, only silence can be the target's.
+        silent = isinstance(error, GatewayTimeout) and len(blamed) == 1
+        counts = blames_target(error) and (asked or silent)
+        paths = {leaf.path for leaf in blamed}
+        changes = []
+        for path, claim in attempt.claims.items():
+            if counts and path in paths:
+                told = f"{type(error).__name__} {error.status_code}"
+                changes.append(self._circuits.failed(claim.key, told, claim))
+            else:
+                self._circuits.release(claim)
+        return [change for change in changes if change is not None]
+
+    def _note(self, error: GatewayError, blamed: list[Leaf], todo: Remedy) -> None:
+        paths = frozenset(leaf.path for leaf in blamed)
+        for leaf in blamed:
+            barred = self._plan.barred(leaf, status_of(error))
+            self._left |= barred
+            # A policy's refusal is not taken to another provider.
+            listed = self._plan.lists(leaf, status_of(error))
+            if todo is Remedy.GIVE_UP and listed and not isinstance(error, ContentFiltered):
+                todo = Remedy.LEAVE
+        match todo:
+            case Remedy.GIVE_UP:
+                self._over = True
+            case Remedy.LEAVE:
+                self._left |= paths
+            case Remedy.LARGER:
+                self._left |= paths | self._no_larger(blamed)
+            case Remedy.AGAIN:
+                self._tried |= paths
+                if error.retry_after is not None:
+                    until = time.monotonic() + error.retry_after
+                    self._resting.update(dict.fromkeys(paths, until))
+
+    def _no_larger(self, blamed: list[Leaf]) -> frozenset[str]:
+        """The leaves whose window is known not to be larger: the same model, or a smaller one."""
+        models = {leaf.model or self._model_id for leaf in blamed}
+        window = max((leaf.target.context_window or 0 for leaf in blamed), default=0)
+        return frozenset(
+            leaf.path
+            for leaf in self._plan.leaves
+            if (leaf.model or self._model_id) in models
+            or (leaf.target.context_window is not None and leaf.target.context_window <= window)
+        )
+
+    def _look_ahead(self) -> None:
+        """Set how long to wait before the next attempt, or that there is none."""
+        recovery = self._plan.recovery
+        made = len(self._starts)
+        if self._over or recovery.by == "gateway" or made >= recovery.attempts:
+            self._over = True
+            return
+        now = time.monotonic()
+        if self._plan.emit(self._left | self._tried) is not None:
+            self._pause = 0.0
+        elif self._plan.emit(self._left) is not None:
+            # Everybody was asked: round again, after a pause.
+            again = self._tried - self._left
+            rests = [self._resting.get(path, now) - now for path in again]
+            self._tried = frozenset()
+            self._pause = max(self._backoff(self._state), min(rests, default=0.0))
+        else:
+            self._over = True
+            return
+        if made >= _BURST:
+            self._pause = max(self._pause, self._starts[-_BURST] + _BURST_SECONDS - now)
+        if self._pause > recovery.max_wait:
+            self._over = True
+        if now + self._pause - self._starts[0] > recovery.budget:
+            self._over = True
+
+    def _choose(
+        self, refused: frozenset[str], only: Callable[[Leaf], bool] | None
+    ) -> tuple[Emitted, dict[str, str], bool] | None:
+        shut = self._circuits.closed_to(self._plan.keys.values())
+        closed = self._left | refused
+        closed |= {path for path, key in self._plan.keys.items() if key in shut}
+        if only is not None:
+            closed |= {leaf.path for leaf in self._plan.leaves if not only(leaf)}
+        now = time.monotonic()
+        resting = {path for path, until in self._resting.items() if until > now}
+        for avoided in (closed | self._tried | resting, closed):
+            picks, tags = self._plan.arms(self._who, avoided)
+            emitted = self._plan.emit(avoided, picks, self._phase)
+            if emitted is None:
+                continue
+            if patient := not self._has_another(avoided, emitted.live):
+                emitted = self._plan.emit(avoided, picks, self._phase, patient=True) or emitted
+            return emitted, tags, patient
+        return None
+
+    def _claim(self, leaf: Leaf) -> Claim | None:
+        return self._circuits.claim(self._plan.keys[leaf.path])
+
+    def shut(self, attempt: Attempt, error: GatewayError) -> GatewayError:
+        """What `error`, the gateway's of finding no target, means where some were left out."""
+        asked = {leaf.path for leaf in attempt.emitted.live}
+        return error if asked == self._plan.keys.keys() else self._nobody(asked)
+
+    def _nobody(self, asked: Collection[str] = ()) -> GatewayError:
+        if self._last is not None:
+            return self._last
+        states = self._circuits.states()
+        told = []
+        for leaf in self._plan.leaves:
+            if leaf.path in asked:
+                continue
+            state = states.get(self._plan.keys[leaf.path])
+            why = f": {state.reason}" if state is not None and state.reason else ""
+            told.append(f"{leaf.name}{why}")
+        return CircuitOpen(
+            f"every target that may answer has failed too often of late ({'; '.join(told)}): none "
+            "was asked; one request will be let through when the cooldown is over",
+            status_code=503,
+            model_id=self._model_id,
+        )
+
+
+def _shortest(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _longest(limits: Any) -> float | None:
+    known = list(limits)
+    return None if not known or None in known else max(known)

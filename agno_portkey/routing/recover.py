@@ -1,0 +1,326 @@
+"""Makes a call end in the whole answer or in one clear error, whatever its requests ran into.
+
+Nothing shown yet: the next target answers from the start. Text shown already: a target that
+continues a begun answer goes on where it broke off, else the call ends with the partial text.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agno.models.message import Message
+from agno.models.response import ModelResponse
+
+from agno_portkey.calls import IO, Call, Deltas
+from agno_portkey.contracts.check import asks_for_json
+from agno_portkey.drivers import Owned
+from agno_portkey.errors import GatewayConfigRejected, GatewayError, UpstreamFailed
+from agno_portkey.routing.breaker import CircuitChange
+from agno_portkey.routing.course import Attempt, Course
+from agno_portkey.routing.emit import Leaf
+from agno_portkey.routing.failures import truncated
+from agno_portkey.routing.joining import Joiner, Restarted
+from agno_portkey.routing.partials import digest_of
+from agno_portkey.routing.patience import Patience
+from agno_portkey.routing.plan import Plan, Who, continues
+from agno_portkey.routing.request import Sending, send
+from agno_portkey.verdict import Event, tell
+
+__all__ = ["recovered"]
+
+_MISSED = "Invalid target name found in the query router"
+
+
+async def recovered(model: Any, call: Call, io: IO) -> Deltas:
+    """The deltas of `call`; each character of the answer once."""
+    rescue = _Rescue(model, call, io)
+    try:
+        async with Owned(rescue.deltas()) as out:
+            async for delta in out:
+                yield delta
+    except Exception as error:
+        rescue.told["error"] = type(error).__name__
+        raise
+    except BaseException:
+        rescue.told["cancelled"] = True
+        raise
+    finally:
+        rescue.tell_call()
+
+
+class _Rescue:
+    """One call and its attempts."""
+
+    def __init__(self, model: Any, call: Call, io: IO) -> None:
+        self._model = model
+        self._call = call
+        self._io = io
+        self._plan: Plan = model.router.plan(model)
+        self._course = Course(
+            self._plan,
+            model.router.circuits,
+            Who.of(call.run_response),
+            model_id=model.id,
+            phase="first_token" if call.stream else "answer",
+            timeout=model.timeout,
+        )
+        self._joiner = Joiner()
+        self._digest: str | None = None
+        # Said beside the text: it can be shown once, and not be continued.
+        self._thought = False
+        self._sounded = False
+        self._tags: dict[str, str] = {}
+        self._began = time.perf_counter()
+        self.told: dict[str, Any] = {"model": model.id, "stream": call.stream}
+
+    async def deltas(self) -> Deltas:
+        if begun := self._taken_up():
+            yield ModelResponse(content=self._joiner.feed(begun))
+        while True:
+            await self._pause()
+            attempt = await self._begin()
+            sending = self._sending(attempt)
+            settled = False
+            try:
+                async with Owned(self._joined(self._onward(), sending)) as out:
+                    async for delta in out:
+                        yield delta
+            except (GatewayError, Restarted) as error:
+                settled = True
+                await self._failed(attempt, sending, error)
+                continue
+            else:
+                settled = True
+                await self._succeeded(attempt, sending)
+                return
+            finally:
+                if not settled:
+                    self.told.update(sending.answered, attempts=attempt.number)
+                    self._leave(attempt)
+
+    def _taken_up(self) -> str:
+        """What is kept of an answer to the same question that broke off."""
+        partials = self._model.router.partials
+        if not partials or not any(map(continues, self._plan.leaves)):
+            return ""
+        return str(partials.take(self._asked()))
+
+    def _asked(self) -> str:
+        if self._digest is None:
+            who = Who.of(self._call.run_response)
+            params = self._model.chat_params(self._call)
+            self._digest = digest_of(params, (who.user, who.session))
+        return self._digest
+
+    def _onward(self) -> Call:
+        """The call, with the beginning of its answer where some of it was shown."""
+        if not self._joiner.prefill:
+            return self._call
+        begun = Message(role="assistant", content=self._joiner.prefill)
+        return self._call.with_messages([*self._call.messages, begun])
+
+    async def _pause(self) -> None:
+        """Wait until the next attempt is due; raises what ends the call."""
+        try:
+            while (seconds := self._course.next_pause()) is not None:
+                await self._io.sleep(seconds)
+        except GatewayError as error:
+            raise self._end(error) from error
+
+    async def _begin(self) -> Attempt:
+        only: Callable[[Leaf], bool] | None = continues if self._joiner.prefill else None
+        try:
+            attempt: Attempt = await self._ask(lambda: self._course.begin(only=only))
+        except GatewayError as error:
+            raise self._end(error) from error
+        self._tags = dict(attempt.tags)
+        return attempt
+
+    def _sending(self, attempt: Attempt) -> Sending:
+        timeout, first, between = self._course.timeouts(attempt)
+        # The gateway's checks of an answer never run on a stream.
+        streamed = self._call.stream and not attempt.emitted.output_guardrails
+        headers = {}
+        if attempt.emitted.header:
+            headers["x-portkey-config"] = attempt.emitted.header
+        if attempt.tags:
+            headers |= self._model.metadata_of(self._call.run_response, attempt.tags)
+        return Sending(
+            headers=headers,
+            timeout=timeout,
+            body_timeout=_either(first, between) if streamed else None,
+            patience=Patience(first, between) if streamed else None,
+            streamed=streamed,
+        )
+
+    async def _joined(self, call: Call, sending: Sending) -> Deltas:
+        """The deltas of one attempt, without what was shown before it."""
+        self._joiner.resume()
+        held: list[ModelResponse] = []
+        thought = self._thought
+        whole = self._call.stream and asks_for_json(self._call.response_format)
+        async with Owned(send(self._model, call, self._io, sending)) as out:
+            async for delta in out:
+                if whole:
+                    held.append(delta)
+                    continue
+                yield self._shown(delta, muted=thought)
+        for delta in held:
+            yield self._shown(delta, muted=thought)
+        if tail := self._joiner.flush():
+            yield ModelResponse(content=tail)
+
+    def _shown(self, delta: ModelResponse, *, muted: bool) -> ModelResponse:
+        if isinstance(delta.content, str) and delta.content:
+            delta.content = self._joiner.feed(delta.content) or None
+        if delta.tool_calls and (tail := self._joiner.flush()):
+            delta.content = (delta.content or "") + tail
+        if delta.reasoning_content:
+            if muted:
+                delta.reasoning_content = None
+            self._thought = True
+        self._sounded = self._sounded or delta.audio is not None
+        return delta
+
+    async def _failed(
+        self, attempt: Attempt, sending: Sending, error: GatewayError | Restarted
+    ) -> None:
+        if isinstance(error, Restarted):
+            error = UpstreamFailed(
+                "the provider began the answer anew in place of continuing it",
+                status_code=400,
+                model_id=self._model.id,
+            )
+        continuing = bool(self._joiner.prefill)
+        if isinstance(error, GatewayConfigRejected) and _MISSED in error.message:
+            # The gateway finds no target for a condition where we told it that it is open.
+            error = self._course.shut(attempt, error)
+        taken = self._taken(attempt, sending)
+        changes = await self._ask(
+            lambda: self._course.failed(
+                attempt, error, sending.answered, taken=taken, leave=continuing
+            )
+        )
+        self._tell_attempt(attempt, sending, error)
+        self._tell_changes(changes)
+        if self._sounded:
+            raise self._end(error) from error
+
+    def _taken(self, attempt: Attempt, sending: Sending) -> Sequence[Leaf]:
+        """Who must have been asked, where a condition chose and nobody answered."""
+        live = attempt.emitted.live
+        if len(live) == 1 or "option_index" in sending.answered:
+            return ()
+        params = self._model.chat_params(self._call)
+        if sending.streamed:
+            params["stream"] = True
+        tags = {**self._model.tags_of(self._call.run_response), **attempt.tags}
+        return self._plan.taken(live, tags, params)
+
+    def _end(self, error: GatewayError) -> Exception:
+        """What the call ends with; text that was shown is kept for who asks the same again."""
+        partial = self._joiner.shown
+        if not partial and not self._sounded:
+            return error
+        if self._joiner.prefill and any(map(continues, self._plan.leaves)):
+            self._model.router.partials.keep(self._asked(), partial)
+        return truncated(self._model.id, str(error), partial)
+
+    async def _succeeded(self, attempt: Attempt, sending: Sending) -> None:
+        index = sending.answered.get("option_index")
+        changes = await self._ask(lambda: self._course.succeeded(attempt, index))
+        self._tell_attempt(attempt, sending, None)
+        self._tell_changes(changes)
+        leaf = attempt.leaf(index)
+        if leaf is not None and self._plan.route is not None:
+            sending.answered["target"] = leaf.name
+        if attempt.number > 1:
+            sending.answered["attempts"] = attempt.number
+        self._name_who_answered(sending.answered)
+        if sending.answered.get("finish_reason") == "length":
+            logging.getLogger("agno_portkey").warning(
+                "the answer of %s ends at its length limit: raise max_tokens",
+                sending.answered.get("model") or self._model.id,
+            )
+        self.told.update(sending.answered, attempts=attempt.number)
+        if sending.usage is not None:
+            self.told["input_tokens"] = sending.usage.input_tokens
+            self.told["output_tokens"] = sending.usage.output_tokens
+
+    def _name_who_answered(self, answered: dict[str, Any]) -> None:
+        """Put the model and provider that answered on the run, where the host put ours."""
+        run = self._call.run_response
+        ours = self._model.router.answered_as
+        if answered.get("model") and getattr(run, "model", None) in {self._model.id, *ours}:
+            ours.add(answered["model"])
+            run.model = answered["model"]
+            run.model_provider = answered.get("provider") or run.model_provider
+
+    def _leave(self, attempt: Attempt) -> None:
+        circuits = self._model.router.circuits
+        if circuits.blocking:
+            self._io.later(self._course.release, attempt)
+        else:
+            self._course.release(attempt)
+
+    async def _ask(self, question: Callable[[], Any]) -> Any:
+        """Ask the circuits, off the event loop where they are kept in Redis."""
+        if self._model.router.circuits.blocking:
+            return await self._io.run(question)
+        return question()
+
+    # What observers hear
+
+    def _tell_attempt(self, attempt: Attempt, sending: Sending, error: GatewayError | None) -> None:
+        if error is not None:
+            self.told.update(sending.answered, attempts=attempt.number)
+        if not self._model.observers:
+            return
+        leaf = attempt.leaf(sending.answered.get("option_index"))
+        data = {
+            **sending.answered,
+            "target": leaf.name if leaf is not None else None,
+            "number": attempt.number,
+            "seconds": time.monotonic() - attempt.began,
+        }
+        if error is not None:
+            data |= {"error": type(error).__name__, "status": error.status_code}
+        self._tell("attempt", data)
+
+    def _tell_changes(self, changes: list[CircuitChange]) -> None:
+        for change in changes:
+            logging.getLogger("agno_portkey").warning("circuit %s", change)
+            if self._model.observers:
+                data = {
+                    "target": change.key,
+                    "before": change.before.state,
+                    "state": change.after.state,
+                    "reason": change.after.reason,
+                }
+                self._tell("circuit", data)
+
+    def tell_call(self) -> None:
+        """Tell the observers how the whole call went."""
+        if self._model.observers:
+            seconds = time.perf_counter() - self._began
+            self._tell("call", {**self.told, "seconds": seconds})
+
+    def _tell(self, kind: str, data: dict[str, Any]) -> None:
+        tags = {**self._model.tags_of(self._call.run_response), **self._tags}
+        event = Event(
+            kind,
+            role=tags.get("role"),
+            swarm=tags.get("swarm"),
+            run_id=self._call.run_id,
+            data={**data, "tags": tags},
+        )
+        tell(self._model.observers, event)
+
+
+def _either(first: float | None, between: float | None) -> float:
+    """What one read of a stream may take: `Patience` ends most of them before."""
+    day = 86_400.0
+    return max(first or day, between or day) + 1.0

@@ -1,0 +1,212 @@
+"""One request to the gateway: sent, read and parsed; whatever goes wrong is one typed error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agno.models.response import ModelResponse
+
+from agno_portkey.calls import IO, Call, Deltas
+from agno_portkey.drivers import Owned
+from agno_portkey.errors import BadResponse, ContentFiltered, UpstreamFailed
+from agno_portkey.routing.answered import capture
+from agno_portkey.routing.failures import explain
+from agno_portkey.routing.patience import Patience
+
+__all__ = ["Sending", "send"]
+
+_FILTERED = "content_filter"
+_BROKEN = "error"
+
+
+@dataclass
+class Sending:
+    """What one request is sent with, and what was learnt from it.
+
+    `headers` and `timeout` (an httpx one) go beside the model's own; `patience` and
+    `body_timeout` (seconds, for one read) are a stream's.
+    `answered` holds the gateway's headers, the model that answered and the finish reason;
+    `said` whether any of the answer came.
+    """
+
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    timeout: Any = None
+    body_timeout: float | None = None
+    patience: Patience | None = None
+    streamed: bool = False
+    answered: dict[str, Any] = field(default_factory=dict)
+    said: bool = False
+    usage: Any = None
+
+    def params(self, model: Any, call: Call) -> dict[str, Any]:
+        """The arguments of the chat completion."""
+        params: dict[str, Any] = model.chat_params(call)
+        if self.headers:
+            params["extra_headers"] = {**params["extra_headers"], **self.headers}
+        if self.timeout is not None and "timeout" not in params:
+            params["timeout"] = self.timeout
+        if self.streamed:
+            params["stream"] = True
+            params["stream_options"] = {"include_usage": True}
+        return params
+
+
+async def send(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
+    """The deltas of one request; raises the typed error of what went wrong with it."""
+    timer: Any = call.assistant_message.metrics
+    timer.start_timer()
+    try:
+        async with Owned(
+            (_stream if sending.streamed else _plain)(model, call, io, sending)
+        ) as out:
+            async for delta in out:
+                sending.usage = delta.response_usage or sending.usage
+                yield delta
+    except Exception as error:
+        url, amid = model.gateway_url, sending.said
+        raise explain(error, model_id=model.id, base_url=url, amid=amid) from error
+    finally:
+        timer.stop_timer()
+
+
+async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
+    response = await _created(model, call, io, sending)
+    _require_completion(response, model, sending.answered)
+    reason = response.choices[0].finish_reason
+    sending.answered.update(model=response.model, finish_reason=reason)
+    _require_good_end(reason, model)
+    parsed = model._parse_provider_response(response, response_format=call.response_format)
+    parsed.provider_data = {**(parsed.provider_data or {}), "portkey": sending.answered}
+    sending.said = True
+    yield parsed
+
+
+async def _stream(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
+    stream = await _created(model, call, io, sending)
+    reader = _Reader(model, sending)
+    patience = sending.patience or Patience(None, None)
+    try:
+        async with Owned(io.iterate(model, stream, patience)) as chunks:
+            async for chunk in chunks:
+                yield reader.read(chunk, patience)
+        reader.require_finish()
+    except Exception:
+        # Whole is whole: what is lost behind the finish reason is at most the count of tokens.
+        if not reader.finished:
+            raise
+    finally:
+        await io.close(stream)
+
+
+async def _created(model: Any, call: Call, io: IO, sending: Sending) -> Any:
+    """What the client made of the answer's beginning; the gateway's headers are noted."""
+    heard: dict[str, Any] = {}
+    kind = ""
+    try:
+        with capture(body_timeout=sending.body_timeout) as heard:
+            created = await io.create(model, sending.params(model, call))
+    finally:
+        kind = heard.pop("content_type", "")
+        heard.pop("body_timeout", None)
+        sending.answered.update(heard)
+    if sending.streamed and ("text/html" in kind or "application/json" in kind):
+        await io.close(created)
+        raise _bad_response(model, sending.answered, f"{kind} in place of a stream")
+    if isinstance(created, str | bytes):
+        raise _bad_response(model, sending.answered, f"{kind or 'text'} in place of JSON")
+    return created
+
+
+class _Reader:
+    """Reads the chunks of one stream; holds tool calls back until their stream has finished.
+
+    `Sending.answered` goes out by reference, so that what was passed on before learns how it
+    ended.
+    """
+
+    def __init__(self, model: Any, sending: Sending) -> None:
+        self._model = model
+        self._sending = sending
+        self._tool_calls: list[Any] = []
+        self._finish_reason: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer came to its end, and a good one."""
+        return self._finish_reason not in (None, _FILTERED, _BROKEN)
+
+    def read(self, chunk: Any, patience: Patience) -> ModelResponse:
+        answered = self._sending.answered
+        if getattr(chunk, "model", None):
+            answered["model"] = chunk.model
+        delta: ModelResponse = self._model._parse_provider_response_delta(chunk)
+        if delta.content or delta.tool_calls or delta.reasoning_content or delta.audio:
+            patience.heard()
+            self._sending.said = True
+        choices = getattr(chunk, "choices", None) or []
+        if choices and choices[0].finish_reason:
+            answered["finish_reason"] = self._finish_reason = choices[0].finish_reason
+            patience.heard()
+            _require_good_end(self._finish_reason, self._model)
+        if delta.tool_calls:
+            self._tool_calls.extend(delta.tool_calls)
+            delta.tool_calls = []
+        if self._finish_reason is not None and self._tool_calls:
+            delta.tool_calls, self._tool_calls = self._tool_calls, []
+        if delta.content or delta.tool_calls:
+            delta.provider_data = {**(delta.provider_data or {}), "portkey": answered}
+        return delta
+
+    def require_finish(self) -> None:
+        """Refuse a stream that ended without a finish reason: it may lack anything."""
+        if self._finish_reason is not None:
+            return
+        if self._sending.said:
+            raise UpstreamFailed(
+                "the stream ended without a finish reason: the answer is not whole",
+                model_id=self._model.id,
+            )
+        raise _bad_response(self._model, self._sending.answered, "a stream that holds no answer")
+
+
+def _require_good_end(reason: str | None, model: Any) -> None:
+    if reason == _FILTERED:
+        raise ContentFiltered(
+            "the provider's content filter cut the answer off: rephrase the prompt",
+            model_id=model.id,
+        )
+    if reason == _BROKEN:
+        raise UpstreamFailed(
+            "the provider broke the answer off with an error (ask again, or give the route a "
+            "fallback)",
+            model_id=model.id,
+        )
+
+
+def _require_completion(response: Any, model: Any, answered: dict[str, Any]) -> None:
+    if getattr(response, "choices", None):
+        return
+    if getattr(response, "error", None):
+        what = f"an error in place of an answer: {response.error}"
+    elif hasattr(response, "html-message"):
+        # The gateway's wrapping of a page.
+        what = "text/html in place of JSON"
+    else:
+        what = "no choices"
+    raise _bad_response(model, answered, what)
+
+
+def _bad_response(model: Any, answered: dict[str, Any], what: str) -> BadResponse:
+    if answered.get("provider"):
+        told = (
+            f"the provider ({answered['provider']}) answered with {what}: check its address and "
+            "model, or give the route a fallback"
+        )
+    else:
+        told = (
+            f"{model.gateway_url} answered with {what}: check that it is the address of a "
+            "Portkey gateway's API (it ends in /v1)"
+        )
+    return BadResponse(told, model_id=model.id)

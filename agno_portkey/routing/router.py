@@ -1,0 +1,156 @@
+"""What a model and its copies share of their routing: plans, circuits and partial answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.routing.breaker import CircuitBreaker, Circuits
+from agno_portkey.routing.config import Document, Route
+from agno_portkey.routing.emit import Profile
+from agno_portkey.routing.files import from_config
+from agno_portkey.routing.leaves import Leaf
+from agno_portkey.routing.partials import Partials
+from agno_portkey.routing.patience import Watchdog
+from agno_portkey.routing.plan import Plan
+from agno_portkey.routing.profiles import check
+from agno_portkey.routing.recovery import Recovery
+from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
+
+__all__ = ["Router", "make_plan", "route_of"]
+
+# Fields that only our own form has on its outside.
+_OURS = frozenset({"mode", "model", "timeout", "context_window", "prefill"})
+
+_FROM_ENVIRONMENT = ("PORTKEY_CONFIG", "PORTKEY_BASE_URL", "PORTKEY_API_KEY", "PORTKEY_VIRTUAL_KEY")
+
+
+class Router:
+    """Shared by a model and its copies; never pickled, so that a copy elsewhere begins anew."""
+
+    def __init__(self, breaker: CircuitBreaker | Circuits | None = None) -> None:
+        self.circuits = breaker if isinstance(breaker, Circuits) else Circuits(breaker)
+        self.partials = Partials()
+        self.watchdog = Watchdog()
+        # Under which names the calls of the model were answered.
+        self.answered_as: set[str] = set()
+        self._lock = threading.Lock()
+        self._plans: dict[tuple[Any, ...], tuple[Plan, Any]] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Router:
+        return self
+
+    def plan(self, model: Any) -> Plan:
+        """The plan of `model`; made once for each form of its settings and the environment."""
+        key = _key(model)
+        held = self._plans.get(key)
+        if held is None:
+            made = make_plan(model)
+            with self._lock:
+                # The config is kept with it, so that its id means no other one.
+                held = self._plans.setdefault(key, (made, model.config))
+        return held[0]
+
+
+def make_plan(model: Any) -> Plan:
+    """The plan of `model`; ConfigurationError where its gateway would not do what it says."""
+    settings = Settings.read()
+    url = str(model.base_url or settings.base_url)
+    config = model.config if model.config is not None else settings.config
+    portkey_key = model.portkey_api_key or settings.api_key
+    profile = model.profile or _profile(url, portkey_key)
+    opaque = config if isinstance(config, str) else None
+    if opaque is not None:
+        _require_hosted(profile, "config", f"the id {opaque!r}", url)
+    # What a config at Portkey retries can't be seen from here, and two layers would multiply.
+    recovery = model.recovery or Recovery(by="client" if opaque is None else "gateway")
+    for name in ("portkey_provider", "id"):
+        if str(getattr(model, name) or "").startswith("@") and not _at_workers_ai(model):
+            _require_hosted(profile, name, f"the slug {getattr(model, name)!r}", url)
+    if model.virtual_key or settings.virtual_key:
+        _require_hosted(profile, "virtual_key", "a virtual key", url)
+    route = route_of(config)
+    if route is not None:
+        check(route, profile, retries=recovery.by)
+    plan = Plan(
+        route,
+        profile=profile,
+        recovery=recovery,
+        model_id=model.id,
+        place=(url, model.portkey_provider, model.custom_host, model.api_key, model.virtual_key),
+        opaque=opaque,
+    )
+    _warn_of_short_answers(plan, model)
+    return plan
+
+
+def _warn_of_short_answers(plan: Plan, model: Any) -> None:
+    """Say that the gateway asks Together for 128 tokens where the request names no number."""
+    limits = (model.max_tokens, model.max_completion_tokens)
+    short = [leaf.name for leaf in plan.leaves if leaf.provider == "together-ai"]
+    if short and limits == (None, None) and not any(map(_has_limit, plan.leaves)):
+        logging.getLogger("agno_portkey").warning(
+            "%s: without max_tokens the gateway asks Together for 128 tokens, and answers are cut "
+            "off there; set it",
+            ", ".join(short),
+        )
+
+
+def _has_limit(leaf: Leaf) -> bool:
+    return "max_tokens" in leaf.target.override_params
+
+
+def route_of(config: Any) -> Route | None:
+    """The route of a config: a mapping is in the gateway's own form, or in that of our YAML."""
+    if isinstance(config, Route):
+        return config
+    if not isinstance(config, Mapping):
+        return None
+    if _OURS.isdisjoint(config):
+        return from_config(config)
+    fields: dict[str, Any] = {"config": dict(config)}
+    return Document(**fields).config
+
+
+def _profile(url: str, portkey_key: Any) -> Profile:
+    """Hosted Portkey's, or that of a gateway that takes a Portkey key; on loopback it is ours."""
+    host = httpx.URL(url).host
+    if host == httpx.URL(HOSTED_URL).host:
+        return "hosted"
+    return "hosted" if portkey_key and host not in LOOPBACK else "open_source"
+
+
+def _require_hosted(profile: Profile, name: str, what: str, url: str) -> None:
+    if profile != "hosted":
+        raise ConfigurationError(
+            f"{name}: {what} means something to hosted Portkey only; the gateway at {url} would "
+            "not know it (if it is one of Portkey's own, say profile='hosted')"
+        )
+
+
+def _at_workers_ai(model: Any) -> bool:
+    # Whose models are named so: @cf/meta/llama-3.1-8b-instruct.
+    return bool(model.portkey_provider == "workers-ai")
+
+
+def _key(model: Any) -> tuple[Any, ...]:
+    config = model.config
+    return (
+        repr(config) if isinstance(config, Mapping) else id(config),
+        model.id,
+        model.base_url,
+        model.profile,
+        model.recovery,
+        model.portkey_provider,
+        model.custom_host,
+        model.api_key,
+        model.portkey_api_key,
+        model.virtual_key,
+        *(os.environ.get(name) for name in _FROM_ENVIRONMENT),
+    )
