@@ -37,7 +37,7 @@ def test_every_fence_runs_and_governs_the_team(namespace: dict[str, Any]) -> Non
 def test_its_test_passes(
     namespace: dict[str, Any], portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
 ) -> None:
-    namespace["test_a_rate_limit_is_said_plainly"](portkey_provider, portkey_model)
+    namespace["test_a_rate_limit_is_waited_for"](portkey_provider, portkey_model)
 
 
 def test_its_script_runs(namespace: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agno_portkey.cli import demo, gateway
+from agno_portkey.cli import demo, doctor, gateway, keys, routing
 
 __all__ = ["app", "main"]
 
@@ -16,7 +16,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(keys.app, name="keys")
+app.add_typer(routing.app, name="routing")
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 
 
 @app.callback()

@@ -24,8 +24,9 @@ from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import Gate
 from agno_portkey.govern import govern
 from agno_portkey.model import PortkeyModel
+from agno_portkey.routing.config import Route
+from agno_portkey.routing.files import from_yaml
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.settings import parse_config
 from agno_portkey.testing import EmbeddedProvider
 from agno_portkey.testing.story import REQUEST, Release, release_team, tell
 
@@ -37,7 +38,7 @@ def demo(
         str, typer.Option(help="The model's name, or @provider-slug/model.")
     ] = "gpt-4o-mini",
     config: Annotated[
-        str | None, typer.Option(help="A hosted config's id (pc-...), or a JSON file.")
+        str | None, typer.Option(help="A hosted config's id (pc-...), or a YAML or JSON file.")
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Also write what is shown to this text file.")
@@ -76,7 +77,7 @@ class _Stage:
 def _stage(console: Console, model: str, config: str | None) -> Iterator[_Stage]:
     routing = _read_config(config)
     if os.environ.get("PORTKEY_API_KEY"):
-        yield _Stage(PortkeyModel(model, config=routing), None, "hosted Portkey")
+        yield _Stage(PortkeyModel(model, config=routing, profile="hosted"), None, "hosted Portkey")
         return
     with ExitStack() as stack:
         provider = stack.enter_context(EmbeddedProvider())
@@ -95,17 +96,14 @@ def _stage(console: Console, model: str, config: str | None) -> Iterator[_Stage]
         )
 
 
-def _read_config(config: str | None) -> dict[str, Any] | str | None:
+def _read_config(config: str | None) -> Route | str | None:
     if config is None or config.startswith("pc-"):
         return config
-    try:
-        return parse_config(Path(config).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not Path(config).exists():
         raise ConfigurationError(
             f"--config: there is no file {config} (the id of a hosted config begins with pc-)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--config: {error}") from None
+        )
+    return from_yaml(Path(config))
 
 
 def _play(console: Console, stage: _Stage) -> bool:

@@ -80,6 +80,20 @@ class Display:
             "       [dim]" + escape(", ".join(f"{k}={v}" for k, v in tags.items())) + "[/]"
         )
 
+    def _show_attempt(self, event: Event) -> None:
+        if "error" in event.data:
+            self.console.print(
+                f"  [yellow]attempt {event.data['number']}[/] [dim]at[/] "
+                f"{escape(str(event.data['target'] or 'the route'))}: "
+                f"[red]{escape(event.data['error'])} {event.data['status']}[/]"
+            )
+
+    def _show_circuit(self, event: Event) -> None:
+        self.console.print(
+            f"  [yellow]circuit[/] {escape(event.data['target'])}: "
+            f"{event.data['before']} -> [bold]{event.data['state']}[/]"
+        )
+
     def _show_plan(self, event: Event) -> None:
         digest = str(event.data["plan_digest"])[:19]
         self._kept(event, f"Plan, {_count(event.data['steps'], 'step')}, {digest}...")

@@ -6,16 +6,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.cli.report import Row, fail, report
 from agno_portkey.errors import ConfigurationError, LocalGatewayError
 from agno_portkey.routing.local import GATEWAY_VERSION, LocalGateway, find_node
 from agno_portkey.routing.local import install as install_gateway
@@ -29,7 +28,7 @@ from agno_portkey.routing.local_install import (
 )
 from agno_portkey.testing import EmbeddedProvider
 
-__all__ = ["Row", "app", "diagnose"]
+__all__ = ["app", "diagnose"]
 
 app = typer.Typer(help="Install, start and check the local gateway.", no_args_is_help=True)
 
@@ -46,7 +45,7 @@ def install(
         with console.status("Looking for the gateway ...") as status:
             folder = install_gateway(force=force, on_progress=status.update)
     except LocalGatewayError as error:
-        _fail(error)
+        fail(error)
     console.print(
         Text(f"Portkey gateway {GATEWAY_VERSION} is installed in {folder}"), soft_wrap=True
     )
@@ -81,13 +80,11 @@ def start(
             console.print(f"    export PORTKEY_BASE_URL={gateway.url}", soft_wrap=True)
             while gateway.alive:
                 time.sleep(0.2)
-        _fail(
-            LocalGatewayError("The gateway ended by itself; start it with --log FILE to see why.")
-        )
+        fail(LocalGatewayError("The gateway ended by itself; start it with --log FILE to see why."))
     except KeyboardInterrupt:
         console.print("Stopped.")
     except (LocalGatewayError, ConfigurationError) as error:
-        _fail(error)
+        fail(error)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -97,25 +94,9 @@ def start(
 def doctor() -> None:
     """Check Node.js, the installation, its patches, and a call through a running gateway."""
     console = Console()
-    table = Table("check", "", title="Local gateway")
-    table.add_column("result, or what to do", overflow="fold")
     with console.status("Checking ..."):
         rows = list(diagnose())
-    for row in rows:
-        mark = Text("ok", "green") if row.ok else Text("not ok", "bold red")
-        table.add_row(row.name, mark, Text(row.detail))
-    console.print(table)
-    if not all(row.ok for row in rows):
-        raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One finding of the doctor: what was found, or what to do about it."""
-
-    name: str
-    ok: bool
-    detail: str
+    report(console, rows, title="Local gateway")
 
 
 def diagnose() -> Iterator[Row]:
@@ -124,15 +105,15 @@ def diagnose() -> Iterator[Row]:
     yield _row("npm", lambda: " ".join(find_node()[1]))
     folder = install_folder()
     if not folder.exists():
-        yield Row("installed", False, "run: agno-portkey gateway install")
+        yield Row("installed", "problem", "run: agno-portkey gateway install")
         return
     found = problems(folder)
-    yield Row("installed", not found, f"{'; '.join(found)}; {_REINSTALL}" if found else str(folder))
+    yield _judged("installed", not found, str(folder), f"{'; '.join(found)}; {_REINSTALL}")
     server = installed_version(folder, "@hono/node-server")
     pinned = server == PINNED["@hono/node-server"]
-    yield Row("hono pinned", pinned, f"@hono/node-server {server}" if pinned else _REINSTALL)
+    yield _judged("hono pinned", pinned, f"@hono/node-server {server}", _REINSTALL)
     patched = retry_is_patched(folder)
-    yield Row("retry patched", patched, "async-retry" if patched else _REINSTALL)
+    yield _judged("retry patched", patched, "async-retry", _REINSTALL)
     if not found:
         yield from _check_running()
 
@@ -141,7 +122,7 @@ def _check_running() -> Iterator[Row]:
     gateway = LocalGateway()
     started = _row("starts", lambda: gateway.start().url)
     yield started
-    if started.ok:
+    if started.level == "ok":
         with gateway:
             yield _row("loopback only", lambda: _check_loopback_only(gateway.url))
             yield _row("proxied call", lambda: _check_proxied_call(gateway.url))
@@ -149,9 +130,13 @@ def _check_running() -> Iterator[Row]:
 
 def _row(name: str, check: Callable[[], str]) -> Row:
     try:
-        return Row(name, True, check())
+        return Row(name, "ok", check())
     except LocalGatewayError as error:
-        return Row(name, False, str(error))
+        return Row(name, "problem", str(error))
+
+
+def _judged(name: str, good: bool, found: str, otherwise: str) -> Row:
+    return Row(name, "ok", found) if good else Row(name, "problem", otherwise)
 
 
 def _check_loopback_only(url: str) -> str:
@@ -192,9 +177,3 @@ def _check_proxied_call(url: str) -> str:
                 said = f"{answer.status_code} {answer.text[:200]}"
                 raise LocalGatewayError(f"{kind} call: {said}; {_REINSTALL}")
     return "plain and streamed, through a provider on this machine"
-
-
-def _fail(error: Exception) -> NoReturn:
-    # Not markup: "agno-portkey[local]" would lose its brackets.
-    Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
-    raise typer.Exit(1)

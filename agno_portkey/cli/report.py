@@ -1,0 +1,47 @@
+"""How commands report: a table of what was found, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Level", "Row", "fail", "report"]
+
+Level = Literal["ok", "warning", "problem"]
+
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finding: what was found, or what is wrong and what to do about it."""
+
+    name: str
+    level: Level
+    detail: str
+
+
+def report(console: Console, rows: Sequence[Row], *, title: str, also: Table | None = None) -> None:
+    """Print `rows`, and `also` below them; exit code 1 if one of them is a problem."""
+    table = Table("check", "", title=title)
+    table.add_column("result, or what to do", overflow="fold")
+    for row in rows:
+        # Not markup: "agno-portkey[local]" would lose its brackets.
+        table.add_row(Text(row.name), Text(row.level, _STYLES[row.level]), Text(row.detail))
+    console.print(table)
+    if also is not None:
+        console.print(also)
+    if any(row.level == "problem" for row in rows):
+        raise typer.Exit(1)
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """Say on stderr what went wrong, and end with exit code 1."""
+    Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
+    raise typer.Exit(1)
