@@ -87,7 +87,9 @@ def environment_rows() -> Iterator[Row]:
     """Which variables of ours are set, never their values; and those that nobody reads."""
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
     known |= {REDIS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
-    ours = sorted(name for name in os.environ if name.startswith(("PORTKEY_", "AGNO_PORTKEY_")))
+    # An empty one counts as none, as it does for the settings.
+    prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
+    ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))
     read = [name for name in ours if name in known]
     yield Row("environment", "ok", f"set: {', '.join(read) or 'no variable that is read here'}")
     for name in ours:

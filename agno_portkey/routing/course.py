@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,22 +75,14 @@ class Course:
         self._pause = 0.0
         self._over = False
         self._last: GatewayError | None = None
-        recovery = plan.recovery
-        self._backoff = wait_exponential(
-            multiplier=recovery.wait, max=recovery.max_wait
-        ) + wait_random(0, recovery.wait)
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(GatewayError),
-            stop=lambda _: self._over,
-            wait=lambda _: self._pause,
-            reraise=True,
-        )
-        self._retrying.begin()
-        self._state = RetryCallState(self._retrying, None, (), {})
+        # Most calls need none of it, so it is made with the first failure.
+        self._state: RetryCallState | None = None
 
     def next_pause(self) -> float | None:
         """Seconds to wait before the next attempt, none if it is time for it."""
-        do = self._retrying.iter(retry_state=self._state)
+        if self._state is None:
+            return None
+        do = self._state.retry_object.iter(retry_state=self._state)
         if isinstance(do, float):  # tenacity's DoSleep
             self._state.prepare_for_next_attempt()
             return do
@@ -180,12 +171,21 @@ class Course:
             self._left |= self._plan.elsewhere(leaf)
         self._last = error
         self._note(error, blamed, todo)
-        self._look_ahead()
-        try:
-            raise error
-        except GatewayError:
-            self._state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+        state = self._state = self._state or self._begun()
+        self._look_ahead(state)
+        state.set_exception((type(error), error, error.__traceback__))
         return changes
+
+    def _begun(self) -> RetryCallState:
+        """Tenacity's view of the call; `_look_ahead` decides what it asks for."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(GatewayError),
+            stop=lambda _: self._over,
+            wait=lambda _: self._pause,
+            reraise=True,
+        )
+        retrying.begin()
+        return RetryCallState(retrying, None, (), {})
 
     def _settle(
         self, attempt: Attempt, error: GatewayError, blamed: list[Leaf], *, asked: bool
@@ -236,7 +236,7 @@ class Course:
             or (leaf.target.context_window is not None and leaf.target.context_window <= window)
         )
 
-    def _look_ahead(self) -> None:
+    def _look_ahead(self, state: RetryCallState) -> None:
         """Set how long to wait before the next attempt, or that there is none."""
         recovery = self._plan.recovery
         made = len(self._starts)
@@ -251,7 +251,10 @@ class Course:
             again = self._tried - self._left
             rests = [self._resting.get(path, now) - now for path in again]
             self._tried = frozenset()
-            self._pause = max(self._backoff(self._state), min(rests, default=0.0))
+            backoff = wait_exponential(
+                multiplier=recovery.wait, max=recovery.max_wait
+            ) + wait_random(0, recovery.wait)
+            self._pause = max(backoff(state), min(rests, default=0.0))
         else:
             self._over = True
             return

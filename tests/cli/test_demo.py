@@ -85,7 +85,7 @@ def test_a_provider_that_fails_fails_the_demo(
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("nowhere.json", "--config"), ("list.json", "a routing config is a JSON object")],
+    [("nowhere.json", "--config"), ("list.json", "config: a mapping is due here")],
 )
 def test_a_wrong_config_is_said_plainly(
     config: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

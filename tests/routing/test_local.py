@@ -213,7 +213,7 @@ def fake_node(path: Path, version: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("version", [None, "18.20.0"])
+@pytest.mark.parametrize("version", [None, "18.20.0", "20.2.0"])
 def test_without_a_recent_node_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
 ) -> None:
@@ -240,7 +240,7 @@ def test_node_comes_from_the_path_else_from_the_wheel(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert find_node() == (in_wheel, (str(in_wheel), str(npm_script)))
 
-    on_path = fake_node(tmp_path / "bin/node", "20.1.0")
+    on_path = fake_node(tmp_path / "bin/node", "20.3.0")
     assert local_install.find_node_binary() == on_path
     assert find_node()[0] == in_wheel, "a node without npm can run the gateway, not install it"
 
