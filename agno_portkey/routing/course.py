@@ -82,7 +82,10 @@ class Course:
         """Seconds to wait before the next attempt, none if it is time for it."""
         if self._state is None:
             return None
-        do = self._state.retry_object.iter(retry_state=self._state)
+        retrying = self._state.retry_object
+        # Its figures are kept by thread, and a stream may be read by one after the other.
+        retrying.begin()
+        do = retrying.iter(retry_state=self._state)
         if isinstance(do, float):  # tenacity's DoSleep
             self._state.prepare_for_next_attempt()
             return do
@@ -184,7 +187,6 @@ class Course:
             wait=lambda _: self._pause,
             reraise=True,
         )
-        retrying.begin()
         return RetryCallState(retrying, None, (), {})
 
     def _settle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -869,7 +870,25 @@ def test_the_arm_reaches_the_gateway_with_the_other_tags(
     assert (tags["arm"], tags["experiment"], tags["cost_center"]) == ("control", "e", "7")
 
 
-# Callers who leave
+# Callers of all kinds
+
+
+def test_a_stream_may_be_read_by_one_thread_after_the_other(
+    target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.when(lambda request: True, lambda request: _continues(request))
+    portkey_provider.fault(Fault.cut(), model="first")
+    portkey_provider.fault(Fault.status(500), model="second")
+    route = Fallback(targets=[target("first"), target("second", prefill=True)])
+    stream = through(route).response_stream(messages=[Message(role="user", content="Hi")])
+    shown = ""
+    ended = False
+    while not ended:
+        with ThreadPoolExecutor(1) as threads:
+            part = threads.submit(next, stream, None).result()
+        ended = part is None
+        shown += (part.content or "") if part is not None else ""
+    assert shown == TEXT
 
 
 def test_a_call_that_its_caller_left_is_told_as_such(
