@@ -4,46 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential, wait_random
 
 from agno_portkey.errors import CircuitOpen, ContentFiltered, GatewayError, GatewayTimeout
+from agno_portkey.routing.attempt import Attempt
 from agno_portkey.routing.breaker import CircuitChange, Circuits, Claim
 from agno_portkey.routing.emit import Emitted, Leaf, Phase
 from agno_portkey.routing.plan import Plan, Who
 from agno_portkey.routing.recovery import Remedy, blames_target, remedy, status_of
 
-__all__ = ["Attempt", "Course"]
+__all__ = ["Course"]
 
 # No call makes more than so many attempts within so many seconds: three, and what the way to the
 # provider may take more the first time than the last.
 _BURST, _BURST_SECONDS = 4, 3.25
-_CONNECT_SECONDS = 5.0
-# The gateway's own limit is to end first: it knows whom it asked.
-_GRACE_SECONDS = 0.25
-
-
-@dataclass
-class Attempt:
-    """One request of a call: what is sent, to whom, and since when."""
-
-    emitted: Emitted
-    tags: Mapping[str, str]
-    claims: Mapping[str, Claim]
-    number: int
-    # Whether there is nobody else to ask, so that a late first token is waited for.
-    patient: bool = False
-    began: float = field(default_factory=time.monotonic)
-
-    def leaf(self, option_index: str | None) -> Leaf | None:
-        """Who answered, as far as it is known."""
-        if len(self.emitted.live) == 1:
-            return self.emitted.live[0]
-        return self.emitted.leaf(option_index)
 
 
 class Course:
@@ -60,14 +37,12 @@ class Course:
         *,
         model_id: str,
         phase: Phase,
-        timeout: Any = None,
     ) -> None:
         self._plan = plan
         self._circuits = circuits
         self._who = who
         self._model_id = model_id
         self._phase: Phase = phase
-        self._cap: float | None = timeout.read if isinstance(timeout, httpx.Timeout) else timeout
         self._left: frozenset[str] = frozenset()
         self._tried: frozenset[str] = frozenset()
         self._resting: dict[str, float] = {}
@@ -110,20 +85,6 @@ class Course:
             for claim in held.values():
                 self._circuits.release(claim)
             refused |= claims.keys() - held.keys()
-
-    def timeouts(self, attempt: Attempt) -> tuple[httpx.Timeout, float | None, float | None]:
-        """The limits of an attempt: the client's, for the first token, and between tokens."""
-        live = attempt.emitted.live
-        first = _longest(
-            self._plan.limit(leaf.timeout, self._phase, patient=attempt.patient) for leaf in live
-        )
-        between = _longest(
-            leaf.timeout.between_tokens or self._plan.recovery.stream_idle_timeout for leaf in live
-        )
-        first, between = _shortest(first, self._cap), _shortest(between, self._cap)
-        grace = _GRACE_SECONDS if self._plan.route is not None else 0.0
-        read = None if first is None else first + grace
-        return httpx.Timeout(read, connect=_CONNECT_SECONDS), first, between
 
     def _has_another(self, closed: frozenset[str], live: tuple[Leaf, ...]) -> bool:
         if len(self._plan.leaves) == 1:
@@ -312,12 +273,3 @@ class Course:
             status_code=503,
             model_id=self._model_id,
         )
-
-
-def _shortest(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
-
-
-def _longest(limits: Any) -> float | None:
-    known = list(limits)
-    return None if not known or None in known else max(known)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import openai
-from agno.exceptions import ModelProviderError, redact_secrets
+from agno.exceptions import ModelProviderError
 
 from agno_portkey.errors import (
     AgnoPortkeyError,
@@ -31,18 +27,20 @@ from agno_portkey.errors import (
     TruncatedStream,
     UpstreamFailed,
 )
+from agno_portkey.routing.error_bodies import (
+    FILTER_CODES,
+    body_of,
+    code_of,
+    details_of,
+    message_of,
+    retry_after_of,
+)
 from agno_portkey.verdict import Verdict
 
 __all__ = ["explain", "truncated"]
 
 _DENIED = 446
 _OVERFLOW_CODES = ("context_length_exceeded", "context_window_exceeded")
-_FILTER_CODES = (
-    "content_filter",
-    "content_policy_violation",
-    "content_policy",
-    "ResponsibleAIPolicyViolation",
-)
 _TIMEOUTS = (408, 504, 524)
 _RATE_LIMITS = (429, 529)
 _TIMED_OUT = (openai.APITimeoutError, httpx.TimeoutException, TimeoutError)
@@ -123,7 +121,7 @@ def _reported(error: openai.APIError, *, model_id: str) -> GatewayError:
     """The error for one that came as an event of a stream."""
     if error.code in _OVERFLOW_CODES or _speaks_of_overflow(error.message):
         return ContextOverflow(_shorten(error.message), model_id=model_id)
-    if error.code in _FILTER_CODES:
+    if error.code in FILTER_CODES:
         return ContentFiltered(_filtered(error.message), model_id=model_id)
     if error.code == "rate_limit_exceeded":
         return GatewayRateLimited(_slow_down(error.message), model_id=model_id)
@@ -143,9 +141,9 @@ class _Answered:
     def __init__(self, error: openai.APIStatusError, *, model_id: str, base_url: str) -> None:
         self.status = error.status_code
         self.headers = error.response.headers
-        self.body = _json(error.response)
-        self.said = _message(self.body, error)
-        self.code = _code(_details(self.body))
+        self.body = body_of(error.response)
+        self.said = message_of(self.body, error)
+        self.code = code_of(details_of(self.body))
         self.base_url = base_url
         self.about: dict[str, Any] = {"status_code": self.status, "model_id": model_id}
 
@@ -154,12 +152,12 @@ class _Answered:
         if self.status == _DENIED:
             return _denied(self.body, self.said)
         error = self._told_apart()
-        error.retry_after = _retry_after(self.headers)
+        error.retry_after = retry_after_of(self.headers)
         return error
 
     def _told_apart(self) -> GatewayError:
         # By the code: an overflow and a refusal are both a 400, and some send a 403 for one.
-        if self.code in _FILTER_CODES:
+        if self.code in FILTER_CODES:
             return ContentFiltered(_filtered(self.said), **self.about)
         if self.status in (401, 403):
             return GatewayUnauthorized(
@@ -285,62 +283,6 @@ def _slow_down(said: str) -> str:
 def _speaks_of_overflow(said: str) -> bool:
     said = said.lower()
     return any(pattern in said for pattern in ModelProviderError.CONTEXT_WINDOW_PATTERNS)
-
-
-def _json(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except (ValueError, httpx.ResponseNotRead):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _details(body: dict[str, Any]) -> dict[str, Any]:
-    details = body.get("error")
-    if isinstance(details, dict):
-        return details
-    return {"message": details} if isinstance(details, str) else {}
-
-
-def _code(details: dict[str, Any]) -> object:
-    """The error's code, or the one inside of it that says more; what was flagged is a refusal."""
-    inner = details.get("innererror")
-    metadata = details.get("metadata")
-    if isinstance(metadata, dict) and "flagged_input" in metadata:
-        return _FILTER_CODES[0]
-    if isinstance(inner, dict) and inner.get("code") in _FILTER_CODES:
-        return inner["code"]
-    return details.get("code")
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """How many seconds the provider asks to be left alone, if it does."""
-    told = headers.get("retry-after", "").strip()
-    seconds = _number(headers.get("retry-after-ms", "")) / 1000
-    if math.isnan(seconds):
-        seconds = _number(told)
-    if math.isnan(seconds):
-        with suppress(ValueError, TypeError):
-            seconds = parsedate_to_datetime(told).timestamp() - time.time()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _message(body: dict[str, Any], error: openai.APIStatusError) -> str:
-    said = [_details(body).get("message") or body.get("message")]
-    listed = body.get("errors")
-    for item in listed if isinstance(listed, list) else [listed]:
-        said.append(item.get("message", item) if isinstance(item, dict) else item)
-    told = "; ".join(str(part) for part in said if part)
-    told = " ".join((told or str(body.get("html-message") or error.message)).split())
-    # Some providers quote the key they refuse, and the message is stored with the run.
-    return redact_secrets(told)[:500]
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,6 @@ continues a begun answer goes on where it broke off, else the call ends with the
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,16 +17,16 @@ from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.contracts.check import asks_for_json
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import GatewayConfigRejected, GatewayError, UpstreamFailed
-from agno_portkey.routing.breaker import CircuitChange
-from agno_portkey.routing.course import Attempt, Course
-from agno_portkey.routing.emit import Leaf
+from agno_portkey.routing.attempt import Attempt, limits_of
+from agno_portkey.routing.course import Course
+from agno_portkey.routing.emit import Leaf, Phase
 from agno_portkey.routing.failures import truncated
 from agno_portkey.routing.joining import Joiner, Restarted
 from agno_portkey.routing.partials import digest_of
 from agno_portkey.routing.patience import Patience
 from agno_portkey.routing.plan import Plan, Who, continues
 from agno_portkey.routing.request import Sending, send
-from agno_portkey.verdict import Event, tell
+from agno_portkey.routing.telling import Telling
 
 __all__ = ["recovered"]
 
@@ -36,45 +35,44 @@ _MISSED = "Invalid target name found in the query router"
 
 async def recovered(model: Any, call: Call, io: IO) -> Deltas:
     """The deltas of `call`; each character of the answer once."""
-    rescue = _Rescue(model, call, io)
+    telling = Telling(model, call)
+    how: dict[str, Any] = {}
     try:
-        async with Owned(rescue.deltas()) as out:
+        async with Owned(_Rescue(model, call, io, telling).deltas()) as out:
             async for delta in out:
                 yield delta
     except Exception as error:
-        rescue.told["error"] = type(error).__name__
+        how["error"] = type(error).__name__
         raise
     except BaseException:
-        rescue.told["cancelled"] = True
+        how["cancelled"] = True
         raise
     finally:
-        rescue.tell_call()
+        telling.ended(**how)
 
 
 class _Rescue:
     """One call and its attempts."""
 
-    def __init__(self, model: Any, call: Call, io: IO) -> None:
+    def __init__(self, model: Any, call: Call, io: IO, telling: Telling) -> None:
         self._model = model
         self._call = call
         self._io = io
+        self._telling = telling
         self._plan: Plan = model.router.plan(model)
+        self._phase: Phase = "first_token" if call.stream else "answer"
         self._course = Course(
             self._plan,
             model.router.circuits,
             Who.of(call.run_response),
             model_id=model.id,
-            phase="first_token" if call.stream else "answer",
-            timeout=model.timeout,
+            phase=self._phase,
         )
         self._joiner = Joiner()
         self._digest: str | None = None
         # Said beside the text: it can be shown once, and not be continued.
         self._thought = False
         self._sounded = False
-        self._tags: dict[str, str] = {}
-        self._began = time.perf_counter()
-        self.told: dict[str, Any] = {"model": model.id, "stream": call.stream}
 
     async def deltas(self) -> Deltas:
         if begun := self._taken_up():
@@ -98,7 +96,7 @@ class _Rescue:
                 return
             finally:
                 if not settled:
-                    self.told.update(sending.answered, attempts=attempt.number)
+                    self._telling.learnt(attempt, sending)
                     self._leave(attempt)
 
     def _taken_up(self) -> str:
@@ -136,11 +134,12 @@ class _Rescue:
             attempt: Attempt = await self._ask(lambda: self._course.begin(only=only))
         except GatewayError as error:
             raise self._end(error) from error
-        self._tags = dict(attempt.tags)
+        self._telling.arm = attempt.tags
         return attempt
 
     def _sending(self, attempt: Attempt) -> Sending:
-        timeout, first, between = self._course.timeouts(attempt)
+        limits = limits_of(attempt, self._plan, self._phase, cap=self._model.timeout)
+        first, between = limits.first_token, limits.between_tokens
         # The gateway's checks of an answer never run on a stream.
         streamed = self._call.stream and not attempt.emitted.output_guardrails
         headers = {}
@@ -150,7 +149,7 @@ class _Rescue:
             headers |= self._model.metadata_of(self._call.run_response, attempt.tags)
         return Sending(
             headers=headers,
-            timeout=timeout,
+            timeout=limits.client,
             body_timeout=_either(first, between) if streamed else None,
             patience=Patience(first, between) if streamed else None,
             streamed=streamed,
@@ -204,8 +203,9 @@ class _Rescue:
                 attempt, error, sending.answered, taken=taken, leave=continuing
             )
         )
-        self._tell_attempt(attempt, sending, error)
-        self._tell_changes(changes)
+        self._telling.learnt(attempt, sending)
+        self._telling.attempt(attempt, sending, error)
+        self._telling.circuits(changes)
         if self._sounded:
             raise self._end(error) from error
 
@@ -232,8 +232,8 @@ class _Rescue:
     async def _succeeded(self, attempt: Attempt, sending: Sending) -> None:
         index = sending.answered.get("option_index")
         changes = await self._ask(lambda: self._course.succeeded(attempt, index))
-        self._tell_attempt(attempt, sending, None)
-        self._tell_changes(changes)
+        self._telling.attempt(attempt, sending, None)
+        self._telling.circuits(changes)
         leaf = attempt.leaf(index)
         if leaf is not None and self._plan.route is not None:
             sending.answered["target"] = leaf.name
@@ -245,10 +245,7 @@ class _Rescue:
                 "the answer of %s ends at its length limit: raise max_tokens",
                 sending.answered.get("model") or self._model.id,
             )
-        self.told.update(sending.answered, attempts=attempt.number)
-        if sending.usage is not None:
-            self.told["input_tokens"] = sending.usage.input_tokens
-            self.told["output_tokens"] = sending.usage.output_tokens
+        self._telling.learnt(attempt, sending)
 
     def _name_who_answered(self, answered: dict[str, Any]) -> None:
         """Put the model and provider that answered on the run, where the host put ours."""
@@ -271,53 +268,6 @@ class _Rescue:
         if self._model.router.circuits.blocking:
             return await self._io.run(question)
         return question()
-
-    # What observers hear
-
-    def _tell_attempt(self, attempt: Attempt, sending: Sending, error: GatewayError | None) -> None:
-        if error is not None:
-            self.told.update(sending.answered, attempts=attempt.number)
-        if not self._model.observers:
-            return
-        leaf = attempt.leaf(sending.answered.get("option_index"))
-        data = {
-            **sending.answered,
-            "target": leaf.name if leaf is not None else None,
-            "number": attempt.number,
-            "seconds": time.monotonic() - attempt.began,
-        }
-        if error is not None:
-            data |= {"error": type(error).__name__, "status": error.status_code}
-        self._tell("attempt", data)
-
-    def _tell_changes(self, changes: list[CircuitChange]) -> None:
-        for change in changes:
-            logging.getLogger("agno_portkey").warning("circuit %s", change)
-            if self._model.observers:
-                data = {
-                    "target": change.key,
-                    "before": change.before.state,
-                    "state": change.after.state,
-                    "reason": change.after.reason,
-                }
-                self._tell("circuit", data)
-
-    def tell_call(self) -> None:
-        """Tell the observers how the whole call went."""
-        if self._model.observers:
-            seconds = time.perf_counter() - self._began
-            self._tell("call", {**self.told, "seconds": seconds})
-
-    def _tell(self, kind: str, data: dict[str, Any]) -> None:
-        tags = {**self._model.tags_of(self._call.run_response), **self._tags}
-        event = Event(
-            kind,
-            role=tags.get("role"),
-            swarm=tags.get("swarm"),
-            run_id=self._call.run_id,
-            data={**data, "tags": tags},
-        )
-        tell(self._model.observers, event)
 
 
 def _either(first: float | None, between: float | None) -> float:
