@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
@@ -18,9 +18,9 @@ from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import AsyncIO, SyncIO, drive
-from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails import check_guards
+from agno_portkey.model_data import data_of, state_of, values_of
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.breaker import CircuitBreaker, Circuits
 from agno_portkey.routing.clients import Clients
@@ -33,28 +33,14 @@ from agno_portkey.routing.connection import (
     given_http,
 )
 from agno_portkey.routing.emit import Profile
-from agno_portkey.routing.files import to_mapping
 from agno_portkey.routing.patience import Watchdog
 from agno_portkey.routing.recovery import Recovery
 from agno_portkey.routing.router import Router
-from agno_portkey.routing.unkeyed import without_secrets
 from agno_portkey.settings import Settings
 from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
 from agno_portkey.verdict import Observer
 
 __all__ = ["PortkeyModel"]
-
-# Kept out of `to_dict` and pickles altogether; of the others, what stands under a secret's name.
-_SECRET_FIELDS = (
-    "api_key",
-    "client_params",
-    "default_headers",
-    "extra_headers",
-    "http_client",
-    "portkey_api_key",
-    "virtual_key",
-)
-_MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 
 
 @dataclass(repr=False)
@@ -131,13 +117,7 @@ class PortkeyModel(OpenAILike):
 
         A governed model is refused: elsewhere it would have no gate.
         """
-        if self.seat is not None:
-            raise ConfigurationError(f"{self!r} is governed and can't be pickled: govern it there")
-        shared = ("_clients", "_notes", "router")
-        state = {k: v for k, v in self.__dict__.items() if k not in shared}
-        state.update(dict.fromkeys(_SECRET_FIELDS))
-        state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})
-        return state
+        return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -185,22 +165,7 @@ class PortkeyModel(OpenAILike):
 
         Guards and a seat are named only, so that a copy without them is not made unnoticed.
         """
-        data = super().to_dict()
-        names = ("base_url", "config", "portkey_provider", "custom_host", "profile", "tags")
-        for name in names:
-            if (value := getattr(self, name)) not in (None, {}):
-                data[name] = value
-        if self.recovery is not None:
-            data["recovery"] = self.recovery.model_dump()
-        data = {k: v for k, v in data.items() if k not in _SECRET_FIELDS}
-        data.update({k: without_secrets(data[k]) for k in _MAY_HOLD_SECRETS if k in data})
-        if isinstance(data.get("config"), Route):
-            data["config"] = to_mapping(data["config"])
-        if self.guards:
-            data["guards"] = [type(guard).__name__ for guard in self.guards]
-        if self.seat is not None:
-            data["seat"] = f"{self.seat.swarm or ''}/{self.seat.role}"
-        return data
+        return data_of(self, super().to_dict())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -208,18 +173,11 @@ class PortkeyModel(OpenAILike):
 
         One that had guards or was governed is refused: give Agno a `Registry` that holds it.
         """
-        if lost := [name for name in ("guards", "seat") if data.get(name)]:
-            raise ConfigurationError(
-                f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
-                "holds the model (registry_of makes one of a governed team)"
-            )
-        known = {f.name for f in fields(cls) if f.init} - {"config"}
-        values = {k: v for k, v in data.items() if k in known}
-        if isinstance(values.get("recovery"), dict):
-            values["recovery"] = Recovery(**values["recovery"])
+        values = values_of(cls, data)
+        config = values.pop("config", None)
         model = cls(**values)
         # Its keys are not there: whether it can do without them is seen when it is used.
-        model.config = data.get("config")
+        model.config = config
         return model
 
     # The clients

@@ -274,6 +274,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "guards": {"guards": [print]},
     "cache_response": {"cache_response": True},
     "profile": {"profile": "mine"},
+    "breaker": {"breaker": True},
     "retries": {"retries": 6},
     "max_retries": {"max_retries": True},
     "recovery": {"recovery": {"attempts": 2}},

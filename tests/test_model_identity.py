@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat
 from agno_portkey.model import PortkeyModel
+from agno_portkey.routing.breaker import CircuitBreaker
 from agno_portkey.routing.config import Fallback, Target
 from agno_portkey.routing.parts import GatewayCheck, Guardrail
 from agno_portkey.routing.recovery import Recovery
@@ -263,9 +264,12 @@ def test_a_route_comes_back_with_its_references_and_without_its_keys(
     with pytest.raises(ConfigurationError, match=r"targets\[1\].api_key"):
         ask(back, form)
 
-    lone = PortkeyModel(base_url=portkey_provider.url, config=route.targets[0], recovery=recovery)
+    breaker = CircuitBreaker(cooldown=7)
+    lone = PortkeyModel(
+        base_url=portkey_provider.url, config=route.targets[0], recovery=recovery, breaker=breaker
+    )
     for back in (PortkeyModel.from_dict(lone.to_dict()), pickle.loads(pickle.dumps(lone))):
-        assert back.recovery == recovery
+        assert (back.recovery, back.router.circuits.settings) == (recovery, breaker)
         monkeypatch.setenv("A_KEY", "of-the-environment")
         ask(back, form)
         sent = json.loads(portkey_provider.calls[-1].headers["x-portkey-config"])

@@ -10,6 +10,7 @@ import httpx
 from portkey_ai import createHeaders
 
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
+from agno_portkey.routing.breaker import CircuitBreaker, Circuits
 from agno_portkey.routing.config import Route
 from agno_portkey.routing.recovery import MAX_ATTEMPTS, Recovery
 from agno_portkey.settings import HOSTED_URL, Settings, check_config, check_url
@@ -37,6 +38,10 @@ def check_arguments(model: Any) -> None:
         check_config(model.config)
     if model.profile not in (None, "hosted", "open_source"):
         raise ConfigurationError(f"profile: 'hosted' or 'open_source', not {model.profile!r}")
+    if not isinstance(model.breaker, CircuitBreaker | Circuits | None):
+        raise ConfigurationError(
+            f"breaker: a CircuitBreaker or Circuits, not {type(model.breaker).__name__}"
+        )
     _check_host_options(model)
     model.recovery = _recovery(model)
 

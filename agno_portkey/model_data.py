@@ -1,0 +1,80 @@
+"""What leaves a model, for databases, registries and pickles: never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.routing.breaker import CircuitBreaker
+from agno_portkey.routing.config import Route
+from agno_portkey.routing.files import to_mapping
+from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.unkeyed import without_secrets
+
+__all__ = ["data_of", "state_of", "values_of"]
+
+# Kept out altogether; of the others, what stands under a secret's name.
+_SECRET_FIELDS = (
+    "api_key",
+    "client_params",
+    "default_headers",
+    "extra_headers",
+    "http_client",
+    "portkey_api_key",
+    "virtual_key",
+)
+_MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
+# Made anew wherever the model comes to.
+_LIVE = ("_clients", "_notes", "router")
+
+
+def state_of(model: Any) -> dict[str, Any]:
+    """The state to pickle; a governed model is refused, since elsewhere it would have no gate."""
+    if model.seat is not None:
+        raise ConfigurationError(f"{model!r} is governed and can't be pickled: govern it there")
+    state = {name: value for name, value in vars(model).items() if name not in _LIVE}
+    state.update(dict.fromkeys(_SECRET_FIELDS))
+    state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})
+    return state
+
+
+def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Agno's own `data` of a model with what is ours, as plain JSON.
+
+    Guards and a seat are named only, so that a copy without them is not made unnoticed.
+    """
+    ours = {
+        name: getattr(model, name)
+        for name in ("base_url", "config", "portkey_provider", "custom_host", "profile", "tags")
+    }
+    ours = {**data, **{name: value for name, value in ours.items() if value not in (None, {})}}
+    kept = {name: value for name, value in ours.items() if name not in _SECRET_FIELDS}
+    kept.update({k: without_secrets(kept[k]) for k in _MAY_HOLD_SECRETS if k in kept})
+    if isinstance(kept.get("config"), Route):
+        kept["config"] = to_mapping(kept["config"])
+    if model.recovery is not None:
+        kept["recovery"] = model.recovery.model_dump()
+    if model.breaker is not None:
+        kept["breaker"] = model.router.circuits.settings.model_dump()
+    if model.guards:
+        kept["guards"] = [type(guard).__name__ for guard in model.guards]
+    if model.seat is not None:
+        kept["seat"] = f"{model.seat.swarm or ''}/{model.seat.role}"
+    return kept
+
+
+def values_of(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a model of `kind` that `data` holds; lost guards or a seat are refused."""
+    if lost := [name for name in ("guards", "seat") if data.get(name)]:
+        raise ConfigurationError(
+            f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
+            "holds the model (registry_of makes one of a governed team)"
+        )
+    known = {field.name for field in fields(kind) if field.init}
+    values = {name: value for name, value in data.items() if name in known}
+    for name, settings in (("recovery", Recovery), ("breaker", CircuitBreaker)):
+        if isinstance(values.get(name), dict):
+            values[name] = settings(**values[name])
+    return values
