@@ -56,14 +56,9 @@ class AsyncIO:
         return await model.get_async_client().chat.completions.create(**params)
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
-        chunks = aiter(stream)
-        while True:
-            try:
-                async with asyncio.timeout(patience.left):
-                    chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-            yield chunk
+        with model.watchdog.over(stream.response, patience):
+            async for chunk in stream:
+                yield chunk
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -17,7 +17,7 @@ from agno.tools.function import FunctionCall
 from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
-from agno_portkey.drivers import AsyncIO, SyncIO, drive
+from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails import check_guards
 from agno_portkey.model_data import data_of, state_of, values_of
@@ -289,6 +289,34 @@ class PortkeyModel(OpenAILike):
         async with deltas(self, call, AsyncIO()) as out:
             async for delta in out:
                 yield delta
+
+    # Round the calls of a run: its metrics name who answered
+
+    def response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        try:
+            return super().response(*args, **kwargs)
+        finally:
+            self.router.shares.settle(self, kwargs.get("run_response"))
+
+    async def aresponse(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        try:
+            return await super().aresponse(*args, **kwargs)
+        finally:
+            self.router.shares.settle(self, kwargs.get("run_response"))
+
+    def response_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        try:
+            yield from super().response_stream(*args, **kwargs)
+        finally:
+            self.router.shares.settle(self, kwargs.get("run_response"))
+
+    async def aresponse_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        try:
+            async with Owned(super().aresponse_stream(*args, **kwargs)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.router.shares.settle(self, kwargs.get("run_response"))
 
     # Every tool of an agent or team runs through its model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -50,6 +51,7 @@ class Course:
         self._pause = 0.0
         self._over = False
         self._last: GatewayError | None = None
+        self._history: list[str] = []
         # Most calls need none of it, so it is made with the first failure.
         self._state: RetryCallState | None = None
 
@@ -115,12 +117,12 @@ class Course:
         answered: Mapping[str, Any],
         *,
         taken: Sequence[Leaf] = (),
-        leave: bool = False,
+        continuing: bool = False,
     ) -> list[CircuitChange]:
         """Note a failure and decide what comes next.
 
-        `taken` are those who must have been asked, for where the gateway names nobody; `leave`
-        says not to ask this target again.
+        `taken` are those who must have been asked, for where the gateway names nobody. Who was
+        `continuing` an answer and refused may be asked for a whole one.
         """
         asked = not answered.keys().isdisjoint(("option_index", "provider", "gateway_exception"))
         leaf = attempt.leaf(answered.get("option_index"))
@@ -129,11 +131,13 @@ class Course:
         blamed = [leaf] if leaf is not None else list(taken or attempt.emitted.live)
         changes = self._settle(attempt, error, blamed, asked=asked)
         todo = remedy(error, asked=asked)
-        if leave and todo is Remedy.GIVE_UP:
-            todo = Remedy.LEAVE
+        if continuing and todo is Remedy.GIVE_UP:
+            todo = Remedy.AGAIN
         if leaf is not None:
             self._left |= self._plan.elsewhere(leaf)
         self._last = error
+        who = ", ".join(each.name for each in blamed)
+        self._history.append(f"{who} {type(error).__name__} {error.status_code}")
         self._note(error, blamed, todo)
         state = self._state = self._state or self._begun()
         self._look_ahead(state)
@@ -250,6 +254,15 @@ class Course:
 
     def _claim(self, leaf: Leaf) -> Claim | None:
         return self._circuits.claim(self._plan.keys[leaf.path])
+
+    def sum_up(self, error: GatewayError) -> None:
+        """Say in the error that ends the call who was asked, and not to do what is done."""
+        said = error.message
+        if len(self._plan.leaves) > 1:
+            said = re.sub(r",? or give the route a fallback", "", said)
+        if len(self._history) > 1:
+            said = f"{said} [asked: {', '.join(self._history)}]"
+        error.message, error.args = said, (said,)
 
     def shut(self, attempt: Attempt, error: GatewayError) -> GatewayError:
         """What `error`, the gateway's of finding no target, means where some were left out."""

@@ -89,8 +89,9 @@ def _broken_off(error: Exception, *, model_id: str) -> GatewayError:
             status_code=504,
             model_id=model_id,
         )
+    broken = "an event in it is no JSON" if isinstance(error, ValueError) else str(error)
     return UpstreamFailed(
-        f"the stream broke off: {type(error).__name__}: {error}", model_id=model_id
+        f"the stream broke off: {broken or type(error).__name__}", model_id=model_id
     )
 
 
@@ -167,7 +168,8 @@ class _Answered:
                 **self.about,
             )
         if self.status in _RATE_LIMITS:
-            return GatewayRateLimited(_slow_down(self.said), **self.about)
+            told = _slow_down(self.said, retry_after_of(self.headers))
+            return GatewayRateLimited(told, **self.about)
         if self.code in _OVERFLOW_CODES or _speaks_of_overflow(self.said):
             return ContextOverflow(_shorten(self.said), **self.about)
         if self.status in _TIMEOUTS:
@@ -276,8 +278,9 @@ def _filtered(said: str) -> str:
     return f"the provider's content policy refuses it: {said} (rephrase the prompt)"
 
 
-def _slow_down(said: str) -> str:
-    return f"the rate limit is reached: {said} (wait, or spread the load over several targets)"
+def _slow_down(said: str, retry_after: float | None = None) -> str:
+    wait = "wait" if retry_after is None else f"ask again in {retry_after:g} s"
+    return f"the rate limit is reached: {said} ({wait}, or spread the load over several targets)"
 
 
 def _speaks_of_overflow(said: str) -> bool:

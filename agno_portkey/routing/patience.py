@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 import threading
 import time
@@ -48,16 +49,16 @@ class Patience:
 
 
 class Watchdog:
-    """Ends blocking reads whose deadline is over, by shutting their socket down.
+    """Ends reads whose deadline is over, blocking or not, by shutting their socket down.
 
-    A blocking read has one limit of its own from its first byte to its last, and every byte
-    renews it; here the limit changes while it waits, and counts tokens. One thread serves all,
-    begun with the first stream.
+    A read has one limit of its own from its first byte to its last, and every byte renews it;
+    here the limit changes while it waits, and counts tokens. A timer for each token would cost
+    more than the token. One thread serves all, begun with the first stream.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._watched: dict[int, tuple[socket.socket, Patience, list[bool]]] = {}
+        self._watched: dict[int, tuple[Any, Patience, list[bool]]] = {}
         self._thread: threading.Thread | None = None
         self._serial = 0
 
@@ -82,7 +83,7 @@ class Watchdog:
         if ended:
             raise TimeoutError("no token came in time")
 
-    def _watch(self, sock: socket.socket, patience: Patience, ended: list[bool]) -> int:
+    def _watch(self, sock: Any, patience: Patience, ended: list[bool]) -> int:
         with self._changed:
             self._serial += 1
             self._watched[self._serial] = (sock, patience, ended)
@@ -102,9 +103,7 @@ class Watchdog:
                     if patience.deadline <= now:
                         del self._watched[key]
                         ended.append(True)
-                        # The plain socket's: TLS would want to say goodbye first.
-                        with suppress(OSError):
-                            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                        _shut(sock)
                 looks = [held[1].look_again(now) for held in self._watched.values()]
                 rest = min(looks) - now if looks else _IDLE_SECONDS
                 told = self._changed.wait(min(max(0.0, rest), threading.TIMEOUT_MAX))
@@ -114,7 +113,13 @@ class Watchdog:
                     return
 
 
-def _socket_of(response: Any) -> socket.socket | None:
+def _socket_of(response: Any) -> Any:
     stream = getattr(response, "extensions", {}).get("network_stream")
     found = stream.get_extra_info("socket") if stream is not None else None
-    return found if isinstance(found, socket.socket) else None
+    return found if hasattr(found, "fileno") else None
+
+
+def _shut(sock: Any) -> None:
+    """End both directions of a socket, whatever kind of object it is, below TLS."""
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(sock.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

@@ -25,6 +25,7 @@ from agno_portkey.routing.joining import Joiner, Restarted
 from agno_portkey.routing.partials import digest_of
 from agno_portkey.routing.patience import Patience
 from agno_portkey.routing.plan import Plan, Who, continues
+from agno_portkey.routing.recovery import Remedy, remedy
 from agno_portkey.routing.request import Sending, send
 from agno_portkey.routing.telling import Telling
 
@@ -73,10 +74,15 @@ class _Rescue:
         # Said beside the text: it can be shown once, and not be continued.
         self._thought = False
         self._sounded = False
+        # What an earlier call was told of the answer; shown with the first word that follows it.
+        self._kept = ""
+        # The paths of those who were given the beginning of an answer and would not go on.
+        self._declined: set[str] = set()
+        self._answered: dict[str, Any] = {}
 
     async def deltas(self) -> Deltas:
-        if begun := self._taken_up():
-            yield ModelResponse(content=self._joiner.feed(begun))
+        self._kept = self._taken_up()
+        self._joiner = Joiner(self._kept)
         while True:
             await self._pause()
             attempt = await self._begin()
@@ -102,9 +108,18 @@ class _Rescue:
     def _taken_up(self) -> str:
         """What is kept of an answer to the same question that broke off."""
         partials = self._model.router.partials
-        if not partials or not any(map(continues, self._plan.leaves)):
+        if not partials or not any(map(self._goes_on, self._plan.leaves)):
             return ""
         return str(partials.take(self._asked()))
+
+    def _goes_on(self, leaf: Leaf) -> bool:
+        """Whether `leaf` may be given the beginning of an answer."""
+        return continues(leaf) and leaf.path not in self._declined
+
+    def _start_over(self) -> None:
+        """Forget what was kept: none of it is shown, and nobody goes on with it."""
+        self._kept = ""
+        self._joiner = Joiner()
 
     def _asked(self) -> str:
         if self._digest is None:
@@ -129,11 +144,14 @@ class _Rescue:
             raise self._end(error) from error
 
     async def _begin(self) -> Attempt:
-        only: Callable[[Leaf], bool] | None = continues if self._joiner.prefill else None
+        only: Callable[[Leaf], bool] | None = self._goes_on if self._joiner.prefill else None
         try:
             attempt: Attempt = await self._ask(lambda: self._course.begin(only=only))
         except GatewayError as error:
-            raise self._end(error) from error
+            if not self._kept:
+                raise self._end(error) from error
+            self._start_over()
+            return await self._begin()
         self._telling.arm = attempt.tags
         return attempt
 
@@ -169,13 +187,19 @@ class _Rescue:
                 yield self._shown(delta, muted=thought)
         for delta in held:
             yield self._shown(delta, muted=thought)
-        if tail := self._joiner.flush():
+        if tail := self._with_kept(self._joiner.flush(), ended=True):
             yield ModelResponse(content=tail)
+
+    def _with_kept(self, text: str, *, ended: bool = False) -> str:
+        """`text` behind what was kept, if that is still to be shown."""
+        if text or ended:
+            text, self._kept = self._kept + text, ""
+        return text
 
     def _shown(self, delta: ModelResponse, *, muted: bool) -> ModelResponse:
         if isinstance(delta.content, str) and delta.content:
-            delta.content = self._joiner.feed(delta.content) or None
-        if delta.tool_calls and (tail := self._joiner.flush()):
+            delta.content = self._with_kept(self._joiner.feed(delta.content)) or None
+        if delta.tool_calls and (tail := self._with_kept(self._joiner.flush(), ended=True)):
             delta.content = (delta.content or "") + tail
         if delta.reasoning_content:
             if muted:
@@ -198,16 +222,21 @@ class _Rescue:
             # The gateway finds no target for a condition where we told it that it is open.
             error = self._course.shut(attempt, error)
         taken = self._taken(attempt, sending)
+        if continuing and remedy(error, asked=True) is Remedy.GIVE_UP:
+            self._declined |= {leaf.path for leaf in attempt.emitted.live}
         changes = await self._ask(
             lambda: self._course.failed(
-                attempt, error, sending.answered, taken=taken, leave=continuing
+                attempt, error, sending.answered, taken=taken, continuing=continuing
             )
         )
+        self._answered = sending.answered
         self._telling.learnt(attempt, sending)
         self._telling.attempt(attempt, sending, error)
         self._telling.circuits(changes)
         if self._sounded:
             raise self._end(error) from error
+        if self._kept:
+            self._start_over()
 
     def _taken(self, attempt: Attempt, sending: Sending) -> Sequence[Leaf]:
         """Who must have been asked, where a condition chose and nobody answered."""
@@ -222,12 +251,24 @@ class _Rescue:
 
     def _end(self, error: GatewayError) -> Exception:
         """What the call ends with; text that was shown is kept for who asks the same again."""
-        partial = self._joiner.shown
+        self._course.sum_up(error)
+        self._note_failure(error)
+        partial = "" if self._kept else self._joiner.shown
         if not partial and not self._sounded:
             return error
-        if self._joiner.prefill and any(map(continues, self._plan.leaves)):
+        if self._joiner.prefill and any(map(self._goes_on, self._plan.leaves)):
             self._model.router.partials.keep(self._asked(), partial)
-        return truncated(self._model.id, str(error), partial)
+        who = self._answered.get("model") or self._model.id
+        return truncated(who, error.message, partial)
+
+    def _note_failure(self, error: GatewayError) -> None:
+        """Leave on the run what its error was: the host keeps no more of it than the words."""
+        run = self._call.run_response
+        if hasattr(run, "model_provider_data"):
+            said = {"error": type(error).__name__, "status": error.status_code}
+            if error.retry_after is not None:
+                said["retry_after"] = error.retry_after
+            run.model_provider_data = {"portkey": {**self._answered, **said}}
 
     async def _succeeded(self, attempt: Attempt, sending: Sending) -> None:
         index = sending.answered.get("option_index")
@@ -237,9 +278,8 @@ class _Rescue:
         leaf = attempt.leaf(index)
         if leaf is not None and self._plan.route is not None:
             sending.answered["target"] = leaf.name
-        if attempt.number > 1:
-            sending.answered["attempts"] = attempt.number
-        self._name_who_answered(sending.answered)
+        sending.answered["attempts"] = attempt.number
+        self._name_who_answered(sending)
         if sending.answered.get("finish_reason") == "length":
             logging.getLogger("agno_portkey").warning(
                 "the answer of %s ends at its length limit: raise max_tokens",
@@ -247,14 +287,15 @@ class _Rescue:
             )
         self._telling.learnt(attempt, sending)
 
-    def _name_who_answered(self, answered: dict[str, Any]) -> None:
+    def _name_who_answered(self, sending: Sending) -> None:
         """Put the model and provider that answered on the run, where the host put ours."""
-        run = self._call.run_response
-        ours = self._model.router.answered_as
-        if answered.get("model") and getattr(run, "model", None) in {self._model.id, *ours}:
-            ours.add(answered["model"])
-            run.model = answered["model"]
-            run.model_provider = answered.get("provider") or run.model_provider
+        run, router = self._call.run_response, self._model.router
+        model, provider = sending.answered.get("model"), sending.answered.get("provider")
+        if not model or getattr(run, "model", None) not in {self._model.id, *router.answered_as}:
+            return
+        router.answered_as.add(model)
+        run.model, run.model_provider = model, provider or run.model_provider
+        router.shares.note(run.run_id, model, run.model_provider, sending.usage)
 
     def _leave(self, attempt: Attempt) -> None:
         circuits = self._model.router.circuits

@@ -21,6 +21,7 @@ from agno_portkey.routing.patience import Watchdog
 from agno_portkey.routing.plan import Plan
 from agno_portkey.routing.profiles import check
 from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.shares import Shares
 from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
 
 __all__ = ["Router", "make_plan", "route_of"]
@@ -38,6 +39,7 @@ class Router:
         self.circuits = breaker if isinstance(breaker, Circuits) else Circuits(breaker)
         self.partials = Partials()
         self.watchdog = Watchdog()
+        self.shares = Shares()
         # Under which names the calls of the model were answered.
         self.answered_as: set[str] = set()
         self._lock = threading.Lock()

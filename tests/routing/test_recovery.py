@@ -662,7 +662,7 @@ def test_the_partial_text_is_there_for_who_asks_again(
 ) -> None:
     portkey_provider.when(lambda request: True, lambda request: _continues(request))
     portkey_provider.fault(Fault.cut(), model="first")
-    portkey_provider.fault(Fault.status(503), times=2, model="second")
+    portkey_provider.fault(Fault.status(503), times=1, model="second")
     route = Fallback(targets=[target("first"), target("second", prefill=True)])
     model = through(route, recovery=Recovery(attempts=2, wait=0.01))
 
@@ -682,6 +682,48 @@ def test_the_partial_text_is_there_for_who_asks_again(
     # Once only.
     assert run("ann").content == TEXT
     assert portkey_provider.calls[-1].messages[-1]["role"] == "user"
+
+
+@pytest.mark.parametrize("form", STREAMED)
+@pytest.mark.parametrize(
+    "later",
+    [Fault.status(400), Fault.status(503), Fault.cut(0.0)],
+    ids=["refused", "down", "cut at once"],
+)
+def test_a_partial_text_that_nobody_goes_on_with_is_no_burden(
+    later: Fault, form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.when(lambda request: True, lambda request: _continues(request))
+    portkey_provider.fault(Fault.cut(), model="first")
+    portkey_provider.fault(Fault.status(503), times=3, model="second")
+    route = Fallback(targets=[target("first"), target("second", prefill=True)])
+    model = through(route)
+    assert play(Agent(model=model), form, session_id="s").status == RunStatus.error
+    portkey_provider.clear_faults()
+    portkey_provider.fault(later, times=None, model="second")
+    for _ in range(2):
+        ended = play(Agent(model=model), form, session_id="s")
+        assert (ended.status, ended.content, ended.text_shown) == (RunStatus.completed, TEXT, TEXT)
+
+
+@pytest.mark.parametrize("form", STREAMED)
+def test_who_refused_to_continue_is_not_asked_to_again(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    def reply(request: Request) -> str | Fault:
+        return Fault.status(400) if request.messages[-1]["role"] == "assistant" else TEXT
+
+    portkey_provider.when(lambda request: True, reply)
+    portkey_provider.fault(Fault.cut(), model="first")
+    route = Fallback(targets=[target("first"), target("second", prefill=True)])
+    model = through(route)
+    broken = play(Agent(model=model), form, session_id="s")
+    assert broken.status == RunStatus.error
+    assert "second UpstreamFailed 400" in broken.content
+    assert play(Agent(model=model), form, session_id="s").content == TEXT
+    # Whole answers it still gives.
+    portkey_provider.fault(Fault.status(503), times=None, model="first")
+    assert play(Agent(model=model), form, session_id="s").content == TEXT
 
 
 class Answer(BaseModel):
@@ -822,6 +864,55 @@ def test_the_run_names_who_really_answered(
         metrics = ended.output.metrics
         assert metrics is not None
         assert (metrics.input_tokens, metrics.output_tokens) == (11, 7)
+        [share] = (metrics.details or {})["model"]
+        assert (share.id, share.provider) == ("second-2026", "openai")
+        assert (share.input_tokens, share.output_tokens) == (11, 7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_runs_metrics_tell_apart_who_answered_which_call(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    def weather(city: str) -> str:
+        """The weather."""
+        portkey_provider.fault(Fault.status(500), times=None, model="first")
+        return f"sunny in {city}"
+
+    asks = Reply(tool_calls=(ToolCall("weather", {"city": "Oslo"}),), usage=Usage(10, 3))
+    portkey_provider.reply(asks)
+    portkey_provider.reply(Reply("It is sunny.", usage=Usage(20, 5)))
+    ended = play(Agent(model=through(_two(target)), tools=[weather]), form)
+    assert ended.output is not None
+    assert ended.output.metrics is not None
+    shares = (ended.output.metrics.details or {})["model"]
+    told = {(each.id, each.input_tokens, each.output_tokens) for each in shares}
+    assert told == {("first", 10, 3), ("second", 20, 5)}
+    assert ended.output.metrics.input_tokens == 30
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_error_says_who_was_asked_and_what_it_was(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.fault(Fault.status(500), times=None, model="first")
+    portkey_provider.fault(Fault.status(429, retry_after=99), times=None, model="second")
+    with pytest.raises(GatewayRateLimited) as caught:
+        ask(through(_two(target)), form)
+    assert "[asked: openai/first UpstreamFailed 500, openai/second" in str(caught.value)
+    assert "fallback" not in str(caught.value)
+    assert "in 99 s" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["run", "arun"])
+def test_a_run_that_failed_keeps_what_the_error_was(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.fault(Fault.status(429, retry_after=99), times=None)
+    ended = play(Agent(model=through(target("first"))), form)
+    assert ended.output is not None
+    said = (ended.output.model_provider_data or {})["portkey"]
+    assert (said["error"], said["status"], said["retry_after"]) == ("GatewayRateLimited", 429, 99)
+    assert said["provider"] == "openai"
 
 
 # Arms
