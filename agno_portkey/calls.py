@@ -55,8 +55,17 @@ class IO(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait, and let others run meanwhile."""
 
-    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
-        """Call what may block on the network, off the event loop where there is one."""
+    async def read(self, stream: Any) -> bytes:
+        """The body of what was to be a stream and is none."""
+        ...
+
+    async def run(
+        self, function: Callable[[], Any], *, undo: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """Call what may block on the network, off the event loop where there is one.
+
+        `undo` is called with the result if the caller is cancelled before it comes.
+        """
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
         """The same for one who can't wait for it, being cancelled."""

@@ -17,6 +17,8 @@ __all__ = ["AsyncIO", "Owned", "SyncIO", "drive", "step"]
 
 T = TypeVar("T")
 
+_END: Any = object()
+
 
 class SyncIO:
     """Blocking io; nothing here suspends, so that the sync driver can step over it."""
@@ -25,15 +27,26 @@ class SyncIO:
         return model.get_client().chat.completions.create(**params)
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
+        chunks = iter(stream)
         with model.watchdog.over(stream.response, patience):
-            for chunk in stream:
+            while True:
+                with patience:
+                    chunk = next(chunks, _END)
+                if chunk is _END:
+                    return
                 yield chunk
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what a sync call does
 
-    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
-        return function(*args)
+    async def read(self, stream: Any) -> bytes:
+        body: bytes = stream.response.read()
+        return body
+
+    async def run(
+        self, function: Callable[[], Any], *, undo: Callable[[Any], Any] | None = None
+    ) -> Any:
+        return function()
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
         function(*args)
@@ -56,15 +69,32 @@ class AsyncIO:
         return await model.get_async_client().chat.completions.create(**params)
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
+        chunks = aiter(stream)
         with model.watchdog.over(stream.response, patience):
-            async for chunk in stream:
+            while True:
+                with patience:
+                    chunk = await anext(chunks, _END)
+                if chunk is _END:
+                    return
                 yield chunk
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def run(self, function: Callable[..., Any], /, *args: Any) -> Any:
-        return await asyncio.to_thread(function, *args)
+    async def read(self, stream: Any) -> bytes:
+        body: bytes = await stream.response.aread()
+        return body
+
+    async def run(
+        self, function: Callable[[], Any], *, undo: Callable[[Any], Any] | None = None
+    ) -> Any:
+        asked = asyncio.get_running_loop().run_in_executor(None, function)
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            if undo is not None:
+                asked.add_done_callback(lambda done: done.exception() or undo(done.result()))
+            raise
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
         asyncio.get_running_loop().run_in_executor(None, function, *args)

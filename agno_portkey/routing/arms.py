@@ -80,7 +80,7 @@ def _score(name: str, weight: float, key: str, salt: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ArmSummary:
-    """One arm so far: calls heard of, and of those kept the share that went well and the means.
+    """One arm so far: requests heard of, and of those kept the share that went well and the means.
 
     `seconds` and `tokens` (of output, per call) are of answered calls; None where there are none.
     """
@@ -102,7 +102,7 @@ class _Kept:
 
 
 class Arms:
-    """An observer that keeps what each arm's calls took, to compare arms with.
+    """An observer that keeps what each arm's requests took, to compare arms with.
 
     The arm of a call is its tag `arm`, the experiment its tag `experiment`; a call without an arm
     is passed over. Of each arm the latest `keep` calls count. Time and tokens are those of
@@ -129,7 +129,7 @@ class Arms:
         data = event.data
         tags = data.get("tags") or {}
         arm = tags.get("arm")
-        if event.kind != "call" or not arm or data.get("cancelled"):
+        if event.kind != "attempt" or not arm:
             return
         with self._lock:
             kept = self._of(str(tags.get("experiment") or ""), str(arm))

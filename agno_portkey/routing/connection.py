@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from portkey_ai import createHeaders
 
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
 from agno_portkey.routing.breaker import CircuitBreaker, Circuits
@@ -24,10 +23,7 @@ def check_arguments(model: Any) -> None:
     """Refuse a model whose arguments can't work, by the argument's name; tidies its addresses."""
     if not isinstance(model.id, str) or not model.id.strip():
         raise ConfigurationError(f"id: a model's name, not {model.id!r}")
-    for name in ("api_key", "portkey_api_key", "virtual_key"):
-        value = getattr(model, name)
-        if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ConfigurationError(f"{name}: a non-empty text")
+    _check_keys(model)
     for name in ("base_url", "custom_host"):
         if (value := getattr(model, name)) is not None:
             setattr(model, name, check_url(str(value), name=name))
@@ -40,10 +36,22 @@ def check_arguments(model: Any) -> None:
         raise ConfigurationError(f"profile: 'hosted' or 'open_source', not {model.profile!r}")
     if not isinstance(model.breaker, CircuitBreaker | Circuits | None):
         raise ConfigurationError(
-            f"breaker: a CircuitBreaker or Circuits, not {type(model.breaker).__name__}"
+            f"breaker: a CircuitBreaker or Circuits, not {type(model.breaker).__name__} (none at "
+            "all: CircuitBreaker(enabled=False))"
         )
     _check_host_options(model)
     model.recovery = _recovery(model)
+
+
+def _check_keys(model: Any) -> None:
+    for name in ("api_key", "portkey_api_key", "virtual_key"):
+        value = getattr(model, name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise ConfigurationError(f"{name}: a non-empty text")
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(
+                f"{name}: it holds a line break or other characters that no header can have"
+            )
 
 
 def _check_host_options(model: Any) -> None:
@@ -142,6 +150,9 @@ def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:
             status_code=401,
             model_id=model.id,
         )
+    # Its package takes a second to import, which `--help` need not wait for.
+    from portkey_ai import createHeaders
+
     made: Mapping[str, str] = createHeaders(  # type: ignore[no-untyped-call]
         api_key=key,
         virtual_key=model.virtual_key or _reveal(settings.virtual_key),

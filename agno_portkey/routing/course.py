@@ -15,9 +15,12 @@ from agno_portkey.routing.attempt import Attempt
 from agno_portkey.routing.breaker import CircuitChange, Circuits, Claim
 from agno_portkey.routing.emit import Emitted, Leaf, Phase
 from agno_portkey.routing.plan import Plan, Who
-from agno_portkey.routing.recovery import Remedy, blames_target, remedy, status_of
+from agno_portkey.routing.recovery import Remedy, blames_target, declines, remedy, status_of
 
 __all__ = ["Course"]
+
+Only = Callable[[Leaf], bool] | None
+
 
 # No call makes more than so many attempts within so many seconds: three, and what the way to the
 # provider may take more the first time than the last.
@@ -68,7 +71,7 @@ class Course:
             return do
         return None
 
-    def begin(self, *, only: Callable[[Leaf], bool] | None = None) -> Attempt:
+    def begin(self, *, only: Only = None) -> Attempt:
         """The next attempt, at leaves that `only` allows; CircuitOpen if none may be asked.
 
         What it claims of the circuits is to be settled by `succeeded`, `failed` or `release`.
@@ -118,11 +121,12 @@ class Course:
         *,
         taken: Sequence[Leaf] = (),
         continuing: bool = False,
+        only: Only = None,
     ) -> list[CircuitChange]:
-        """Note a failure and decide what comes next.
+        """Note a failure and decide what comes next, at leaves that `only` allows.
 
         `taken` are those who must have been asked, for where the gateway names nobody. Who was
-        `continuing` an answer and refused may be asked for a whole one.
+        `continuing` an answer and declined may be asked for a whole one.
         """
         asked = not answered.keys().isdisjoint(("option_index", "provider", "gateway_exception"))
         leaf = attempt.leaf(answered.get("option_index"))
@@ -131,7 +135,7 @@ class Course:
         blamed = [leaf] if leaf is not None else list(taken or attempt.emitted.live)
         changes = self._settle(attempt, error, blamed, asked=asked)
         todo = remedy(error, asked=asked)
-        if continuing and todo is Remedy.GIVE_UP:
+        if continuing and declines(error):
             todo = Remedy.AGAIN
         if leaf is not None:
             self._left |= self._plan.elsewhere(leaf)
@@ -140,7 +144,7 @@ class Course:
         self._history.append(f"{who} {type(error).__name__} {error.status_code}")
         self._note(error, blamed, todo)
         state = self._state = self._state or self._begun()
-        self._look_ahead(state)
+        self._look_ahead(state, only)
         state.set_exception((type(error), error, error.__traceback__))
         return changes
 
@@ -203,7 +207,7 @@ class Course:
             or (leaf.target.context_window is not None and leaf.target.context_window <= window)
         )
 
-    def _look_ahead(self, state: RetryCallState) -> None:
+    def _look_ahead(self, state: RetryCallState, only: Only) -> None:
         """Set how long to wait before the next attempt, or that there is none."""
         recovery = self._plan.recovery
         made = len(self._starts)
@@ -211,11 +215,12 @@ class Course:
             self._over = True
             return
         now = time.monotonic()
-        if self._plan.emit(self._left | self._tried) is not None:
+        closed = self._closed(only)
+        if self._plan.emit(closed | self._tried | self._at_rest(now)) is not None:
             self._pause = 0.0
-        elif self._plan.emit(self._left) is not None:
+        elif self._plan.emit(closed) is not None:
             # Everybody was asked: round again, after a pause.
-            again = self._tried - self._left
+            again = self._plan.keys.keys() - closed
             rests = [self._resting.get(path, now) - now for path in again]
             self._tried = frozenset()
             backoff = wait_exponential(
@@ -227,22 +232,26 @@ class Course:
             return
         if made >= _BURST:
             self._pause = max(self._pause, self._starts[-_BURST] + _BURST_SECONDS - now)
-        if self._pause > recovery.max_wait:
-            self._over = True
-        if now + self._pause - self._starts[0] > recovery.budget:
-            self._over = True
+        too_long = self._pause > recovery.max_wait
+        self._over = too_long or now + self._pause - self._starts[0] > recovery.budget
 
-    def _choose(
-        self, refused: frozenset[str], only: Callable[[Leaf], bool] | None
-    ) -> tuple[Emitted, dict[str, str], bool] | None:
+    def _closed(self, only: Only) -> frozenset[str]:
+        """The paths that are not to be asked, whatever comes: left, shut, or not allowed."""
         shut = self._circuits.closed_to(self._plan.keys.values())
-        closed = self._left | refused
-        closed |= {path for path, key in self._plan.keys.items() if key in shut}
+        closed = {path for path, key in self._plan.keys.items() if key in shut}
         if only is not None:
             closed |= {leaf.path for leaf in self._plan.leaves if not only(leaf)}
-        now = time.monotonic()
-        resting = {path for path, until in self._resting.items() if until > now}
-        for avoided in (closed | self._tried | resting, closed):
+        return self._left | closed
+
+    def _at_rest(self, now: float) -> frozenset[str]:
+        """The paths of those who asked to be left alone for a while."""
+        return frozenset(path for path, until in self._resting.items() if until > now)
+
+    def _choose(
+        self, refused: frozenset[str], only: Only
+    ) -> tuple[Emitted, dict[str, str], bool] | None:
+        closed = self._closed(only) | refused | self._at_rest(time.monotonic())
+        for avoided in (closed | self._tried, closed):
             picks, tags = self._plan.arms(self._who, avoided)
             emitted = self._plan.emit(avoided, picks, self._phase)
             if emitted is None:

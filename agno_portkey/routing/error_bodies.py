@@ -12,7 +12,15 @@ import httpx
 import openai
 from agno.exceptions import redact_secrets
 
-__all__ = ["FILTER_CODES", "body_of", "code_of", "details_of", "message_of", "retry_after_of"]
+__all__ = [
+    "FILTER_CODES",
+    "body_of",
+    "code_of",
+    "details_of",
+    "message_of",
+    "retry_after_of",
+    "tidied",
+]
 
 FILTER_CODES = (
     "content_filter",
@@ -69,9 +77,13 @@ def message_of(body: dict[str, Any], error: openai.APIStatusError) -> str:
     for item in listed if isinstance(listed, list) else [listed]:
         said.append(item.get("message", item) if isinstance(item, dict) else item)
     told = "; ".join(str(part) for part in said if part)
-    told = " ".join((told or str(body.get("html-message") or error.message)).split())
+    return tidied(told or body.get("html-message") or error.message)
+
+
+def tidied(said: object) -> str:
+    """Words that may be shown and kept: in one line, without keys, at most 500 characters."""
     # Some providers quote the key they refuse, and the message is stored with the run.
-    return redact_secrets(told)[:500]
+    return redact_secrets(" ".join(str(said).split()))[:500]
 
 
 def _number(text: str) -> float:

@@ -34,10 +34,11 @@ from agno_portkey.routing.error_bodies import (
     details_of,
     message_of,
     retry_after_of,
+    tidied,
 )
 from agno_portkey.verdict import Verdict
 
-__all__ = ["explain", "truncated"]
+__all__ = ["explain", "reported", "truncated"]
 
 _DENIED = 446
 _OVERFLOW_CODES = ("context_length_exceeded", "context_window_exceeded")
@@ -59,10 +60,13 @@ def explain(
         return _Answered(error, model_id=model_id, base_url=base_url).explained()
     if amid and not isinstance(error, openai.APIError):
         return _broken_off(error, model_id=model_id)
-    if isinstance(error, openai.APIConnectionError | httpx.TransportError | TimeoutError):
+    lost = openai.APIConnectionError | httpx.TransportError | TimeoutError | UnicodeEncodeError
+    if isinstance(error, lost):
         return _lost(error, model_id=model_id, base_url=base_url)
     if isinstance(error, openai.APIError):
-        return _reported(error, model_id=model_id)
+        details = error.body if isinstance(error.body, dict) else {}
+        told = {"message": error.message, "code": error.code, **details}
+        return reported(told, model_id=model_id)
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
         return ConfigurationError(f"request_params: the client does not take them ({error})")
     return BadResponse(
@@ -89,7 +93,7 @@ def _broken_off(error: Exception, *, model_id: str) -> GatewayError:
             status_code=504,
             model_id=model_id,
         )
-    broken = "an event in it is no JSON" if isinstance(error, ValueError) else str(error)
+    broken = "an event in it is no JSON" if isinstance(error, ValueError) else tidied(error)
     return UpstreamFailed(
         f"the stream broke off: {broken or type(error).__name__}", model_id=model_id
     )
@@ -97,6 +101,14 @@ def _broken_off(error: Exception, *, model_id: str) -> GatewayError:
 
 def _lost(error: Exception, *, model_id: str, base_url: str) -> GatewayError:
     causes = [*_causes(error)]
+    if any(isinstance(cause, httpx.LocalProtocolError | UnicodeEncodeError) for cause in causes):
+        # It quotes the header, which may be a key.
+        return GatewayConfigRejected(
+            "a header's value holds characters that no header can have: look for line breaks and "
+            "other than ASCII letters in keys, headers and ids",
+            status_code=400,
+            model_id=model_id,
+        )
     why = str(causes[-1]) or type(causes[-1]).__name__
     if any(isinstance(cause, _NEVER_CONNECTED) for cause in causes):
         return GatewayUnreachable(
@@ -118,16 +130,20 @@ def _lost(error: Exception, *, model_id: str, base_url: str) -> GatewayError:
     )
 
 
-def _reported(error: openai.APIError, *, model_id: str) -> GatewayError:
-    """The error for one that came as an event of a stream."""
-    if error.code in _OVERFLOW_CODES or _speaks_of_overflow(error.message):
-        return ContextOverflow(_shorten(error.message), model_id=model_id)
-    if error.code in FILTER_CODES:
-        return ContentFiltered(_filtered(error.message), model_id=model_id)
-    if error.code == "rate_limit_exceeded":
-        return GatewayRateLimited(_slow_down(error.message), model_id=model_id)
+def reported(details: dict[str, Any], *, model_id: str) -> GatewayError:
+    """The error for one that came with a good status: as a document, or an event of a stream."""
+    said, code = (
+        tidied(details.get("message") or details.get("type") or "no reason"),
+        code_of(details),
+    )
+    if code in _OVERFLOW_CODES or _speaks_of_overflow(said):
+        return ContextOverflow(_shorten(said), model_id=model_id)
+    if code in FILTER_CODES:
+        return ContentFiltered(_filtered(said), model_id=model_id)
+    if code == "rate_limit_exceeded":
+        return GatewayRateLimited(_slow_down(said), model_id=model_id)
     return UpstreamFailed(
-        f"the provider reported: {error.message} (ask again, or give the route a fallback)",
+        f"the provider reported: {said} (ask again, or give the route a fallback)",
         model_id=model_id,
     )
 

@@ -49,7 +49,13 @@ def from_yaml(source: str | Path) -> Route:
     The gateway's own form is read as well. Whatever does not fit, unknown and doubled keys
     included, raises ConfigurationError with its path.
     """
-    data: Any = _load(_text_of(source))
+    try:
+        return _route_of(_load(_text_of(source)))
+    except RecursionError:
+        raise ConfigurationError(f"{ROOT}: it is nested too deeply") from None
+
+
+def _route_of(data: Any) -> Route:
     if isinstance(data, dict):
         _refuse_odd_keys(data)
         if "strategy" in data or "request_timeout" in data:
@@ -87,7 +93,16 @@ def json_schema() -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML's own loader passes over."""
+    """Refuses a key that stands twice, which YAML's own loader passes over, and aliases.
+
+    A few lines of aliases of aliases unfold to more than fits into memory.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         found: dict[Any, Any] = super().construct_mapping(node, deep=deep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 import threading
 import time
@@ -15,37 +16,46 @@ __all__ = ["Patience", "Watchdog"]
 
 # How long the thread waits for another stream before it ends.
 _IDLE_SECONDS = 5.0
+# How often it looks at a stream whose deadline is next to nothing away.
+_SOONEST = 0.02
 
 
 class Patience:
     """The limits of one stream in seconds: for its first token, and from each token to the next.
 
-    Only what the model said counts as a token: comments that keep a connection alive do not.
+    Only what the model said counts as a token: comments that keep a connection alive do not. Only
+    the time in which the stream is read counts (`with patience`), not the reader's own.
     """
 
     def __init__(self, first_token: float | None, between_tokens: float | None) -> None:
         self._between = math.inf if between_tokens is None else between_tokens
-        first = math.inf if first_token is None else first_token
-        # In monotonic seconds.
-        self.deadline = time.monotonic() + first
+        self._left = math.inf if first_token is None else first_token
+        # In monotonic seconds; there is none while nobody reads.
+        self.deadline = math.inf
+
+    def __enter__(self) -> None:
+        self.deadline = time.monotonic() + self._left
+
+    def __exit__(self, *_: object) -> None:
+        self._left = max(0.0, self.deadline - time.monotonic())
+        self.deadline = math.inf
 
     def heard(self) -> None:
         """A token has come: the next one is due within the second limit."""
-        self.deadline = time.monotonic() + self._between
+        self._left = self._between
 
-    @property
-    def left(self) -> float | None:
-        """Seconds until the deadline, none if there is no limit."""
-        return None if math.isinf(self.deadline) else self.deadline - time.monotonic()
+    def extend(self) -> None:
+        """Something has come that the reader had no time for yet."""
+        self.deadline = time.monotonic() + self._between
 
     @property
     def endless(self) -> bool:
         """Whether there is no limit at all, now or later."""
-        return math.isinf(self.deadline) and math.isinf(self._between)
+        return math.isinf(self._left) and math.isinf(self._between)
 
     def look_again(self, now: float) -> float:
-        """When to look at the deadline next: a token that comes may bring it nearer."""
-        return min(self.deadline, now + self._between)
+        """When to look at the deadline next: a reader who comes back may bring it nearer."""
+        return min(self.deadline, now + max(_SOONEST, min(self._left, self._between)))
 
 
 class Watchdog:
@@ -100,7 +110,11 @@ class Watchdog:
             while True:
                 now = time.monotonic()
                 for key, (sock, patience, ended) in list(self._watched.items()):
-                    if patience.deadline <= now:
+                    if patience.deadline > now:
+                        continue
+                    if _has_data(sock):
+                        patience.extend()
+                    else:
                         del self._watched[key]
                         ended.append(True)
                         _shut(sock)
@@ -117,6 +131,16 @@ def _socket_of(response: Any) -> Any:
     stream = getattr(response, "extensions", {}).get("network_stream")
     found = stream.get_extra_info("socket") if stream is not None else None
     return found if hasattr(found, "fileno") else None
+
+
+def _has_data(sock: Any) -> bool:
+    """Whether something has come that was not read: then it is the reader who is late."""
+    try:
+        waiting = select.poll()
+        waiting.register(sock.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def _shut(sock: Any) -> None:

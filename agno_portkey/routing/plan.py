@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from agno_portkey.routing.config import (
 from agno_portkey.routing.emit import ROOT, Emitted, Leaf, Phase, Profile, emit, leaves
 from agno_portkey.routing.parts import Timeout
 from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.unkeyed import references_in
 
 __all__ = ["Place", "Plan", "Who", "continues"]
 
@@ -36,6 +38,7 @@ _PREFILLS = frozenset({"anthropic"})
 
 # How many forms of one config are kept ready to send; most calls need the first.
 _READY = 256
+_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ class Plan:
         self.keys = {leaf.path: _circuit_key(leaf, model_id, place) for leaf in self.leaves}
         self._alone = Emitted(opaque or "", self.leaves, False, {ROOT: self.leaves[0]})
         self._strategies = dict(_walk(route, ROOT)) if route is not None else {}
-        self._ready: dict[Any, Emitted | None] = {}
+        self._references = tuple(sorted(set(references_in(route))))
+        self._ready: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
     def emit(
@@ -103,8 +107,11 @@ class Plan:
         """
         if self.route is None:
             return None if closed else self._alone
-        asked = (closed, picks, phase, patient)
-        if asked not in self._ready:
+        # A key may have another value by now: references are read when a request is made.
+        keys = tuple(os.environ.get(name) for name in self._references)
+        asked = (closed, picks, phase, patient, keys)
+        ready: Any = self._ready.get(asked, _MISSING)
+        if ready is _MISSING:
             made = emit(
                 self.route,
                 profile=self.profile,
@@ -119,7 +126,8 @@ class Plan:
                     del self._ready[next(iter(self._ready))]
                 self._ready[asked] = made
             return made
-        return self._ready[asked]
+        found: Emitted | None = ready
+        return found
 
     def limit(self, timeout: Timeout, phase: Phase, *, patient: bool = False) -> float | None:
         """Seconds that an answer, or its first token, may take."""
@@ -148,7 +156,8 @@ class Plan:
             among = [
                 index
                 for index in range(len(named))
-                if named[index][1] > 0 and self._within(f"{path}.targets[{index}]") - set(closed)
+                if named[index][1] > 0
+                and _can_answer(node.targets[index], f"{path}.targets[{index}]", closed)
             ]
             if among:
                 salt = node.experiment or path
@@ -212,6 +221,21 @@ def continues(leaf: Leaf) -> bool:
     if leaf.target.prefill is not None:
         return leaf.target.prefill
     return leaf.provider in _PREFILLS
+
+
+def _can_answer(route: Route, path: str, closed: Collection[str]) -> bool:
+    """Whether a request may come to a target of `route` that is not closed."""
+    if isinstance(route, Target):
+        return path not in closed
+    named: set[str | None] | None = None
+    if isinstance(route, Conditional):
+        named = {route.default, *(each.then for each in route.conditions)}
+    return any(
+        _can_answer(child, f"{path}.targets[{index}]", closed)
+        for index, child in enumerate(children(route))
+        if (named is None or child.name in named)
+        and not (isinstance(route, LoadBalance) and child.weight == 0)
+    )
 
 
 def _walk(route: Route, path: str) -> Iterator[tuple[str, Strategy]]:

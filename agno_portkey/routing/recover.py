@@ -16,7 +16,12 @@ from agno.models.response import ModelResponse
 from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.contracts.check import asks_for_json
 from agno_portkey.drivers import Owned
-from agno_portkey.errors import GatewayConfigRejected, GatewayError, UpstreamFailed
+from agno_portkey.errors import (
+    ContentFiltered,
+    GatewayConfigRejected,
+    GatewayError,
+    UpstreamFailed,
+)
 from agno_portkey.routing.attempt import Attempt, limits_of
 from agno_portkey.routing.course import Course
 from agno_portkey.routing.emit import Leaf, Phase
@@ -25,7 +30,7 @@ from agno_portkey.routing.joining import Joiner, Restarted
 from agno_portkey.routing.partials import digest_of
 from agno_portkey.routing.patience import Patience
 from agno_portkey.routing.plan import Plan, Who, continues
-from agno_portkey.routing.recovery import Remedy, remedy
+from agno_portkey.routing.recovery import declines
 from agno_portkey.routing.request import Sending, send
 from agno_portkey.routing.telling import Telling
 
@@ -86,9 +91,9 @@ class _Rescue:
         while True:
             await self._pause()
             attempt = await self._begin()
-            sending = self._sending(attempt)
-            settled = False
+            sending, settled = Sending(), False
             try:
+                sending = self._sending(attempt)
                 async with Owned(self._joined(self._onward(), sending)) as out:
                     async for delta in out:
                         yield delta
@@ -108,7 +113,9 @@ class _Rescue:
     def _taken_up(self) -> str:
         """What is kept of an answer to the same question that broke off."""
         partials = self._model.router.partials
-        if not partials or not any(map(self._goes_on, self._plan.leaves)):
+        if not partials or Who.of(self._call.run_response).user is None:
+            return ""
+        if not any(map(self._goes_on, self._plan.leaves)):
             return ""
         return str(partials.take(self._asked()))
 
@@ -144,9 +151,11 @@ class _Rescue:
             raise self._end(error) from error
 
     async def _begin(self) -> Attempt:
-        only: Callable[[Leaf], bool] | None = self._goes_on if self._joiner.prefill else None
+        only = self._goes_on if self._joiner.prefill else None
         try:
-            attempt: Attempt = await self._ask(lambda: self._course.begin(only=only))
+            attempt: Attempt = await self._ask(
+                lambda: self._course.begin(only=only), undo=self._course.release
+            )
         except GatewayError as error:
             if not self._kept:
                 raise self._end(error) from error
@@ -222,11 +231,14 @@ class _Rescue:
             # The gateway finds no target for a condition where we told it that it is open.
             error = self._course.shut(attempt, error)
         taken = self._taken(attempt, sending)
-        if continuing and remedy(error, asked=True) is Remedy.GIVE_UP:
+        if continuing and declines(error):
             self._declined |= {leaf.path for leaf in attempt.emitted.live}
+        if self._kept:
+            self._start_over()
+        only = self._goes_on if self._joiner.prefill else None
         changes = await self._ask(
             lambda: self._course.failed(
-                attempt, error, sending.answered, taken=taken, continuing=continuing
+                attempt, error, sending.answered, taken=taken, continuing=continuing, only=only
             )
         )
         self._answered = sending.answered
@@ -235,8 +247,6 @@ class _Rescue:
         self._telling.circuits(changes)
         if self._sounded:
             raise self._end(error) from error
-        if self._kept:
-            self._start_over()
 
     def _taken(self, attempt: Attempt, sending: Sending) -> Sequence[Leaf]:
         """Who must have been asked, where a condition chose and nobody answered."""
@@ -256,10 +266,16 @@ class _Rescue:
         partial = "" if self._kept else self._joiner.shown
         if not partial and not self._sounded:
             return error
-        if self._joiner.prefill and any(map(self._goes_on, self._plan.leaves)):
+        if self._is_worth_keeping(error):
             self._model.router.partials.keep(self._asked(), partial)
         who = self._answered.get("model") or self._model.id
         return truncated(who, error.message, partial)
+
+    def _is_worth_keeping(self, error: GatewayError) -> bool:
+        """Whether the same user may ask again and have the shown text continued."""
+        if Who.of(self._call.run_response).user is None or isinstance(error, ContentFiltered):
+            return False
+        return bool(self._joiner.prefill) and any(map(self._goes_on, self._plan.leaves))
 
     def _note_failure(self, error: GatewayError) -> None:
         """Leave on the run what its error was: the host keeps no more of it than the words."""
@@ -304,10 +320,15 @@ class _Rescue:
         else:
             self._course.release(attempt)
 
-    async def _ask(self, question: Callable[[], Any]) -> Any:
-        """Ask the circuits, off the event loop where they are kept in Redis."""
+    async def _ask(
+        self, question: Callable[[], Any], *, undo: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """Ask the circuits, off the event loop where they are kept in Redis.
+
+        `undo` takes back the answer that a cancelled caller does not wait for.
+        """
         if self._model.router.circuits.blocking:
-            return await self._io.run(question)
+            return await self._io.run(question, undo=undo)
         return question()
 
 

@@ -21,7 +21,7 @@ from agno_portkey.errors import (
     GatewayUnreachable,
 )
 
-__all__ = ["MAX_ATTEMPTS", "Recovery", "Remedy", "blames_target", "remedy", "status_of"]
+__all__ = ["MAX_ATTEMPTS", "Recovery", "Remedy", "blames_target", "declines", "remedy", "status_of"]
 
 MAX_ATTEMPTS = 6
 _TRANSIENT = (408, 409, 425, 429)
@@ -96,6 +96,13 @@ def blames_target(error: GatewayError) -> bool:
     if isinstance(error, BadResponse | GatewayTimeout | GatewayUnauthorized):
         return True
     return error.status_code >= 500 or error.status_code in _TRANSIENT
+
+
+def declines(error: GatewayError) -> bool:
+    """Whether a target that was to continue an answer will not, and says no more than that."""
+    if isinstance(error, ContentFiltered | ContextOverflow | GatewayConfigRejected | BadResponse):
+        return False
+    return 400 <= error.status_code < 500 and remedy(error, asked=True) is Remedy.GIVE_UP
 
 
 def status_of(error: GatewayError) -> int:

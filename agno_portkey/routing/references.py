@@ -58,6 +58,8 @@ def resolve(secret: SecretStr | str, *, path: str) -> str:
         return text
     if not (value := os.environ.get(found[1])):
         raise ConfigurationError(f"{path}: set the environment variable {found[1]}")
+    if not value.isprintable():
+        raise ConfigurationError(f"{path}: the variable {found[1]} holds a line break or the like")
     return value
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agno.models.response import ModelResponse
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import BadResponse, ContentFiltered, UpstreamFailed
 from agno_portkey.routing.answered import capture
-from agno_portkey.routing.failures import explain
+from agno_portkey.routing.failures import explain, reported
 from agno_portkey.routing.patience import Patience
 
 __all__ = ["Sending", "send"]
@@ -80,6 +82,12 @@ async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
     parsed = model._parse_provider_response(response, response_format=call.response_format)
     parsed.provider_data = {**(parsed.provider_data or {}), "portkey": sending.answered}
     sending.said = True
+    if call.stream and parsed.tool_calls:
+        # The host puts a stream's tool calls together from deltas, and takes no others.
+        parsed.tool_calls = [
+            ChoiceDeltaToolCall.model_validate({**asked, "index": index})
+            for index, asked in enumerate(parsed.tool_calls)
+        ]
     yield parsed
 
 
@@ -112,7 +120,9 @@ async def _created(model: Any, call: Call, io: IO, sending: Sending) -> Any:
         heard.pop("body_timeout", None)
         sending.answered.update(heard)
     if sending.streamed and ("text/html" in kind or "application/json" in kind):
+        body = await io.read(created)
         await io.close(created)
+        _require_no_error(body, model)
         raise _bad_response(model, sending.answered, f"{kind} in place of a stream")
     if isinstance(created, str | bytes):
         raise _bad_response(model, sending.answered, f"{kind or 'text'} in place of JSON")
@@ -141,11 +151,15 @@ class _Reader:
         answered = self._sending.answered
         if getattr(chunk, "model", None):
             answered["model"] = chunk.model
+        choices = getattr(chunk, "choices", None) or []
+        if len(choices) > 1 or (choices and choices[0].index):
+            raise _bad_response(self._model, answered, "several answers at once (n > 1)")
         delta: ModelResponse = self._model._parse_provider_response_delta(chunk)
+        if delta.content is not None and not isinstance(delta.content, str):
+            raise _bad_response(self._model, answered, "a stream whose text is no text")
         if delta.content or delta.tool_calls or delta.reasoning_content or delta.audio:
             patience.heard()
             self._sending.said = True
-        choices = getattr(chunk, "choices", None) or []
         if choices and choices[0].finish_reason:
             answered["finish_reason"] = self._finish_reason = choices[0].finish_reason
             patience.heard()
@@ -185,16 +199,23 @@ def _require_good_end(reason: str | None, model: Any) -> None:
         )
 
 
+def _require_no_error(body: bytes, model: Any) -> None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return
+    if isinstance(said, dict) and isinstance(said.get("error"), dict):
+        raise reported(said["error"], model_id=model.id)
+
+
 def _require_completion(response: Any, model: Any, answered: dict[str, Any]) -> None:
     if getattr(response, "choices", None):
         return
-    if getattr(response, "error", None):
-        what = f"an error in place of an answer: {response.error}"
-    elif hasattr(response, "html-message"):
-        # The gateway's wrapping of a page.
-        what = "text/html in place of JSON"
-    else:
-        what = "no choices"
+    if isinstance(error := getattr(response, "error", None), dict):
+        raise reported(error, model_id=model.id)
+    # The gateway wraps a page so.
+    page = hasattr(response, "html-message")
+    what = "text/html in place of JSON" if page else "no choices"
     raise _bad_response(model, answered, what)
 
 

@@ -12,6 +12,7 @@ import httpx
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.breaker import CircuitBreaker, Circuits
+from agno_portkey.routing.breaker_redis import RedisStore
 from agno_portkey.routing.config import Document, Route
 from agno_portkey.routing.emit import Profile
 from agno_portkey.routing.files import from_config
@@ -23,6 +24,9 @@ from agno_portkey.routing.profiles import check
 from agno_portkey.routing.recovery import Recovery
 from agno_portkey.routing.shares import Shares
 from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
+
+# A model has one plan, unless its settings change from call to call.
+_PLANS = 64
 
 __all__ = ["Router", "make_plan", "route_of"]
 
@@ -36,7 +40,7 @@ class Router:
     """Shared by a model and its copies; never pickled, so that a copy elsewhere begins anew."""
 
     def __init__(self, breaker: CircuitBreaker | Circuits | None = None) -> None:
-        self.circuits = breaker if isinstance(breaker, Circuits) else Circuits(breaker)
+        self.circuits = breaker if isinstance(breaker, Circuits) else _circuits(breaker)
         self.partials = Partials()
         self.watchdog = Watchdog()
         self.shares = Shares()
@@ -55,9 +59,17 @@ class Router:
         if held is None:
             made = make_plan(model)
             with self._lock:
+                while len(self._plans) >= _PLANS:
+                    del self._plans[next(iter(self._plans))]
                 # The config is kept with it, so that its id means no other one.
                 held = self._plans.setdefault(key, (made, model.config))
         return held[0]
+
+
+def _circuits(settings: CircuitBreaker | None) -> Circuits:
+    """Circuits of the model's own, or those that all processes with this Redis share."""
+    url = os.environ.get("AGNO_PORTKEY_REDIS_URL")
+    return Circuits(settings, store=RedisStore(url) if url else None)
 
 
 def make_plan(model: Any) -> Plan:
@@ -77,7 +89,12 @@ def make_plan(model: Any) -> Plan:
             _require_hosted(profile, name, f"the slug {getattr(model, name)!r}", url)
     if model.virtual_key or settings.virtual_key:
         _require_hosted(profile, "virtual_key", "a virtual key", url)
-    route = route_of(config)
+    try:
+        route = route_of(config)
+    except ConfigurationError as error:
+        if model.config is not None:
+            raise
+        raise ConfigurationError(f"environment variable PORTKEY_CONFIG: {error}") from None
     if route is not None:
         check(route, profile, retries=recovery.by)
     plan = Plan(

@@ -24,16 +24,14 @@ class Telling:
         self._model = model
         self._call = call
         self._began = time.perf_counter()
-        self._known: dict[str, Any] = {"model": model.id, "stream": call.stream}
+        self._asked: dict[str, Any] = {"model": model.id, "stream": call.stream}
+        self._known: dict[str, Any] = {}
         # The tags of the call's arm, where it takes part in an experiment.
         self.arm: Mapping[str, str] = {}
 
     def learnt(self, attempt: Attempt, sending: Sending) -> None:
         """Keep what an attempt brought to light; the last one's counts."""
-        self._known.update(sending.answered, attempts=attempt.number)
-        if sending.usage is not None:
-            self._known["input_tokens"] = sending.usage.input_tokens
-            self._known["output_tokens"] = sending.usage.output_tokens
+        self._known = {**sending.answered, **_tokens(sending), "attempts": attempt.number}
 
     def attempt(self, attempt: Attempt, sending: Sending, error: GatewayError | None) -> None:
         """An attempt has ended, with `error` or well."""
@@ -42,6 +40,7 @@ class Telling:
         leaf = attempt.leaf(sending.answered.get("option_index"))
         data = {
             **sending.answered,
+            **_tokens(sending),
             "target": leaf.name if leaf is not None else None,
             "number": attempt.number,
             "seconds": time.monotonic() - attempt.began,
@@ -64,7 +63,10 @@ class Telling:
 
     def ended(self, **how: Any) -> None:
         """The call is over; `how` says what of it was not well."""
-        self._tell("call", {**self._known, **how, "seconds": time.perf_counter() - self._began})
+        self._tell(
+            "call",
+            {**self._asked, **self._known, **how, "seconds": time.perf_counter() - self._began},
+        )
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
         if not self._model.observers:
@@ -78,3 +80,10 @@ class Telling:
             data={**data, "tags": tags},
         )
         tell(self._model.observers, event)
+
+
+def _tokens(sending: Sending) -> dict[str, int]:
+    usage = sending.usage
+    if usage is None:
+        return {}
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}

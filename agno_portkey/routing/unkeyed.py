@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from agno_portkey.routing.parts import Part
 from agno_portkey.routing.references import is_reference
 
-__all__ = ["without_secrets"]
+__all__ = ["references_in", "without_secrets"]
 
 _SECRET_WORDS = frozenset(
     {"apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials"}
@@ -43,6 +43,23 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
     return _USERINFO.sub("", value) if isinstance(value, str) else value
+
+
+def references_in(value: Any) -> Iterator[str]:
+    """The names of the environment variables that a route refers to, however deep."""
+    if isinstance(value, Part):
+        for name in type(value).model_fields:
+            yield from references_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from references_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references_in(item)
+    else:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and is_reference(text):
+            yield text[2:-1]
 
 
 _NOTHING = object()

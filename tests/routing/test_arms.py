@@ -164,7 +164,7 @@ def test_arms_are_checked(these: list[tuple[str, float]], said: str) -> None:
 
 def call(arm: str | None, experiment: str | None = None, **data: Any) -> Event:
     tags = {"arm": arm, "experiment": experiment}
-    return Event("call", data={**data, "tags": {k: v for k, v in tags.items() if v is not None}})
+    return Event("attempt", data={**data, "tags": {k: v for k, v in tags.items() if v is not None}})
 
 
 def test_calls_through_the_gateway_are_kept_by_their_arm(
@@ -220,8 +220,8 @@ def test_failed_calls_count_as_such_and_not_as_fast_ones() -> None:
 def test_what_is_no_call_of_an_arm_is_passed_over() -> None:
     arms = Arms()
     arms(call(None, seconds=1.0))
-    arms(Event("call", data={"seconds": 1.0}))
-    arms(Event("attempt", data=call("a", seconds=1.0).data))
+    arms(Event("attempt", data={"seconds": 1.0}))
+    arms(Event("call", data=call("a", seconds=1.0).data))
     assert arms.summary() == []
 
 
@@ -300,7 +300,13 @@ def test_threads_lose_nothing_and_a_copy_is_the_same_observer() -> None:
     assert deepcopy(arms) is arms
 
 
-def test_a_call_that_its_caller_left_says_nothing_of_its_arm() -> None:
+def test_what_an_arm_failed_at_counts_for_it_though_another_arm_saved_the_call() -> None:
     arms = Arms()
-    arms(Event("call", data={"tags": {"arm": "a"}, "seconds": 1.0, "cancelled": True}))
-    assert arms.summary() == []
+    for arm, more in [("a", {"error": "UpstreamFailed"}), ("b", {})]:
+        arms(Event("attempt", data={"tags": {"arm": arm}, "seconds": 1.0, **more}))
+    # The call itself names one arm only, and is passed over.
+    arms(Event("call", data={"tags": {"arm": "b"}, "seconds": 2.0}))
+    assert [(each.arm, each.calls, each.ok) for each in arms.summary()] == [
+        ("a", 1, 0.0),
+        ("b", 1, 1.0),
+    ]

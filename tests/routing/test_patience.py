@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import socket
 import threading
 import time
@@ -27,23 +28,31 @@ def _response(sock: Any) -> Any:
     return SimpleNamespace(extensions={"network_stream": stream})
 
 
-def test_a_blocking_read_ends_at_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
-    near, _ = pair
-    with (
-        pytest.raises(TimeoutError, match="no token"),
-        Watchdog().over(_response(near), Patience(0.05, 0.05)),
-    ):
-        assert near.recv(1) == b""
+Pair = tuple[socket.socket, socket.socket]
 
 
-def test_an_error_after_the_deadline_is_a_timeout_too(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    near, _ = pair
+def _read(near: socket.socket, patience: Patience, *, times: int = 1) -> bytes:
+    """Read a byte at a time under a watchdog of its own; each byte is a token."""
+    got = b""
+    with Watchdog().over(_response(near), patience):
+        for _ in range(times):
+            with patience:
+                got += near.recv(1)
+            patience.heard()
+    return got
+
+
+def test_a_blocking_read_ends_at_the_deadline(pair: Pair) -> None:
+    with pytest.raises(TimeoutError, match="no token"):
+        _read(pair[0], Patience(0.05, 0.05))
+
+
+def test_an_error_after_the_deadline_is_a_timeout_too(pair: Pair) -> None:
+    patience = Patience(0.05, 0.05)
 
     def read() -> None:
-        with Watchdog().over(_response(near), Patience(0.05, 0.05)):
-            near.recv(1)
+        with Watchdog().over(_response(pair[0]), patience), patience:
+            pair[0].recv(1)
             raise ConnectionError("the peer closed")
 
     with pytest.raises(TimeoutError) as caught:
@@ -51,43 +60,77 @@ def test_an_error_after_the_deadline_is_a_timeout_too(
     assert isinstance(caught.value.__cause__, ConnectionError)
 
 
-def test_an_error_before_the_deadline_stays_what_it_is(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    near, _ = pair
+def test_an_error_before_the_deadline_stays_what_it_is(pair: Pair) -> None:
     with (
         pytest.raises(ConnectionError),
-        Watchdog().over(_response(near), Patience(60, 60)),
+        Watchdog().over(_response(pair[0]), Patience(60, 60)),
     ):
         raise ConnectionError("the peer closed")
 
 
-def test_a_token_brings_the_deadline_nearer_while_a_read_waits(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    near, far = pair
-    patience = Patience(60, 0.05)
-
-    def read() -> None:
-        with Watchdog().over(_response(near), patience):
-            far.send(b"x")
-            assert near.recv(1) == b"x"
-            patience.heard()
-            assert near.recv(1) == b""
-
+def test_after_a_token_the_second_limit_counts(pair: Pair) -> None:
+    pair[1].send(b"x")
     with pytest.raises(TimeoutError):
-        read()
+        _read(pair[0], Patience(60, 0.05), times=2)
 
 
-def test_tokens_that_keep_coming_are_not_ended(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_tokens_that_keep_coming_are_not_ended(pair: Pair) -> None:
     near, far = pair
-    patience = Patience(0.2, 0.2)
-    with Watchdog().over(_response(near), patience):
+
+    def send() -> None:
         for _ in range(10):
             time.sleep(0.05)
             far.send(b"x")
-            assert near.recv(1) == b"x"
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert _read(near, Patience(0.3, 0.3), times=10) == b"x" * 10
+    sender.join()
+
+
+def test_a_reader_who_is_slow_is_not_the_streams_fault(pair: Pair) -> None:
+    near, far = pair
+    patience = Patience(0.1, 0.1)
+    with Watchdog().over(_response(near), patience):
+        for _ in range(2):
+            time.sleep(0.25)
+            far.send(b"x")
+            with patience:
+                assert near.recv(1) == b"x"
             patience.heard()
+
+
+def test_what_has_come_and_was_not_read_yet_is_no_stall(pair: Pair) -> None:
+    # As on an event loop that is kept busy: the read is begun, and what came lies there.
+    near, far = pair
+    patience = Patience(0.1, 0.1)
+    with Watchdog().over(_response(near), patience):
+        far.send(b"x")
+        with patience:
+            time.sleep(0.35)
+            assert near.recv(1) == b"x"
+
+
+def test_what_is_no_token_does_not_put_the_deadline_off(pair: Pair) -> None:
+    near, far = pair
+    patience = Patience(0.2, 60)
+    got = 0
+
+    def read() -> None:
+        nonlocal got
+        with Watchdog().over(_response(near), patience):
+            while True:
+                far.send(b":")
+                with patience:
+                    near.recv(1)
+                    time.sleep(0.05)
+                got += 1
+                if got > 100:
+                    return
+
+    with pytest.raises((TimeoutError, OSError)):
+        read()
+    assert got < 100
 
 
 def test_one_thread_serves_many_streams_each_by_its_own_deadline() -> None:
@@ -98,8 +141,9 @@ def test_one_thread_serves_many_streams_each_by_its_own_deadline() -> None:
 
     def read(index: int) -> None:
         near = pairs[index][0]
+        patience = Patience(0.1 if index % 2 else 60, 60)
         try:
-            with watchdog.over(_response(near), Patience(0.1 if index % 2 else 60, 60)):
+            with watchdog.over(_response(near), patience), patience:
                 near.recv(1)
         except TimeoutError:
             ended.append(index)
@@ -143,19 +187,17 @@ def test_the_thread_ends_when_nothing_is_left_to_watch_and_begins_anew(
     assert thread is not None
     thread.join(10)
     assert not thread.is_alive()
-    with (
-        pytest.raises(TimeoutError),
-        watchdog.over(_response(pair[0]), Patience(0.01, 0.01)),
-    ):
+    patience = Patience(0.01, 0.01)
+    with pytest.raises(TimeoutError), watchdog.over(_response(pair[0]), patience), patience:
         pair[0].recv(1)
     gc.collect()
 
 
-def test_patience_counts_from_the_last_token() -> None:
+def test_patience_counts_while_the_stream_is_read() -> None:
     patience = Patience(None, 5)
-    assert patience.left is None
+    assert (patience.deadline, patience.endless) == (math.inf, False)
     patience.heard()
-    assert patience.left is not None
-    assert 0 < patience.left <= 5
-    assert not patience.endless
+    with patience:
+        assert time.monotonic() < patience.deadline <= time.monotonic() + 5
+    assert patience.deadline == math.inf
     assert Patience(None, None).endless

@@ -698,11 +698,12 @@ def test_a_partial_text_that_nobody_goes_on_with_is_no_burden(
     portkey_provider.fault(Fault.status(503), times=3, model="second")
     route = Fallback(targets=[target("first"), target("second", prefill=True)])
     model = through(route)
-    assert play(Agent(model=model), form, session_id="s").status == RunStatus.error
+    ids = {"session_id": "s", "user_id": "ann"}
+    assert play(Agent(model=model), form, **ids).status == RunStatus.error
     portkey_provider.clear_faults()
     portkey_provider.fault(later, times=None, model="second")
     for _ in range(2):
-        ended = play(Agent(model=model), form, session_id="s")
+        ended = play(Agent(model=model), form, **ids)
         assert (ended.status, ended.content, ended.text_shown) == (RunStatus.completed, TEXT, TEXT)
 
 
@@ -717,13 +718,13 @@ def test_who_refused_to_continue_is_not_asked_to_again(
     portkey_provider.fault(Fault.cut(), model="first")
     route = Fallback(targets=[target("first"), target("second", prefill=True)])
     model = through(route)
-    broken = play(Agent(model=model), form, session_id="s")
+    broken = play(Agent(model=model), form, user_id="ann")
     assert broken.status == RunStatus.error
     assert "second UpstreamFailed 400" in broken.content
-    assert play(Agent(model=model), form, session_id="s").content == TEXT
+    assert play(Agent(model=model), form, user_id="ann").content == TEXT
     # Whole answers it still gives.
     portkey_provider.fault(Fault.status(503), times=None, model="first")
-    assert play(Agent(model=model), form, session_id="s").content == TEXT
+    assert play(Agent(model=model), form, user_id="ann").content == TEXT
 
 
 class Answer(BaseModel):
@@ -896,8 +897,9 @@ def test_an_error_says_who_was_asked_and_what_it_was(
 ) -> None:
     portkey_provider.fault(Fault.status(500), times=None, model="first")
     portkey_provider.fault(Fault.status(429, retry_after=99), times=None, model="second")
+    twice = Recovery(attempts=2, wait=0.01)
     with pytest.raises(GatewayRateLimited) as caught:
-        ask(through(_two(target)), form)
+        ask(through(_two(target), recovery=twice), form)
     assert "[asked: openai/first UpstreamFailed 500, openai/second" in str(caught.value)
     assert "fallback" not in str(caught.value)
     assert "in 99 s" in str(caught.value)
