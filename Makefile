@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
 DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/govern.py
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass bench clean
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-routing clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.ready  ## make the virtual environment and install the package into it
 
@@ -54,8 +54,14 @@ e2e: setup  ## the built wheel, installed elsewhere, plays the demo
 bypass: setup  ## every way round the gate that we know: ours beside plain Agno
 	$(BIN)/python benchmarks/bypass.py $(ARGS)
 
+faults: setup  ## sixteen faults of a provider: ours beside Agno's own Portkey
+	$(BIN)/python benchmarks/faults.py $(ARGS)
+
 bench: setup  ## CPU of a governed run against bare Agno
 	$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+bench-routing: setup  ## latency and CPU of a routed call against Agno's own Portkey
+	$(BIN)/python benchmarks/routing.py $(ARGS)
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
