@@ -38,7 +38,7 @@ from agno_portkey.routing.recovery import Recovery
 from agno_portkey.routing.router import Router
 from agno_portkey.settings import Settings
 from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
-from agno_portkey.verdict import Observer
+from agno_portkey.verdict import Observer, check_observers
 
 __all__ = ["PortkeyModel"]
 
@@ -103,7 +103,7 @@ class PortkeyModel(OpenAILike):
         self.router.plan(self)
         self.tags = check_tags(self.tags)
         self.guards = check_guards(self.guards)
-        self.observers = tuple(self.observers)
+        self.observers = check_observers(self.observers)
         if environment := Settings.read().environment:
             self._environment = check_tags({"environment": environment}, name="PORTKEY_ENVIRONMENT")
 

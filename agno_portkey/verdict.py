@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Event", "Observer", "Verdict", "tell"]
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["Event", "Observer", "Verdict", "check_observers", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,10 @@ def tell(observers: Iterable[Observer], event: Event) -> None:
             observer(event)
         except Exception:
             logging.getLogger("agno_portkey").exception("observer %r failed", observer)
+
+
+def check_observers(observers: object) -> tuple[Observer, ...]:
+    """`observers` as a tuple; what can't be called is refused."""
+    if not isinstance(observers, Iterable) or not all(map(callable, observers)):
+        raise ConfigurationError("observers: a list of what can be called with an Event")
+    return tuple(observers)

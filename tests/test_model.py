@@ -274,6 +274,25 @@ WRONG: dict[str, dict[str, Any]] = {
     "guards": {"guards": [print]},
     "cache_response": {"cache_response": True},
     "profile": {"profile": "mine"},
+    "observers": {"observers": print},
+    "observers: a list": {"observers": [7]},
+    "api_key: missing": {"portkey_provider": "openai", "base_url": "http://127.0.0.1:9/v1"},
+    "portkey_provider.*did you mean openai": {
+        "portkey_provider": "opnai",
+        "api_key": "k",
+        "base_url": "http://127.0.0.1:9/v1",
+    },
+    "custom_host: for openrouter without": {
+        "portkey_provider": "openrouter",
+        "api_key": "k",
+        "custom_host": "http://127.0.0.1:9/v1",
+        "base_url": "http://127.0.0.1:9/v1",
+    },
+    "custom_host: the route in config has its own": {
+        "config": {"provider": "openai", "api_key": "k"},
+        "custom_host": "http://127.0.0.1:9/v1",
+        "base_url": "http://127.0.0.1:9/v1",
+    },
     "breaker": {"breaker": True},
     "retries": {"retries": 6},
     "max_retries": {"max_retries": True},
@@ -617,4 +636,4 @@ def test_what_only_hosted_portkey_knows_is_not_sent_elsewhere(name: str, value: 
     PortkeyModel(base_url="https://gateway.example/v1", portkey_api_key="pk", **{name: value})
     PortkeyModel(base_url=here, profile="hosted", **{name: value})
     PortkeyModel(**{name: value})
-    PortkeyModel("@cf/meta/llama", base_url=here, portkey_provider="workers-ai")
+    PortkeyModel("@cf/meta/llama", base_url=here, portkey_provider="workers-ai", api_key="k")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,13 +50,15 @@ class CircuitBreaker(BaseModel):
     probe_timeout: float = Field(default=60.0, gt=0)
     enabled: bool = True
 
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(f"circuit_breaker.{name}: {first['msg']}") from None
+    if not TYPE_CHECKING:
+        # Type checkers are to see the fields, and not this.
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                name = ".".join(str(part) for part in first["loc"])
+                raise ConfigurationError(f"circuit_breaker.{name}: {first['msg']}") from None
 
 
 @dataclass(frozen=True, slots=True)

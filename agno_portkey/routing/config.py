@@ -264,3 +264,8 @@ def _refuse_doubles(names: Iterable[str | None]) -> None:
         if name in seen:
             raise ValueError(f"two targets are named {name!r}: give each a name of its own")
         seen.add(name)
+
+
+# Built anew once all names are known, so that their signatures show every field.
+for _kind_of_route in (Single, Fallback, LoadBalance, Conditional):
+    _kind_of_route.model_rebuild(force=True)

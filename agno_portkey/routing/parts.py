@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -72,11 +72,13 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise part_error(type(self).__name__, _problems(error)) from None
+    if not TYPE_CHECKING:
+        # Type checkers are to see the fields, and not this.
+        def __init__(self, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise part_error(type(self).__name__, _problems(error)) from None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # Most fields of most parts are left out.

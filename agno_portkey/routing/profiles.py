@@ -20,6 +20,8 @@ Retries = Literal["client", "gateway"]
 # Node refuses a request with more than 16 KB of headers; this leaves some for the others.
 MAX_HEADER_BYTES = 12_288
 
+# Whose address the gateway completes itself.
+_ADDS_V1 = ("openrouter", "together-ai")
 _KEYLESS = ("ollama", "triton")
 _AWS = ("bedrock", "sagemaker")
 _AZURE = ("azure-openai", "azure-ai")
@@ -130,6 +132,8 @@ class _Look:
             yield f"{path}.provider", f"the gateway knows no {provider!r}{meant}"
         else:
             yield from _key_problems(target, provider, path)
+            if provider in _ADDS_V1 and (target.custom_host or "").endswith("/v1"):
+                yield f"{path}.custom_host", f"for {provider} without /v1, which the gateway adds"
 
 
 def _hosted_only(what: str, otherwise: str = "would be ignored") -> str:

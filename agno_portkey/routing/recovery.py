@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,13 +52,15 @@ class Recovery(BaseModel):
     stream_idle_timeout: float | None = Field(default=10.0, gt=0)
     answer_timeout: float | None = Field(default=120.0, gt=0)
 
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(f"recovery.{name}: {first['msg']}") from None
+    if not TYPE_CHECKING:
+        # Type checkers are to see the fields, and not this.
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                name = ".".join(str(part) for part in first["loc"])
+                raise ConfigurationError(f"recovery.{name}: {first['msg']}") from None
 
 
 class Remedy(Enum):

@@ -13,10 +13,10 @@ import httpx
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.breaker import CircuitBreaker, Circuits
 from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.config import Document, Route
+from agno_portkey.routing.config import Document, Route, Target
 from agno_portkey.routing.emit import Profile
 from agno_portkey.routing.files import from_config
-from agno_portkey.routing.leaves import Leaf
+from agno_portkey.routing.leaves import Leaf, leaves
 from agno_portkey.routing.partials import Partials
 from agno_portkey.routing.patience import Watchdog
 from agno_portkey.routing.plan import Plan
@@ -27,6 +27,9 @@ from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
 
 # A model has one plan, unless its settings change from call to call.
 _PLANS = 64
+_KEYED_OTHERWISE = frozenset(
+    {"azure-ai", "azure-openai", "bedrock", "sagemaker", "vertex-ai", "workers-ai"}
+)
 
 __all__ = ["Router", "make_plan", "route_of"]
 
@@ -97,6 +100,9 @@ def make_plan(model: Any) -> Plan:
         raise ConfigurationError(f"environment variable PORTKEY_CONFIG: {error}") from None
     if route is not None:
         check(route, profile, retries=recovery.by)
+        _refuse_doubles(route, profile, model)
+    elif opaque is None and profile == "open_source":
+        _check_provider(model)
     plan = Plan(
         route,
         profile=profile,
@@ -107,6 +113,34 @@ def make_plan(model: Any) -> Plan:
     )
     _warn_of_short_answers(plan, model)
     return plan
+
+
+def _check_provider(model: Any) -> None:
+    """What a route is refused for, where headers name the provider."""
+    provider = model.portkey_provider
+    # The keys of these come in headers of their own.
+    if provider is None or provider in _KEYED_OTHERWISE or provider.startswith("@"):
+        return
+    headers = {**(model.default_headers or {}), **(model.extra_headers or {})}
+    given = any(name.lower() == "authorization" for name in headers)
+    key = model.api_key or ("given" if given else None)
+    try:
+        check(Target(provider=provider, api_key=key, custom_host=model.custom_host))
+    except ConfigurationError as error:
+        said = str(error).replace("config.provider", "portkey_provider")
+        raise ConfigurationError(said.replace("config.", "")) from None
+
+
+def _refuse_doubles(route: Route, profile: Profile, model: Any) -> None:
+    """Refuse arguments that the gateway would ignore for the route, or the route for them."""
+    if profile != "open_source" or all(leaf.provider is None for leaf in leaves(route)):
+        return
+    for name in ("portkey_provider", "custom_host"):
+        if getattr(model, name) is not None:
+            raise ConfigurationError(
+                f"{name}: the route in config has its own, and this would be "
+                f"{'sent to all of it' if name == 'custom_host' else 'ignored'}; leave it out here"
+            )
 
 
 def _warn_of_short_answers(plan: Plan, model: Any) -> None:

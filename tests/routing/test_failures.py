@@ -265,7 +265,7 @@ def test_an_address_that_is_no_gateway_api_is_called_so(
     form: str, portkey_gateway: LocalGateway, portkey_provider: EmbeddedProvider
 ) -> None:
     without_v1 = portkey_gateway.url.removesuffix("/v1")
-    error = _raised(PortkeyModel(base_url=without_v1, portkey_provider="openai"), form)
+    error = _raised(PortkeyModel(base_url=without_v1, portkey_provider="openai", api_key="k"), form)
     assert type(error) is BadResponse
     assert "it ends in /v1" in str(error)
 
