@@ -14,12 +14,12 @@ __all__ = ["anote_response", "capture", "note_response", "read_headers"]
 _slot: ContextVar[dict[str, Any] | None] = ContextVar("agno_portkey_answered", default=None)
 
 _FIELDS = {
-    "x-portkey-provider": "provider",
-    "x-portkey-last-used-option-index": "option_index",
-    "x-portkey-retry-attempt-count": "retry_attempt_count",
-    "x-portkey-cache-status": "cache_status",
-    "x-portkey-trace-id": "trace_id",
-    "x-portkey-gateway-exception": "gateway_exception",
+    b"x-portkey-provider": "provider",
+    b"x-portkey-last-used-option-index": "option_index",
+    b"x-portkey-retry-attempt-count": "retry_attempt_count",
+    b"x-portkey-cache-status": "cache_status",
+    b"x-portkey-trace-id": "trace_id",
+    b"x-portkey-gateway-exception": "gateway_exception",
 }
 
 
@@ -29,9 +29,10 @@ def read_headers(headers: httpx.Headers) -> dict[str, Any]:
     `retry_attempt_count` is a number (-1: retries exhausted), the others are text.
     """
     found: dict[str, Any] = {}
-    for header, name in _FIELDS.items():
-        if (value := headers.get(header)) is not None:
-            found[name] = value
+    # Looked through once as they came: a lookup by name decodes them all, each time.
+    for header, value in headers.raw:
+        if (name := _FIELDS.get(header.lower())) is not None:
+            found[name] = value.decode("latin-1")
     if (count := found.get("retry_attempt_count")) is not None:
         try:
             found["retry_attempt_count"] = int(count)
