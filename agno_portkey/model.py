@@ -22,9 +22,10 @@ from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails import check_guards
 from agno_portkey.model_data import data_of, state_of, values_of
 from agno_portkey.pipeline import deltas, merge
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
 from agno_portkey.routing.clients import Clients
-from agno_portkey.routing.config import Route
+from agno_portkey.routing.config.emit import Profile
+from agno_portkey.routing.config.routes import Route
 from agno_portkey.routing.connection import (
     check_arguments,
     client_key,
@@ -32,10 +33,9 @@ from agno_portkey.routing.connection import (
     gateway_url,
     given_http,
 )
-from agno_portkey.routing.emit import Profile
-from agno_portkey.routing.patience import Watchdog
-from agno_portkey.routing.recovery import Recovery
-from agno_portkey.routing.router import Router
+from agno_portkey.routing.recovery.patience import Watchdog
+from agno_portkey.routing.recovery.router import Router
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.settings import Settings
 from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
 from agno_portkey.verdict import Observer, check_observers

@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.breaker import CircuitBreaker
-from agno_portkey.routing.config import Route
-from agno_portkey.routing.files import to_mapping
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.breaker.circuits import CircuitBreaker
+from agno_portkey.routing.config.files import to_mapping
+from agno_portkey.routing.config.routes import Route
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.unkeyed import without_secrets
 
 __all__ = ["data_of", "state_of", "values_of"]

@@ -13,7 +13,7 @@ from agno_portkey.contracts.check import asks_for_json, contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails import guard_layer
-from agno_portkey.routing.recover import recovered
+from agno_portkey.routing.recovery.rescue import recovered
 
 if TYPE_CHECKING:
     from agno_portkey.model import PortkeyModel

@@ -25,7 +25,7 @@ from four_forms import FORMS, STREAMED, ask, play
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized, UpstreamFailed
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall, Usage
 
 FIRST = Usage(prompt_tokens=11, completion_tokens=5, cached_tokens=3)

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat
 from agno_portkey.model import PortkeyModel
-from agno_portkey.routing.breaker import CircuitBreaker
-from agno_portkey.routing.config import Fallback, Target
-from agno_portkey.routing.parts import GatewayCheck, Guardrail
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.breaker.circuits import CircuitBreaker
+from agno_portkey.routing.config.parts import GatewayCheck, Guardrail
+from agno_portkey.routing.config.routes import Fallback, Target
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.unkeyed import without_secrets
 from agno_portkey.testing import EmbeddedProvider
 

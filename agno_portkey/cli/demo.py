@@ -24,8 +24,8 @@ from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import Gate
 from agno_portkey.govern import govern
 from agno_portkey.model import PortkeyModel
-from agno_portkey.routing.config import Route
-from agno_portkey.routing.files import from_yaml
+from agno_portkey.routing.config.files import from_yaml
+from agno_portkey.routing.config.routes import Route
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider
 from agno_portkey.testing.story import REQUEST, Release, release_team, tell

@@ -29,14 +29,14 @@ from agno_portkey.cli.setup_checks import (
     settings_or_row,
 )
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.routing.breaker import Circuits, CircuitState
-from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.emit import Profile
-from agno_portkey.routing.files import from_config, from_yaml
-from agno_portkey.routing.key_lint import UsedName, lint
-from agno_portkey.routing.key_uses import uses
-from agno_portkey.routing.leaves import leaves
-from agno_portkey.routing.profiles import Retries, check
+from agno_portkey.routing.breaker.circuits import Circuits, CircuitState
+from agno_portkey.routing.breaker.redis_store import RedisStore
+from agno_portkey.routing.config.emit import Profile
+from agno_portkey.routing.config.files import from_config, from_yaml
+from agno_portkey.routing.config.leaves import leaves
+from agno_portkey.routing.config.profiles import Retries, check
+from agno_portkey.routing.keys.lint import UsedName, lint
+from agno_portkey.routing.keys.uses import uses
 from agno_portkey.settings import Settings
 
 __all__ = ["doctor"]

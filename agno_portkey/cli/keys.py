@@ -13,9 +13,9 @@ from rich.text import Text
 
 from agno_portkey.cli.report import fail
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.key_lint import Finding, UsedName, lint
-from agno_portkey.routing.key_names import EXAMPLE
-from agno_portkey.routing.key_uses import uses
+from agno_portkey.routing.keys.lint import Finding, UsedName, lint
+from agno_portkey.routing.keys.names import EXAMPLE
+from agno_portkey.routing.keys.uses import uses
 from agno_portkey.settings import Settings
 
 __all__ = ["app", "read_plain"]

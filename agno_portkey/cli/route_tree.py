@@ -10,7 +10,11 @@ from pydantic import SecretStr
 from rich.text import Text
 from rich.tree import Tree
 
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.emit import Profile, emit
+from agno_portkey.routing.config.leaves import ROOT, Leaf, below, leaves
+from agno_portkey.routing.config.parts import GatewayCheck, Part
+from agno_portkey.routing.config.references import is_reference
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -18,10 +22,6 @@ from agno_portkey.routing.config import (
     Target,
     children,
 )
-from agno_portkey.routing.emit import Profile, emit
-from agno_portkey.routing.leaves import ROOT, Leaf, below, leaves
-from agno_portkey.routing.parts import GatewayCheck, Part
-from agno_portkey.routing.references import is_reference
 from agno_portkey.routing.unkeyed import without_secrets
 
 __all__ = ["route_tree", "shown_config"]

@@ -16,9 +16,9 @@ from rich.text import Text
 from agno_portkey.cli.report import fail
 from agno_portkey.cli.route_tree import route_tree, shown_config
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Route
-from agno_portkey.routing.files import from_yaml, json_schema
-from agno_portkey.routing.profiles import check as check_profile
+from agno_portkey.routing.config.files import from_yaml, json_schema
+from agno_portkey.routing.config.profiles import check as check_profile
+from agno_portkey.routing.config.routes import Route
 
 __all__ = ["app", "problems_of"]
 

@@ -13,7 +13,7 @@ import httpx
 
 from agno_portkey.cli.report import Row
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.gateway_names import did_you_mean
+from agno_portkey.routing.config.gateway_names import did_you_mean
 from agno_portkey.settings import HOSTED_URL, Settings
 
 __all__ = [

@@ -7,10 +7,21 @@ config = Fallback(targets=[openai("gpt-4o"), openrouter("anthropic/claude-sonnet
 ```
 """
 
-from agno_portkey.routing.arms import Arms, Comparison, Rate, compare
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits, CircuitState
-from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.config import (
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits, CircuitState
+from agno_portkey.routing.breaker.redis_store import RedisStore
+from agno_portkey.routing.config.files import from_config, from_yaml, json_schema, to_yaml
+from agno_portkey.routing.config.parts import (
+    CircuitBreakerConfig,
+    GatewayCache,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.config.presets import openai, openrouter, together
+from agno_portkey.routing.config.profiles import check
+from agno_portkey.routing.config.query import Query, metadata, param, path
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -19,20 +30,9 @@ from agno_portkey.routing.config import (
     Target,
     When,
 )
-from agno_portkey.routing.files import from_config, from_yaml, json_schema, to_yaml
-from agno_portkey.routing.key_names import KeyName
-from agno_portkey.routing.parts import (
-    CircuitBreakerConfig,
-    GatewayCache,
-    GatewayCheck,
-    Guardrail,
-    Retry,
-    Timeout,
-)
-from agno_portkey.routing.presets import openai, openrouter, together
-from agno_portkey.routing.profiles import check
-from agno_portkey.routing.query import Query, metadata, param, path
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.experiments.arms import Arms, Comparison, Rate, compare
+from agno_portkey.routing.keys.names import KeyName
+from agno_portkey.routing.recovery.settings import Recovery
 
 __all__ = [
     "Arms",

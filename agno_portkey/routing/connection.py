@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
-from agno_portkey.routing.config import Route
-from agno_portkey.routing.recovery import MAX_ATTEMPTS, Recovery
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
+from agno_portkey.routing.config.routes import Route
+from agno_portkey.routing.recovery.settings import MAX_ATTEMPTS, Recovery
 from agno_portkey.settings import HOSTED_URL, Settings, check_config, check_url
 
 __all__ = ["check_arguments", "client_key", "client_params", "gateway_url", "given_http"]

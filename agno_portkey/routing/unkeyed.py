@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from agno_portkey.routing.parts import Part
-from agno_portkey.routing.references import is_reference
+from agno_portkey.routing.config.parts import Part
+from agno_portkey.routing.config.references import is_reference
 
 __all__ = ["references_in", "without_secrets"]
 

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from agno_portkey.cli import app, setup_checks
 from agno_portkey.cli.setup_checks import version_fits
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
-from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.key_names import Quarter
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
+from agno_portkey.routing.breaker.redis_store import RedisStore
+from agno_portkey.routing.keys.names import Quarter
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.settings import Settings
 from agno_portkey.testing import EmbeddedProvider

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agno_portkey.cli import app
-from agno_portkey.routing.key_names import Quarter
+from agno_portkey.routing.keys.names import Quarter
 
 SECRET = "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x"
 

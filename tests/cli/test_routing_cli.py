@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agno_portkey.cli import app
-from agno_portkey.routing.files import json_schema
+from agno_portkey.routing.config.files import json_schema
 
 SECRET = "sk-literal-4711"
 

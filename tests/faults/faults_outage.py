@@ -11,7 +11,7 @@ from faults_case import Case, Played, at_primary
 from faults_judge import BROKEN, GOOD, HAMMERED, WHOLE, Verdict, judge
 from faults_stage import PRIMARY, Outcome, Route, Stage
 
-from agno_portkey.routing.breaker import CircuitBreaker
+from agno_portkey.routing.breaker.circuits import CircuitBreaker
 from agno_portkey.testing import Fault
 
 __all__ = ["OUTAGE"]

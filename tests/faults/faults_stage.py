@@ -15,9 +15,9 @@ from agno.run.agent import RunContentEvent, RunErrorEvent, RunOutput
 from four_forms import STREAMED
 
 from agno_portkey import PortkeyModel
-from agno_portkey.routing.breaker import CircuitBreaker
-from agno_portkey.routing.config import Fallback, Target
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.breaker.circuits import CircuitBreaker
+from agno_portkey.routing.config.routes import Fallback, Target
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Request
 from agno_portkey.verdict import Event
 

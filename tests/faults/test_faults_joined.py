@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agno_portkey import PortkeyModel
 from agno_portkey.errors import TruncatedStream
-from agno_portkey.routing.config import Fallback, Target
+from agno_portkey.routing.config.routes import Fallback, Target
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request
 

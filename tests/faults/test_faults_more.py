@@ -30,7 +30,7 @@ from faults_stage import PRIMARY, SPARE, TEXT, WORDS, Outcome, Route, ours, with
 from four_forms import FORMS, play
 
 from agno_portkey import PortkeyModel
-from agno_portkey.routing.config import Fallback, Target
+from agno_portkey.routing.config.routes import Fallback, Target
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request
 

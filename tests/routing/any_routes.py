@@ -9,7 +9,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.parts import (
+    CircuitBreakerConfig,
+    GatewayCache,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.config.query import Query, metadata, param, path
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -18,15 +27,6 @@ from agno_portkey.routing.config import (
     Target,
     When,
 )
-from agno_portkey.routing.parts import (
-    CircuitBreakerConfig,
-    GatewayCache,
-    GatewayCheck,
-    Guardrail,
-    Retry,
-    Timeout,
-)
-from agno_portkey.routing.query import Query, metadata, param, path
 
 WORDS = st.text(
     string.ascii_letters + string.digits + "-_ äß中\U0001f600:#'\"", min_size=1, max_size=8

@@ -13,7 +13,7 @@ from four_forms import FORMS, play
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.answered import read_headers
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall
 from agno_portkey.verdict import Event
 

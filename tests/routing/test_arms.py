@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.model import PortkeyModel
-from agno_portkey.routing.arms import Arms, ArmSummary, pick
+from agno_portkey.routing.experiments.arms import Arms, ArmSummary, pick
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault
 from agno_portkey.verdict import Event
@@ -60,7 +60,7 @@ def test_it_is_the_arm_with_the_highest_score(
 
 def test_every_process_picks_the_same() -> None:
     script = (
-        "import sys, json; from agno_portkey.routing.arms import pick\n"
+        "import sys, json; from agno_portkey.routing.experiments.arms import pick\n"
         "arms, keys = json.load(sys.stdin)\n"
         "print([pick(arms, key, salt='s') for key in keys])"
     )

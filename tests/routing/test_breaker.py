@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.breaker import CircuitBreaker, CircuitChange, Circuits, Claim
-from agno_portkey.routing.breaker_store import MemoryStore
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, CircuitChange, Circuits, Claim
+from agno_portkey.routing.breaker.store import MemoryStore
 
 KEY = "primary@openai/gpt-4o#1a2b3c4d"
 SETTINGS = CircuitBreaker(failure_threshold=3, window=60, cooldown=30, probe_timeout=20)

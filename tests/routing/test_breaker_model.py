@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits, Claim
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits, Claim
 
 KEYS = ("a", "b")
 LIMITS = CircuitBreaker(failure_threshold=3, window=20, cooldown=10, probe_timeout=7)

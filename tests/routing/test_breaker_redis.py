@@ -21,9 +21,9 @@ import redis
 from redis_server import RedisServer
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits, Claim
-from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.breaker_rules import Record
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits, Claim
+from agno_portkey.routing.breaker.redis_store import RedisStore
+from agno_portkey.routing.breaker.rules import Record
 
 KEY = "primary@openai/gpt-4o#1a2b3c4d"
 SECONDS = 10.0
@@ -34,8 +34,8 @@ BRISK = CircuitBreaker(failure_threshold=3, cooldown=0.8)
 PATIENT = CircuitBreaker(failure_threshold=3, cooldown=600)
 PROBING = """
 import sys
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
-from agno_portkey.routing.breaker_redis import RedisStore
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
+from agno_portkey.routing.breaker.redis_store import RedisStore
 url, prefix, key = sys.argv[1:]
 circuits = Circuits(CircuitBreaker(cooldown=0.1), store=RedisStore(url, prefix=prefix, refresh=0))
 print("ready", flush=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.routing.comparison import Comparison, Rate, compare
+from agno_portkey.routing.experiments.comparison import Comparison, Rate, compare
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=2, max_size=30)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agno_portkey.routing.conditions import branch_of
-from agno_portkey.routing.config import Conditional, Target, When
-from agno_portkey.routing.emit import emit
+from agno_portkey.routing.config.conditions import branch_of
+from agno_portkey.routing.config.emit import emit
+from agno_portkey.routing.config.query import Query, metadata, param, path
+from agno_portkey.routing.config.routes import Conditional, Target, When
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.query import Query, metadata, param, path
 from agno_portkey.testing import EmbeddedProvider
 
 TEXTS = st.sampled_from(["gold", "silver", "7", "7.5", "-1", "true", "", "70b"])

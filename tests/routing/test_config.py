@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from pydantic import SecretStr, ValidationError
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.parts import (
+    CircuitBreakerConfig,
+    GatewayCache,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.config.query import metadata
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -23,15 +32,6 @@ from agno_portkey.routing.config import (
     When,
     children,
 )
-from agno_portkey.routing.parts import (
-    CircuitBreakerConfig,
-    GatewayCache,
-    GatewayCheck,
-    Guardrail,
-    Retry,
-    Timeout,
-)
-from agno_portkey.routing.query import metadata
 
 OPENAI = Target(provider="openai", api_key="${KEY}", model="m", name="a")
 GOLD = metadata("tier") == "gold"

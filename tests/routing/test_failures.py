@@ -41,7 +41,7 @@ from agno_portkey.errors import (
 )
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall
 
 ONCE = Recovery(attempts=1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agno_portkey.routing.joining import Joiner, Restarted
+from agno_portkey.routing.recovery.joining import Joiner, Restarted
 
 TEXTS = st.text(alphabet="ab \n.", min_size=1, max_size=60) | st.text(min_size=1, max_size=60)
 

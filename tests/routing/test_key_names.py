@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.key_lint import Finding, UsedName, lint
-from agno_portkey.routing.key_names import ENVIRONMENTS, KeyName, Quarter, looks_secret, shown
+from agno_portkey.routing.keys.lint import Finding, UsedName, lint
+from agno_portkey.routing.keys.names import ENVIRONMENTS, KeyName, Quarter, looks_secret, shown
 
 TODAY = date(2026, 11, 23)
 NOW = Quarter(2026, 4)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.routing.partials import Partials, digest_of
+from agno_portkey.routing.recovery.partials import Partials, digest_of
 
 
 def test_a_partial_answer_serves_once() -> None:

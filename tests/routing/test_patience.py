@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agno_portkey.routing.patience import Patience, Watchdog
+from agno_portkey.routing.recovery.patience import Patience, Watchdog
 
 
 @pytest.fixture

@@ -26,12 +26,19 @@ from agno_portkey.errors import (
     UpstreamFailed,
 )
 from agno_portkey.model import PortkeyModel
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
-from agno_portkey.routing.config import Conditional, Fallback, LoadBalance, Route, Target, When
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
+from agno_portkey.routing.config.parts import GatewayCheck, Guardrail, Timeout
+from agno_portkey.routing.config.query import metadata
+from agno_portkey.routing.config.routes import (
+    Conditional,
+    Fallback,
+    LoadBalance,
+    Route,
+    Target,
+    When,
+)
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.parts import GatewayCheck, Guardrail, Timeout
-from agno_portkey.routing.query import metadata
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall, Usage
 from agno_portkey.verdict import Event
 
@@ -405,7 +412,7 @@ def test_a_model_without_a_typed_route_is_retried_as_well(
 def test_where_the_gateway_retries_the_client_does_not(
     form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
 ) -> None:
-    from agno_portkey.routing.parts import Retry
+    from agno_portkey.routing.config.parts import Retry
 
     retry = Retry(attempts=1, on_status_codes=[503])
     route = Fallback(targets=[target("first", retry=retry), target("second")])

@@ -38,7 +38,7 @@ from agno_portkey.routing import (
     from_yaml,
     metadata,
 )
-from agno_portkey.routing.breaker_store import MemoryStore
+from agno_portkey.routing.breaker.store import MemoryStore
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall
 from agno_portkey.testing.faults import Answer

@@ -16,7 +16,7 @@ from redis_server import RedisServer
 
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing import CircuitBreaker, Circuits, Fallback, Recovery, RedisStore, Target
-from agno_portkey.routing.breaker_store import MemoryStore
+from agno_portkey.routing.breaker.store import MemoryStore
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
 

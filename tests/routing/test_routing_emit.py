@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.emit import Emitted, Leaf, emit, leaves
+from agno_portkey.routing.config.parts import (
+    CircuitBreakerConfig,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.config.query import metadata
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -23,16 +32,7 @@ from agno_portkey.routing.config import (
     Target,
     When,
 )
-from agno_portkey.routing.emit import Emitted, Leaf, emit, leaves
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.parts import (
-    CircuitBreakerConfig,
-    GatewayCheck,
-    Guardrail,
-    Retry,
-    Timeout,
-)
-from agno_portkey.routing.query import metadata
 from agno_portkey.testing import EmbeddedProvider, Fault
 
 Sent = tuple[httpx.Response, list[str | None], Leaf | None]

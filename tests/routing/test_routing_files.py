@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from pydantic import SecretStr
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.emit import emit
+from agno_portkey.routing.config.files import from_config, from_yaml, json_schema, to_yaml
+from agno_portkey.routing.config.parts import (
+    CircuitBreakerConfig,
+    GatewayCache,
+    GatewayCheck,
+    Guardrail,
+    Retry,
+    Timeout,
+)
+from agno_portkey.routing.config.query import metadata
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -23,17 +34,6 @@ from agno_portkey.routing.config import (
     Target,
     When,
 )
-from agno_portkey.routing.emit import emit
-from agno_portkey.routing.files import from_config, from_yaml, json_schema, to_yaml
-from agno_portkey.routing.parts import (
-    CircuitBreakerConfig,
-    GatewayCache,
-    GatewayCheck,
-    Guardrail,
-    Retry,
-    Timeout,
-)
-from agno_portkey.routing.query import metadata
 
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
 

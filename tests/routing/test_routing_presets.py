@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Target
-from agno_portkey.routing.emit import emit
+from agno_portkey.routing.config.emit import emit
+from agno_portkey.routing.config.parts import Timeout
+from agno_portkey.routing.config.presets import openai, openrouter, together
+from agno_portkey.routing.config.profiles import check
+from agno_portkey.routing.config.routes import Target
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.parts import Timeout
-from agno_portkey.routing.presets import openai, openrouter, together
-from agno_portkey.routing.profiles import check
 from agno_portkey.testing import EmbeddedProvider, Request
 
 Preset = Callable[..., Target]

@@ -10,19 +10,19 @@ import httpx
 import pytest
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Fallback, LoadBalance, Route, Single, Target
-from agno_portkey.routing.emit import emit
-from agno_portkey.routing.gateway_names import check_ids, provider_slugs
-from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.local_install import ENTRY, find_node_binary, install
-from agno_portkey.routing.parts import (
+from agno_portkey.routing.config.emit import emit
+from agno_portkey.routing.config.gateway_names import check_ids, provider_slugs
+from agno_portkey.routing.config.parts import (
     CircuitBreakerConfig,
     GatewayCache,
     GatewayCheck,
     Guardrail,
     Retry,
 )
-from agno_portkey.routing.profiles import check
+from agno_portkey.routing.config.profiles import check
+from agno_portkey.routing.config.routes import Fallback, LoadBalance, Route, Single, Target
+from agno_portkey.routing.local import LocalGateway
+from agno_portkey.routing.local_install import ENTRY, find_node_binary, install
 
 
 def target(**fields: Any) -> Target:

@@ -11,10 +11,10 @@ from any_routes import conditions
 from hypothesis import given, settings
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Conditional, Target, When
-from agno_portkey.routing.emit import emit
+from agno_portkey.routing.config.emit import emit
+from agno_portkey.routing.config.query import Operand, Query, metadata, param, path
+from agno_portkey.routing.config.routes import Conditional, Target, When
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.routing.query import Operand, Query, metadata, param, path
 from agno_portkey.testing import EmbeddedProvider
 
 TIER = metadata("tier")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agno_portkey.routing.config import Conditional
+from agno_portkey.routing.config.routes import Conditional
 
 __all__ = ["branch_of"]
 

@@ -7,7 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.gateway_names import did_you_mean
+from agno_portkey.routing.config.leaves import ROOT, below
+from agno_portkey.routing.config.parts import Guardrail, Part, PartError, part_error
+from agno_portkey.routing.config.provider_options import ProviderOptions
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -16,10 +20,6 @@ from agno_portkey.routing.config import (
     Strategy,
     Target,
 )
-from agno_portkey.routing.gateway_names import did_you_mean
-from agno_portkey.routing.leaves import ROOT, below
-from agno_portkey.routing.parts import Guardrail, Part, PartError, part_error
-from agno_portkey.routing.provider_options import ProviderOptions
 
 __all__ = ["from_config"]
 

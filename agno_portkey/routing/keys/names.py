@@ -13,7 +13,7 @@ from datetime import date
 from typing import Self
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.gateway_names import provider_slugs
+from agno_portkey.routing.config.gateway_names import provider_slugs
 
 __all__ = [
     "ENVIRONMENTS",

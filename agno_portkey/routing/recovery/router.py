@@ -11,18 +11,18 @@ from typing import Any
 import httpx
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.breaker import CircuitBreaker, Circuits
-from agno_portkey.routing.breaker_redis import RedisStore
-from agno_portkey.routing.config import Document, Route, Target
-from agno_portkey.routing.emit import Profile
-from agno_portkey.routing.files import from_config
-from agno_portkey.routing.leaves import Leaf, leaves
-from agno_portkey.routing.partials import Partials
-from agno_portkey.routing.patience import Watchdog
-from agno_portkey.routing.plan import Plan
-from agno_portkey.routing.profiles import check
-from agno_portkey.routing.recovery import Recovery
-from agno_portkey.routing.shares import Shares
+from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
+from agno_portkey.routing.breaker.redis_store import RedisStore
+from agno_portkey.routing.config.emit import Profile
+from agno_portkey.routing.config.files import from_config
+from agno_portkey.routing.config.leaves import Leaf, leaves
+from agno_portkey.routing.config.profiles import check
+from agno_portkey.routing.config.routes import Document, Route, Target
+from agno_portkey.routing.recovery.partials import Partials
+from agno_portkey.routing.recovery.patience import Watchdog
+from agno_portkey.routing.recovery.plan import Plan
+from agno_portkey.routing.recovery.settings import Recovery
+from agno_portkey.routing.recovery.shares import Shares
 from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
 
 # A model has one plan, unless its settings change from call to call.

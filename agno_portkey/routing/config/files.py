@@ -25,12 +25,12 @@ import yaml
 from pydantic import SecretStr
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Document, Route
-from agno_portkey.routing.from_gateway import from_config
-from agno_portkey.routing.leaves import ROOT
-from agno_portkey.routing.parts import GatewayCheck, Part, PartError, join_path, part_error
-from agno_portkey.routing.query import Query
-from agno_portkey.routing.references import is_reference
+from agno_portkey.routing.config.from_gateway import from_config
+from agno_portkey.routing.config.leaves import ROOT
+from agno_portkey.routing.config.parts import GatewayCheck, Part, PartError, join_path, part_error
+from agno_portkey.routing.config.query import Query
+from agno_portkey.routing.config.references import is_reference
+from agno_portkey.routing.config.routes import Document, Route
 
 __all__ = ["from_config", "from_yaml", "json_schema", "to_mapping", "to_yaml"]
 

@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.gateway_form import strategy_form, target_form
+from agno_portkey.routing.config.leaves import ROOT, Leaf, below, leaves
+from agno_portkey.routing.config.routes import (
     AnyStrategy,
     Conditional,
     Fallback,
@@ -22,8 +24,6 @@ from agno_portkey.routing.config import (
     Target,
     children,
 )
-from agno_portkey.routing.gateway_form import strategy_form, target_form
-from agno_portkey.routing.leaves import ROOT, Leaf, below, leaves
 
 __all__ = ["ROOT", "Emitted", "Leaf", "Phase", "Profile", "emit", "leaves"]
 

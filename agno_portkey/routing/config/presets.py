@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agno_portkey.routing.config import Target
+from agno_portkey.routing.config.routes import Target
 
 __all__ = ["openai", "openrouter", "together"]
 

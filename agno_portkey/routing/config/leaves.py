@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from agno_portkey.routing.config import Route, Target, children
-from agno_portkey.routing.parts import Timeout
+from agno_portkey.routing.config.parts import Timeout
+from agno_portkey.routing.config.routes import Route, Target, children
 
 __all__ = ["ROOT", "Leaf", "below", "leaves"]
 

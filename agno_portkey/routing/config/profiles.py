@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.config import Route, Strategy, Target, children
-from agno_portkey.routing.emit import Profile, emit
-from agno_portkey.routing.gateway_names import check_ids, did_you_mean, provider_slugs
-from agno_portkey.routing.leaves import ROOT, below
-from agno_portkey.routing.parts import GatewayCheck, Guardrail
+from agno_portkey.routing.config.emit import Profile, emit
+from agno_portkey.routing.config.gateway_names import check_ids, did_you_mean, provider_slugs
+from agno_portkey.routing.config.leaves import ROOT, below
+from agno_portkey.routing.config.parts import GatewayCheck, Guardrail
+from agno_portkey.routing.config.routes import Route, Strategy, Target, children
 
 __all__ = ["MAX_HEADER_BYTES", "Retries", "check"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from agno_portkey.routing.config import AnyStrategy, Conditional, Fallback, Route, Target
-from agno_portkey.routing.leaves import ROOT
-from agno_portkey.routing.parts import GatewayCheck, Guardrail, Part
-from agno_portkey.routing.provider_options import ProviderOptions
-from agno_portkey.routing.references import resolve, resolve_all, resolve_object
+from agno_portkey.routing.config.leaves import ROOT
+from agno_portkey.routing.config.parts import GatewayCheck, Guardrail, Part
+from agno_portkey.routing.config.provider_options import ProviderOptions
+from agno_portkey.routing.config.references import resolve, resolve_all, resolve_object
+from agno_portkey.routing.config.routes import AnyStrategy, Conditional, Fallback, Route, Target
 
 __all__ = ["strategy_form", "target_form"]
 

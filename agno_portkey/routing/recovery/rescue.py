@@ -22,17 +22,17 @@ from agno_portkey.errors import (
     GatewayError,
     UpstreamFailed,
 )
-from agno_portkey.routing.attempt import Attempt, limits_of
-from agno_portkey.routing.course import Course
-from agno_portkey.routing.emit import Leaf, Phase
+from agno_portkey.routing.config.emit import Leaf, Phase
 from agno_portkey.routing.failures import truncated
-from agno_portkey.routing.joining import Joiner, Restarted
-from agno_portkey.routing.partials import digest_of
-from agno_portkey.routing.patience import Patience
-from agno_portkey.routing.plan import Plan, Who, continues
-from agno_portkey.routing.recovery import declines
-from agno_portkey.routing.request import Sending, send
-from agno_portkey.routing.telling import Telling
+from agno_portkey.routing.recovery.attempt import Attempt, limits_of
+from agno_portkey.routing.recovery.course import Course
+from agno_portkey.routing.recovery.joining import Joiner, Restarted
+from agno_portkey.routing.recovery.partials import digest_of
+from agno_portkey.routing.recovery.patience import Patience
+from agno_portkey.routing.recovery.plan import Plan, Who, continues
+from agno_portkey.routing.recovery.request import Sending, send
+from agno_portkey.routing.recovery.settings import declines
+from agno_portkey.routing.recovery.telling import Telling
 
 __all__ = ["recovered"]
 

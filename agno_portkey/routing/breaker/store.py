@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from agno_portkey.routing.breaker_rules import UNKNOWN, Record, Rule
+from agno_portkey.routing.breaker.rules import UNKNOWN, Record, Rule
 
 __all__ = ["CircuitStore", "MemoryStore"]
 

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.parts import (
+from agno_portkey.routing.config.parts import (
     CircuitBreakerConfig,
     GatewayCache,
     Guardrail,
@@ -41,9 +41,9 @@ from agno_portkey.routing.parts import (
     Timeout,
     part_error,
 )
-from agno_portkey.routing.provider_options import ProviderOptions
-from agno_portkey.routing.query import Query
-from agno_portkey.routing.references import Secret
+from agno_portkey.routing.config.provider_options import ProviderOptions
+from agno_portkey.routing.config.query import Query
+from agno_portkey.routing.config.references import Secret
 from agno_portkey.settings import check_url
 
 __all__ = [

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.routing.comparison import Comparison, Rate, compare
+from agno_portkey.routing.experiments.comparison import Comparison, Rate, compare
 from agno_portkey.verdict import Event
 
 __all__ = ["ArmSummary", "Arms", "Comparison", "Rate", "compare", "pick"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agno_portkey.routing.key_lint import UsedName
+from agno_portkey.routing.keys.lint import UsedName
 
 __all__ = ["uses"]
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agno_portkey.routing.arms import pick
-from agno_portkey.routing.conditions import branch_of
-from agno_portkey.routing.config import (
+from agno_portkey.routing.config.conditions import branch_of
+from agno_portkey.routing.config.emit import ROOT, Emitted, Leaf, Phase, Profile, emit, leaves
+from agno_portkey.routing.config.parts import Timeout
+from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
@@ -20,9 +21,8 @@ from agno_portkey.routing.config import (
     Target,
     children,
 )
-from agno_portkey.routing.emit import ROOT, Emitted, Leaf, Phase, Profile, emit, leaves
-from agno_portkey.routing.parts import Timeout
-from agno_portkey.routing.recovery import Recovery
+from agno_portkey.routing.experiments.arms import pick
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.unkeyed import references_in
 
 __all__ = ["Place", "Plan", "Who", "continues"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from agno_portkey.routing.breaker import Claim
-from agno_portkey.routing.emit import Emitted, Leaf, Phase
-from agno_portkey.routing.plan import Plan
+from agno_portkey.routing.breaker.circuits import Claim
+from agno_portkey.routing.config.emit import Emitted, Leaf, Phase
+from agno_portkey.routing.recovery.plan import Plan
 
 __all__ = ["Attempt", "Limits", "limits_of"]
 

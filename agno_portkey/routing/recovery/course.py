@@ -11,11 +11,17 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential, wait_random
 
 from agno_portkey.errors import CircuitOpen, ContentFiltered, GatewayError, GatewayTimeout
-from agno_portkey.routing.attempt import Attempt
-from agno_portkey.routing.breaker import CircuitChange, Circuits, Claim
-from agno_portkey.routing.emit import Emitted, Leaf, Phase
-from agno_portkey.routing.plan import Plan, Who
-from agno_portkey.routing.recovery import Remedy, blames_target, declines, remedy, status_of
+from agno_portkey.routing.breaker.circuits import CircuitChange, Circuits, Claim
+from agno_portkey.routing.config.emit import Emitted, Leaf, Phase
+from agno_portkey.routing.recovery.attempt import Attempt
+from agno_portkey.routing.recovery.plan import Plan, Who
+from agno_portkey.routing.recovery.settings import (
+    Remedy,
+    blames_target,
+    declines,
+    remedy,
+    status_of,
+)
 
 __all__ = ["Course"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agno_portkey.routing.parts import Part, Text
-from agno_portkey.routing.references import Secret, SecretObject
+from agno_portkey.routing.config.parts import Part, Text
+from agno_portkey.routing.config.references import Secret, SecretObject
 
 __all__ = ["ProviderOptions"]
 

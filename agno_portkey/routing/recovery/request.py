@@ -15,7 +15,7 @@ from agno_portkey.drivers import Owned
 from agno_portkey.errors import BadResponse, ContentFiltered, UpstreamFailed
 from agno_portkey.routing.answered import capture
 from agno_portkey.routing.failures import explain, reported
-from agno_portkey.routing.patience import Patience
+from agno_portkey.routing.recovery.patience import Patience
 
 __all__ = ["Sending", "send"]
 

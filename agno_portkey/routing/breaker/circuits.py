@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-from agno_portkey.routing.breaker_rules import (
+from agno_portkey.routing.breaker.rules import (
     UNKNOWN,
     CircuitBreaker,
     Claim,
@@ -27,7 +27,7 @@ from agno_portkey.routing.breaker_rules import (
     is_due,
     keeping,
 )
-from agno_portkey.routing.breaker_store import CircuitStore, MemoryStore
+from agno_portkey.routing.breaker.store import CircuitStore, MemoryStore
 
 __all__ = [
     "CircuitBreaker",

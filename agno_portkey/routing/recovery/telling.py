@@ -9,9 +9,9 @@ from typing import Any
 
 from agno_portkey.calls import Call
 from agno_portkey.errors import GatewayError
-from agno_portkey.routing.attempt import Attempt
-from agno_portkey.routing.breaker import CircuitChange
-from agno_portkey.routing.request import Sending
+from agno_portkey.routing.breaker.circuits import CircuitChange
+from agno_portkey.routing.recovery.attempt import Attempt
+from agno_portkey.routing.recovery.request import Sending
 from agno_portkey.verdict import Event, tell
 
 __all__ = ["Telling"]

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.routing.breaker_rules import UNKNOWN, Record, Rule
-from agno_portkey.routing.breaker_store import MemoryStore
+from agno_portkey.routing.breaker.rules import UNKNOWN, Record, Rule
+from agno_portkey.routing.breaker.store import MemoryStore
 
 __all__ = ["RedisStore"]
 

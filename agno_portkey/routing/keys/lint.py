@@ -9,8 +9,8 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Literal
 
-from agno_portkey.routing.gateway_names import provider_slugs
-from agno_portkey.routing.key_names import (
+from agno_portkey.routing.config.gateway_names import provider_slugs
+from agno_portkey.routing.keys.names import (
     ENVIRONMENTS,
     EXAMPLE,
     KeyName,

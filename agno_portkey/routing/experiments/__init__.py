@@ -1,0 +1,1 @@
+"""Who gets which arm of an experiment, and how the arms compare."""
