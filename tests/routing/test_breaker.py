@@ -323,7 +323,7 @@ def test_a_long_reason_is_cut(circuits: Circuits) -> None:
 )
 def test_wrong_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     [name] = wrong
-    with pytest.raises(ConfigurationError, match=rf"^circuit_breaker\.{name}: "):
+    with pytest.raises(ConfigurationError, match=rf"^CircuitBreaker\.{name}: "):
         CircuitBreaker(**wrong)
 
 

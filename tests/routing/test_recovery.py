@@ -33,7 +33,6 @@ from agno_portkey.routing.config.routes import (
     Conditional,
     Fallback,
     LoadBalance,
-    Route,
     Target,
     When,
 )
@@ -42,36 +41,10 @@ from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall, Usage
 from agno_portkey.verdict import Event
 
-QUICK = Recovery(
-    wait=0.01, first_token_timeout=0.4, stream_idle_timeout=0.4, answer_timeout=0.4
-)  # fmt: skip
 TEXT = "one two three four five six seven eight nine ten"
 
 Make = Callable[..., PortkeyModel]
 Place = Callable[..., Target]
-
-
-@pytest.fixture
-def target(portkey_provider: EmbeddedProvider) -> Place:
-    """Makes targets at the embedded provider, told apart by their model."""
-
-    def make(model: str, **more: Any) -> Target:
-        here = {"provider": "openai", "api_key": "k", "custom_host": portkey_provider.url}
-        return Target(model=model, **{**here, **more})
-
-    return make
-
-
-@pytest.fixture
-def through(portkey_gateway: LocalGateway) -> Make:
-    """Makes models that reach a route through the real gateway."""
-
-    def make(route: Route | None, **more: Any) -> PortkeyModel:
-        return PortkeyModel(
-            base_url=portkey_gateway.url, config=route, **{"recovery": QUICK, **more}
-        )
-
-    return make
 
 
 def _models(provider: EmbeddedProvider) -> list[str | None]:
@@ -446,11 +419,11 @@ def test_a_hosted_config_retries_at_portkey_unless_the_client_is_told_to(
 @pytest.mark.parametrize(
     ("values", "names"),
     [
-        ({"attempts": 7}, "recovery.attempts"),
-        ({"attempts": 0}, "recovery.attempts"),
-        ({"budget": 0}, "recovery.budget"),
-        ({"by": "both"}, "recovery.by"),
-        ({"tries": 3}, "recovery.tries"),
+        ({"attempts": 7}, "Recovery.attempts"),
+        ({"attempts": 0}, "Recovery.attempts"),
+        ({"budget": 0}, "Recovery.budget"),
+        ({"by": "both"}, "Recovery.by"),
+        ({"tries": 3}, "Recovery.tries"),
     ],
 )
 def test_wrong_settings_are_refused_by_their_names(values: dict[str, Any], names: str) -> None:
@@ -798,11 +771,15 @@ def test_an_answer_at_its_length_limit_is_warned_of(
 
 
 def test_the_gateways_short_answers_of_together_are_warned_of(
-    target: Place, through: Make, caplog: pytest.LogCaptureFixture
+    target: Place,
+    through: Make,
+    portkey_provider: EmbeddedProvider,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    there = target("llama", provider="together-ai")
+    place = {"provider": "together-ai", "custom_host": portkey_provider.host}
+    there = target("llama", **place)
     through(there, max_tokens=1000)
-    through(target("llama", provider="together-ai", override_params={"max_tokens": 9}))
+    through(target("llama", override_params={"max_tokens": 9}, **place))
     assert caplog.text == ""
     through(there)
     assert "together-ai/llama: without max_tokens" in caplog.text

@@ -32,7 +32,6 @@ from agno_portkey.routing import (
     Guardrail,
     LoadBalance,
     Recovery,
-    Route,
     Target,
     When,
     from_yaml,
@@ -43,30 +42,11 @@ from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request, ToolCall
 from agno_portkey.testing.faults import Answer
 
-QUICK = Recovery(wait=0.01, first_token_timeout=0.5, stream_idle_timeout=0.5, answer_timeout=2)
 TEXT = "one two three four five six seven eight nine ten"
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 
 Make = Callable[..., PortkeyModel]
 Place = Callable[..., Target]
-
-
-@pytest.fixture
-def target(portkey_provider: EmbeddedProvider) -> Place:
-    def make(model: str, **more: Any) -> Target:
-        here = {"provider": "openai", "api_key": "k", "custom_host": portkey_provider.url}
-        return Target(model=model, **{**here, **more})
-
-    return make
-
-
-@pytest.fixture
-def through(portkey_gateway: LocalGateway) -> Make:
-    def make(route: Route, **more: Any) -> PortkeyModel:
-        given = {"recovery": QUICK, **more}
-        return PortkeyModel(base_url=portkey_gateway.url, config=route, **given)
-
-    return make
 
 
 def _models(provider: EmbeddedProvider) -> list[str | None]:
@@ -200,7 +180,9 @@ def test_a_header_of_ones_own_is_not_quoted_either(
     form: str, portkey_gateway: LocalGateway
 ) -> None:
     model = PortkeyModel(
-        base_url=portkey_gateway.url, default_headers={"x-mine": SECRET + "\n"}, recovery=QUICK
+        base_url=portkey_gateway.url,
+        default_headers={"x-mine": SECRET + "\n"},
+        recovery=Recovery(attempts=1),
     )
     with pytest.raises(GatewayConfigRejected, match="characters that no header") as caught:
         ask(model, form)

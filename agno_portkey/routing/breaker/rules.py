@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.routing.config.parts import Part
 
 __all__ = [
     "UNKNOWN",
@@ -33,7 +33,7 @@ State = Literal["closed", "open", "half_open"]
 _REASON_CHARACTERS = 200
 
 
-class CircuitBreaker(BaseModel):
+class CircuitBreaker(Part):
     """When a target that fails is no longer asked; times are in seconds.
 
     It opens after `failure_threshold` failures in a row that all lie within `window`. After
@@ -41,7 +41,7 @@ class CircuitBreaker(BaseModel):
     nothing is heard for `probe_timeout` is given up.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     # Each failure in a row is remembered by its time, hence an upper limit.
     failure_threshold: int = Field(default=5, ge=1, le=1000)
@@ -49,16 +49,6 @@ class CircuitBreaker(BaseModel):
     cooldown: float = Field(default=30.0, gt=0)
     probe_timeout: float = Field(default=60.0, gt=0)
     enabled: bool = True
-
-    if not TYPE_CHECKING:
-        # Type checkers are to see the fields, and not this.
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                name = ".".join(str(part) for part in first["loc"])
-                raise ConfigurationError(f"circuit_breaker.{name}: {first['msg']}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ continues a begun answer goes on where it broke off, else the call ends with the
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from agno_portkey.routing.failures import truncated
 from agno_portkey.routing.recovery.attempt import Attempt, limits_of
 from agno_portkey.routing.recovery.course import Course
 from agno_portkey.routing.recovery.joining import Joiner, Restarted
+from agno_portkey.routing.recovery.on_the_run import name_who_answered, note_failure
 from agno_portkey.routing.recovery.partials import digest_of
 from agno_portkey.routing.recovery.patience import Patience
 from agno_portkey.routing.recovery.plan import Plan, Who, continues
@@ -262,7 +262,7 @@ class _Rescue:
     def _end(self, error: GatewayError) -> Exception:
         """What the call ends with; text that was shown is kept for who asks the same again."""
         self._course.sum_up(error)
-        self._note_failure(error)
+        note_failure(self._call.run_response, self._answered, error)
         partial = "" if self._kept else self._joiner.shown
         if not partial and not self._sounded:
             return error
@@ -277,15 +277,6 @@ class _Rescue:
             return False
         return bool(self._joiner.prefill) and any(map(self._goes_on, self._plan.leaves))
 
-    def _note_failure(self, error: GatewayError) -> None:
-        """Leave on the run what its error was: the host keeps no more of it than the words."""
-        run = self._call.run_response
-        if hasattr(run, "model_provider_data"):
-            said = {"error": type(error).__name__, "status": error.status_code}
-            if error.retry_after is not None:
-                said["retry_after"] = error.retry_after
-            run.model_provider_data = {"portkey": {**self._answered, **said}}
-
     async def _succeeded(self, attempt: Attempt, sending: Sending) -> None:
         index = sending.answered.get("option_index")
         changes = await self._ask(lambda: self._course.succeeded(attempt, index))
@@ -295,23 +286,8 @@ class _Rescue:
         if leaf is not None and self._plan.route is not None:
             sending.answered["target"] = leaf.name
         sending.answered["attempts"] = attempt.number
-        self._name_who_answered(sending)
-        if sending.answered.get("finish_reason") == "length":
-            logging.getLogger("agno_portkey").warning(
-                "the answer of %s ends at its length limit: raise max_tokens",
-                sending.answered.get("model") or self._model.id,
-            )
+        name_who_answered(self._call.run_response, self._model, sending)
         self._telling.learnt(attempt, sending)
-
-    def _name_who_answered(self, sending: Sending) -> None:
-        """Put the model and provider that answered on the run, where the host put ours."""
-        run, router = self._call.run_response, self._model.router
-        model, provider = sending.answered.get("model"), sending.answered.get("provider")
-        if not model or getattr(run, "model", None) not in {self._model.id, *router.answered_as}:
-            return
-        router.answered_as.add(model)
-        run.model, run.model_provider = model, provider or run.model_provider
-        router.shares.note(run.run_id, model, run.model_provider, sending.usage)
 
     def _leave(self, attempt: Attempt) -> None:
         circuits = self._model.router.circuits

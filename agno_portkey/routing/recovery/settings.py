@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from agno_portkey.errors import (
     BadResponse,
     CircuitOpen,
-    ConfigurationError,
     ContentFiltered,
     ContextOverflow,
     GatewayConfigRejected,
@@ -20,6 +19,7 @@ from agno_portkey.errors import (
     GatewayUnauthorized,
     GatewayUnreachable,
 )
+from agno_portkey.routing.config.parts import Part
 
 __all__ = ["MAX_ATTEMPTS", "Recovery", "Remedy", "blames_target", "declines", "remedy", "status_of"]
 
@@ -29,7 +29,7 @@ _TRANSIENT = (408, 409, 425, 429)
 _NOT_HERE = (404, 410)
 
 
-class Recovery(BaseModel):
+class Recovery(Part):
     """How a call that fails is rescued; times are in seconds, `None` means no limit.
 
     `by` names the one layer that retries: the `client`, or the `gateway` by its config. `attempts`
@@ -41,8 +41,6 @@ class Recovery(BaseModel):
     answer that is not streamed. A target's own `Timeout` wins.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     by: Literal["client", "gateway"] = "client"
     attempts: int = Field(default=4, ge=1, le=MAX_ATTEMPTS)
     budget: float = Field(default=300.0, gt=0)
@@ -51,16 +49,6 @@ class Recovery(BaseModel):
     first_token_timeout: float | None = Field(default=10.0, gt=0)
     stream_idle_timeout: float | None = Field(default=10.0, gt=0)
     answer_timeout: float | None = Field(default=120.0, gt=0)
-
-    if not TYPE_CHECKING:
-        # Type checkers are to see the fields, and not this.
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                name = ".".join(str(part) for part in first["loc"])
-                raise ConfigurationError(f"recovery.{name}: {first['msg']}") from None
 
 
 class Remedy(Enum):
