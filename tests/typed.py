@@ -7,6 +7,20 @@ from agno.team import Team
 
 from agno_portkey import Critique, Event, Gate, Judgement, Plan, PortkeyModel, govern
 from agno_portkey.hooks import ContractHook, GateHook, TagHook
+from agno_portkey.routing import (
+    CircuitBreaker,
+    Conditional,
+    Fallback,
+    LoadBalance,
+    Recovery,
+    Target,
+    Timeout,
+    When,
+    metadata,
+    openai,
+    openrouter,
+    param,
+)
 
 
 def observe(event: Event) -> None:
@@ -33,4 +47,28 @@ by_hand = Agent(
     model=llm,
     pre_hooks=[TagHook(tier=1), GateHook(Gate(), runner="Runner")],
     post_hooks=[ContractHook()],
+)
+
+route = Fallback(
+    targets=[
+        openai("gpt-4o", timeout=Timeout(first_token=5)),
+        LoadBalance(
+            sticky="user",
+            targets=[
+                openrouter("a", weight=0.9),
+                Target(provider="groq", api_key="${GROQ_API_KEY}"),
+            ],
+        ),
+        Conditional(
+            conditions=[
+                When(query=(metadata("tier") == "gold") & (param("max_tokens") > 100), then="large")
+            ],
+            default="small",
+            targets=[openai("gpt-4o", name="large"), openai("gpt-4o-mini", name="small")],
+        ),
+    ],
+    on_status_codes=[429, 503],
+)
+routed = PortkeyModel(
+    config=route, recovery=Recovery(attempts=3), breaker=CircuitBreaker(cooldown=10)
 )
