@@ -180,7 +180,7 @@ def test_without_a_limit_nothing_is_watched(pair: tuple[socket.socket, socket.so
 def test_the_thread_ends_when_nothing_is_left_to_watch_and_begins_anew(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agno_portkey.routing.patience._IDLE_SECONDS", 0.01)
+    monkeypatch.setattr("agno_portkey.routing.recovery.patience._IDLE_SECONDS", 0.01)
     watchdog = Watchdog()
     with watchdog.over(_response(pair[0]), Patience(60, 0.01)):
         thread = watchdog._thread

@@ -190,9 +190,14 @@ def test_who_has_nobody_else_to_ask_waits_longer_for_the_first_token(
 ) -> None:
     portkey_provider.fault(Fault.slow_first_token(0.6), times=None, model="first")
     recovery = Recovery(first_token_timeout=0.2, answer_timeout=10)
-    assert play(Agent(model=through(target("first"), recovery=recovery)), form).content
+    assert (
+        play(Agent(model=through(target("first"), recovery=recovery)), form).content
+        == "You said: Hi"
+    )
     assert _models(portkey_provider) == ["first"]
-    assert play(Agent(model=through(_two(target), recovery=recovery)), form).content
+    assert (
+        play(Agent(model=through(_two(target), recovery=recovery)), form).content == "You said: Hi"
+    )
     assert _models(portkey_provider) == ["first", "first", "second"]
     # A limit of the target's own holds in any case.
     lone = target("first", timeout=Timeout(first_token=0.2))
@@ -492,7 +497,9 @@ def test_what_counts_against_a_target(
 ) -> None:
     portkey_provider.fault(fault, times=None, model="first")
     circuits = Circuits(CircuitBreaker(failure_threshold=1))
-    assert play(Agent(model=through(_two(target), breaker=circuits)), form).content
+    assert (
+        play(Agent(model=through(_two(target), breaker=circuits)), form).content == "You said: Hi"
+    )
     assert [state.state for state in circuits.states().values()] == ["open"]
 
 

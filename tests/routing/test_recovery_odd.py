@@ -14,6 +14,7 @@ from agno.agent import Agent
 from agno.models.message import Message
 from agno.run.base import RunStatus
 from four_forms import FORMS, STREAMED, ask, play
+from pydantic import BaseModel
 
 from agno_portkey.errors import (
     AgnoPortkeyError,
@@ -44,6 +45,13 @@ from agno_portkey.testing.faults import Answer
 
 TEXT = "one two three four five six seven eight nine ten"
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Answered(BaseModel):
+    """What is asked for."""
+
+    text: str
+
 
 Make = Callable[..., PortkeyModel]
 Place = Callable[..., Target]
@@ -347,6 +355,40 @@ def test_tools_are_called_though_the_answer_is_checked_unstreamed(
     model = through(target("m", output_guardrails=[Guardrail(checks=[check])]))
     assert play(Agent(model=model, tools=[deploy]), form).status == RunStatus.completed
     assert made == ["a", "b"]
+
+
+@pytest.mark.parametrize("form", STREAMED)
+@pytest.mark.parametrize("response_format", [{"type": "json_object"}, Answered])
+def test_json_that_is_streamed_is_held_and_begun_anew(
+    response_format: Any,
+    form: str,
+    target: Place,
+    through: Make,
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    portkey_provider.when(lambda request: True, Answered(text=TEXT))
+    portkey_provider.fault(Fault.cut(), model="first")
+    model = through(Fallback(targets=[target("first"), target("second")]))
+    deltas = ask(model, form, response_format=response_format)
+    shown = "".join(delta.content or "" for delta in deltas)
+    assert json.loads(shown) == {"text": TEXT}
+    assert _models(portkey_provider) == ["first", "second"]
+
+
+@pytest.mark.parametrize("form", STREAMED)
+def test_what_breaks_behind_the_finish_breaks_nothing(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    def event(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        chunk = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+        return b"data: " + json.dumps({**chunk, "choices": [choice]}).encode() + b"\n\n"
+
+    parts = (event({"role": "assistant", "content": TEXT}), event({}, "stop"), b"data: {broken\n\n")
+    portkey_provider.fault(Fault("answer", answer=Answer(parts, content_type="text/event-stream")))
+    ended = play(Agent(model=through(target("m"))), form)
+    assert (ended.status, ended.content) == (RunStatus.completed, TEXT)
+    assert len(portkey_provider.calls) == 1
 
 
 def test_the_event_of_a_call_holds_nothing_of_an_attempt_that_failed(
