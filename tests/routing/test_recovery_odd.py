@@ -261,6 +261,50 @@ def test_what_is_nobodys_by_name_is_kept_for_nobody(
     assert play(Agent(model=model), form).content == TEXT
 
 
+@pytest.mark.parametrize("form", STREAMED)
+def test_a_beginning_that_only_a_shut_target_could_continue_is_dropped(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.when(lambda request: True, lambda request: _continues(request))
+    portkey_provider.fault(Fault.cut(), model="a")
+    portkey_provider.fault(Fault.status(503), times=None, model="b")
+    circuits = Circuits(CircuitBreaker(failure_threshold=3, cooldown=60))
+    model = through(Fallback(targets=[target("a"), target("b", prefill=True)]), breaker=circuits)
+    assert play(Agent(model=model), form, user_id="ann").status == RunStatus.error
+    assert model.router.partials
+    asked = len(portkey_provider.calls)
+    ended = play(Agent(model=model), form, user_id="ann")
+    assert (ended.status, ended.content, ended.text_shown) == (RunStatus.completed, TEXT, TEXT)
+    assert _models(portkey_provider)[asked:] == ["a"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_callers_probe_behind_a_condition_is_left_to_it(
+    form: str, target: Place, through: Make, portkey_provider: EmbeddedProvider
+) -> None:
+    now = [0.0]
+    circuits = Circuits(CircuitBreaker(failure_threshold=1, cooldown=5), clock=lambda: now[0])
+    route = Conditional(
+        conditions=[When(query=metadata("region") == "eu", then="eu")],
+        default="us",
+        targets=[target("eu", name="eu"), target("us", name="us")],
+    )
+    model = through(route, breaker=circuits)
+    eu, us = model.router.plan(model).keys.values()
+    for key in (eu, us):
+        circuits.failed(key, "down")
+    now[0] = 5.0
+    taken = circuits.claim(eu)
+    assert taken is not None
+    assert play(Agent(model=model), form).content == "You said: Hi"
+    assert {key: state.state for key, state in circuits.states().items()} == {
+        eu: "half_open",
+        us: "closed",
+    }
+    circuits.release(taken)
+    assert circuits.claim(eu) is not None
+
+
 def test_a_reader_who_takes_its_time_gets_the_whole_answer(
     target: Place, through: Make, portkey_provider: EmbeddedProvider
 ) -> None:
