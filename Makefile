@@ -5,9 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A machine without npm gets Node from PyPI.
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
-DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/govern.py
+DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py,agno_portkey/binding.py
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-routing clean
+# A file of tests runs in one process, two files at a time.
+PARALLEL := -n 2 --dist loadfile
+
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-kernel bench-routing clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +29,7 @@ demo: setup  ## the main job, end to end, through a real gateway; needs no accou
 	@$(BIN)/agno-portkey demo $(ARGS)
 
 test: setup  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: format lint types layers coverage e2e  ## what CI runs
 
@@ -44,7 +47,7 @@ layers: setup
 	$(BIN)/lint-imports
 
 coverage: setup  ## the tests again, with branch coverage held to its floors
-	$(BIN)/coverage run -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=
 	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
@@ -56,6 +59,9 @@ bypass: setup  ## every way round the gate that we know: ours beside plain Agno
 
 faults: setup  ## sixteen faults of a provider: ours beside Agno's own Portkey
 	$(BIN)/python benchmarks/faults.py $(ARGS)
+
+bench-kernel: setup  ## CPU of 0, 1, 10 and 100 guards over bare Agno
+	$(BIN)/python benchmarks/kernel.py $(ARGS)
 
 bench: setup  ## CPU of a governed run against bare Agno
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

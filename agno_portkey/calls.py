@@ -7,16 +7,18 @@ io nothing in it ever suspends: a layer waits only through `IO`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from agno.guardrails import BaseGuardrail
 from agno.models.message import Message
 from agno.models.response import ModelResponse
-from agno.run.agent import RunInput
+from agno.tools.function import FunctionCall
 
-__all__ = ["IO", "Call", "Deltas", "Layer", "Next"]
+from agno_portkey.errors import ToolRefused
+from agno_portkey.workers import Job
+
+__all__ = ["IO", "Call", "Deltas", "Layer", "Next", "refuse_tool"]
 
 Deltas = AsyncIterator[ModelResponse]
 
@@ -73,8 +75,26 @@ class IO(Protocol):
     async def close(self, stream: Any) -> None:
         """Close a streamed completion, and with it the request upstream."""
 
-    async def check(self, guard: BaseGuardrail, run_input: RunInput) -> None:
-        """Run a guardrail in the form that fits the call."""
+    async def race(self, jobs: Sequence[Job], ends: Callable[[int, Any], bool]) -> list[Any]:
+        """The outcomes of jobs that are run at once, each in its time; see `workers.race`."""
+        ...
+
+
+def refuse_tool(call: FunctionCall, reason: str) -> None:
+    """Make a tool call that is about to run a refused one.
+
+    The host then runs it, hears `ToolRefused`, and tells the model why.
+    """
+
+    def refuse(**kwargs: Any) -> Any:
+        raise ToolRefused(reason)
+
+    # A copy, without its hooks: the function itself is to run again once it may.
+    refused = call.function.model_copy()
+    refused.entrypoint = refuse
+    refused.pre_hook = refused.post_hook = refused.tool_hooks = None
+    refused.cache_results = False
+    call.function = refused
 
 
 Next = Callable[[Call], Deltas]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
-from agno.guardrails import BaseGuardrail
-from agno.run.agent import RunInput
+from agno_portkey.workers import Job, arace, race
 
 __all__ = ["AsyncIO", "Owned", "SyncIO", "drive", "step"]
 
@@ -54,12 +60,8 @@ class SyncIO:
     async def close(self, stream: Any) -> None:
         stream.close()
 
-    async def check(self, guard: BaseGuardrail, run_input: RunInput) -> None:
-        result: Any = guard.check(run_input)
-        if inspect.isawaitable(result):
-            if inspect.iscoroutine(result):
-                result.close()
-            raise TypeError(f"{type(guard).__name__}.check is async, and this call is not")
+    async def race(self, jobs: Sequence[Job], ends: Callable[[int, Any], bool]) -> list[Any]:
+        return race(jobs, ends)
 
 
 class AsyncIO:
@@ -102,10 +104,8 @@ class AsyncIO:
     async def close(self, stream: Any) -> None:
         await stream.close()
 
-    async def check(self, guard: BaseGuardrail, run_input: RunInput) -> None:
-        result: Any = guard.async_check(run_input)
-        if inspect.isawaitable(result):
-            await result
+    async def race(self, jobs: Sequence[Job], ends: Callable[[int, Any], bool]) -> list[Any]:
+        return await arace(jobs, ends)
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -21,6 +21,7 @@ AgnoPortkeyError
 └── Blocked                             a guard, contract or gate said no; carries its Verdict
     ├── InputBlocked (InputCheckError)
     │   ├── GateClosed                  the gate of a Runner or protected tool has not passed
+    │   ├── Stopped                     the swarm is stopped, or nobody can say that it is not
     │   └── GatewayDeniedInput          446: a gateway guardrail denied the request
     └── OutputBlocked (OutputCheckError)
         ├── ContractError               a structured output does not fit its schema
@@ -36,7 +37,7 @@ a `Blocked`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from agno.exceptions import (
     AgentRunException,
@@ -74,6 +75,7 @@ __all__ = [
     "MissingExtraError",
     "OutputBlocked",
     "RunDeclined",
+    "Stopped",
     "ToolRefused",
     "TruncatedStream",
     "UngovernedPathError",
@@ -154,6 +156,19 @@ class UpstreamFailed(GatewayError):
     """The provider answered with any other error status."""
 
 
+class Told(str):
+    """The words of a `Blocked`, which carry its verdict and the name of its class along."""
+
+    def __new__(cls, text: str, blocked: Blocked | None = None) -> Self:
+        told = super().__new__(cls, text)
+        if blocked is not None:
+            told.error, told.verdict = type(blocked).__name__, blocked.verdict
+        return told
+
+    error: str
+    verdict: Verdict
+
+
 class Blocked(AgnoPortkeyError):
     """A guard, contract or gate said no.
 
@@ -164,7 +179,7 @@ class Blocked(AgnoPortkeyError):
 
     def __init__(self, verdict: Verdict, message: str | None = None) -> None:
         text = message or verdict.reason
-        details: dict[str, Any] = {"verdict": verdict.as_dict()}
+        details: dict[str, Any] = {"verdict": verdict.as_dict(), "error": type(self).__name__}
         # The check errors of the host take these; Exception alone takes the text.
         super().__init__(text, self._trigger, details)
         self.verdict = verdict
@@ -172,7 +187,8 @@ class Blocked(AgnoPortkeyError):
     _trigger: CheckTrigger = CheckTrigger.VALIDATION_FAILED
 
     def __str__(self) -> str:
-        return self.message
+        # The host makes this the run's content, and drops all else where a run is not streamed.
+        return Told(self.message, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.verdict, self.message))
@@ -186,6 +202,10 @@ class InputBlocked(Blocked, InputCheckError):
 
 class GateClosed(InputBlocked):
     """The gate in front of a Runner or a protected tool has not passed."""
+
+
+class Stopped(InputBlocked):
+    """An operator stopped the swarm, or the database that would tell can't be read."""
 
 
 class GatewayDeniedInput(InputBlocked):

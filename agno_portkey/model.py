@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -10,18 +10,13 @@ from typing import Any, Self
 import httpx
 import openai
 from agno.guardrails import BaseGuardrail
-from agno.models.message import Message
-from agno.models.openai.like import OpenAILike
-from agno.models.response import ModelResponse
-from agno.tools.function import FunctionCall
 from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
-from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive
-from agno_portkey.gates import Seat, guard_call
-from agno_portkey.guardrails import check_guards
+from agno_portkey.gates import Seat
+from agno_portkey.guardrails import Guard, Kept, check_guards
+from agno_portkey.model_calls import Calls
 from agno_portkey.model_data import data_of, state_of, values_of
-from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
 from agno_portkey.routing.clients import Clients
 from agno_portkey.routing.config.emit import Profile
@@ -37,14 +32,21 @@ from agno_portkey.routing.recovery.patience import Watchdog
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.settings import Settings
-from agno_portkey.tags import Notes, call_tags, check_tags, metadata_header, trace_headers
+from agno_portkey.tags import (
+    Notes,
+    call_tags,
+    check_tags,
+    metadata_header,
+    sent_tags,
+    trace_headers,
+)
 from agno_portkey.verdict import Observer, check_observers
 
 __all__ = ["PortkeyModel"]
 
 
 @dataclass(repr=False)
-class PortkeyModel(OpenAILike):
+class PortkeyModel(Calls):
     """A chat model behind a Portkey gateway; takes the arguments of Agno's own `Portkey`.
 
     Arguments left out are read from `PORTKEY_API_KEY`, `PORTKEY_BASE_URL`, `PORTKEY_CONFIG` and
@@ -92,6 +94,9 @@ class PortkeyModel(OpenAILike):
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
     router: Router = field(default_factory=Router, init=False, compare=False, repr=False)
     _notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
+    # What is to be stored in place of texts that guards blocked or rewrote.
+    kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
+    _checked: Any = field(default=((), ()), init=False, compare=False, repr=False)
     _environment: dict[str, str] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -121,7 +126,7 @@ class PortkeyModel(OpenAILike):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._clients, self._notes = Clients(), Notes()
+        self._clients, self._notes, self.kept = Clients(), Notes(), Kept()
         self.router = Router(self.breaker)
 
     def __copy__(self) -> Self:
@@ -209,6 +214,14 @@ class PortkeyModel(OpenAILike):
 
     # One call
 
+    @property
+    def checked_guards(self) -> tuple[Guard, ...]:
+        """The guards of this model, each as one of ours."""
+        if self._checked[0] is not self.guards:
+            self._checked = (self.guards, check_guards(self.guards))
+        guards: tuple[Guard, ...] = self._checked[1]
+        return guards
+
     def tags_of(self, run_response: Any) -> dict[str, str]:
         """The tags of a call made for `run_response`; those of the seat and the model win."""
         seat: dict[str, str] = {}
@@ -225,14 +238,19 @@ class PortkeyModel(OpenAILike):
 
     def metadata_of(self, run_response: Any, arm: Mapping[str, str]) -> dict[str, str]:
         """The header of a call's tags, those of its arm of an experiment among them."""
-        return metadata_header({**self.tags_of(run_response), **arm})
+        return metadata_header(self.sent_tags(run_response, arm))
+
+    def sent_tags(self, run_response: Any, arm: Mapping[str, str]) -> dict[str, str]:
+        """The tags that a call really sends, those of its arm among them."""
+        tags = {**self.tags_of(run_response), **arm}
+        return sent_tags(tags) if self.seat is None else sent_tags(tags, self.seat.modes.tags)
 
     def get_request_params(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         params = super().get_request_params(*args, **kwargs)
         run_response = kwargs.get("run_response")
         headers: dict[str, Any] = {
             **(params.get("extra_headers") or {}),
-            **metadata_header(self.tags_of(run_response)),
+            **self.metadata_of(run_response, {}),
             **trace_headers(self._root_run(run_response)),
         }
         if self.api_key is None:
@@ -261,93 +279,3 @@ class PortkeyModel(OpenAILike):
                 run_response=call.run_response,
             ),
         }
-
-    # The host passes everything by name, and `retry_with_guidance` beside what its own models take.
-
-    def invoke(  # type: ignore[override]
-        self, messages: list[Message], assistant_message: Message, **kwargs: Any
-    ) -> ModelResponse:
-        return merge(drive(deltas(self, _call(messages, assistant_message, kwargs), SyncIO())))
-
-    async def ainvoke(  # type: ignore[override]
-        self, messages: list[Message], assistant_message: Message, **kwargs: Any
-    ) -> ModelResponse:
-        call = _call(messages, assistant_message, kwargs)
-        async with deltas(self, call, AsyncIO()) as out:
-            return merge([delta async for delta in out])
-
-    def invoke_stream(  # type: ignore[override]
-        self, messages: list[Message], assistant_message: Message, **kwargs: Any
-    ) -> Iterator[ModelResponse]:
-        call = _call(messages, assistant_message, kwargs, stream=True)
-        yield from drive(deltas(self, call, SyncIO()))
-
-    async def ainvoke_stream(  # type: ignore[override]
-        self, messages: list[Message], assistant_message: Message, **kwargs: Any
-    ) -> AsyncIterator[ModelResponse]:
-        call = _call(messages, assistant_message, kwargs, stream=True)
-        async with deltas(self, call, AsyncIO()) as out:
-            async for delta in out:
-                yield delta
-
-    # Round the calls of a run: its metrics name who answered
-
-    def response(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        try:
-            return super().response(*args, **kwargs)
-        finally:
-            self.router.shares.settle(self, kwargs.get("run_response"))
-
-    async def aresponse(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        try:
-            return await super().aresponse(*args, **kwargs)
-        finally:
-            self.router.shares.settle(self, kwargs.get("run_response"))
-
-    def response_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        try:
-            yield from super().response_stream(*args, **kwargs)
-        finally:
-            self.router.shares.settle(self, kwargs.get("run_response"))
-
-    async def aresponse_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        try:
-            async with Owned(super().aresponse_stream(*args, **kwargs)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self.router.shares.settle(self, kwargs.get("run_response"))
-
-    # Every tool of an agent or team runs through its model
-
-    def run_function_call(self, function_call: FunctionCall, *args: Any, **kwargs: Any) -> Any:
-        if self.seat is not None:
-            guard_call(self.seat, function_call)
-        return super().run_function_call(function_call, *args, **kwargs)
-
-    async def arun_function_call(self, function_call: FunctionCall) -> Any:
-        if self.seat is not None:
-            guard_call(self.seat, function_call)
-        return await super().arun_function_call(function_call)
-
-    # The host's response cache stands above `invoke`, where no guard sees it
-
-    def _get_cached_model_response(self, cache_key: str) -> None:
-        return None
-
-    def _save_model_response_to_cache(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-    def _save_streaming_responses_to_cache(self, *args: Any, **kwargs: Any) -> None:
-        return None
-
-
-def _call(
-    messages: list[Message],
-    assistant_message: Message,
-    kwargs: dict[str, Any],
-    *,
-    stream: bool = False,
-) -> Call:
-    kwargs.pop("retry_with_guidance", None)
-    return Call(messages, assistant_message, stream=stream, **kwargs)

@@ -27,7 +27,7 @@ _SECRET_FIELDS = (
 )
 _MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 # Made anew wherever the model comes to.
-_LIVE = ("_clients", "_notes", "router")
+_LIVE = ("_clients", "_notes", "kept", "router")
 
 
 def state_of(model: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     if model.breaker is not None:
         kept["breaker"] = model.router.circuits.settings.model_dump()
     if model.guards:
-        kept["guards"] = [type(guard).__name__ for guard in model.guards]
+        kept["guards"] = [guard.name for guard in model.checked_guards]
     if model.seat is not None:
         kept["seat"] = f"{model.seat.swarm or ''}/{model.seat.role}"
     return kept

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from agno.models.response import ModelResponse
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
-from agno_portkey.contracts.check import asks_for_json, contract_layer
+from agno_portkey.contracts import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails import guard_layer
 from agno_portkey.routing.recovery.rescue import recovered
+from agno_portkey.stopping import stop_layer
 
 if TYPE_CHECKING:
     from agno_portkey.model import PortkeyModel
@@ -24,13 +25,34 @@ __all__ = ["compose", "deltas", "merge"]
 def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
     """The response to `call` as deltas, through just the layers that it needs, outer to inner."""
     layers: list[Layer] = []
+    if (brake := model.seat.brake if model.seat is not None else None) is not None:
+        layers.append(stop_layer(brake))
+        io = brake.over(io, call.run_id)
     if model.seat is not None and (lock := interlock(model.seat)) is not None:
         layers.append(lock)
-    if asks_for_json(call.response_format):
-        layers.append(contract_layer)
+    if (contract := _contract(model, call)) is not None:
+        layers.append(contract)
     if model.guards:
-        layers.append(guard_layer(model.guards))
+        layers.append(_guards(model))
     return Owned(compose(layers, io, lambda innermost: recovered(model, innermost, io))(call))
+
+
+def _contract(model: PortkeyModel, call: Call) -> Layer | None:
+    if (seat := model.seat) is None:
+        return contract_layer(call, observers=model.observers)
+    mode = seat.modes.contracts
+    return contract_layer(call, mode=mode, observers=model.observers, swarm=seat.swarm)
+
+
+def _guards(model: PortkeyModel) -> Layer:
+    seat = model.seat
+    return guard_layer(
+        model.checked_guards,
+        observers=model.observers,
+        role=seat.role if seat else None,
+        swarm=seat.swarm if seat else None,
+        kept=model.kept,
+    )
 
 
 def merge(items: Iterable[ModelResponse]) -> ModelResponse:

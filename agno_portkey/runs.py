@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agno_portkey.contracts import Critique, Decision, Judgement, Plan, canonical, digest
+from agno_portkey.modes import Mode
 from agno_portkey.verdict import Verdict
 
 __all__ = [
@@ -90,11 +91,15 @@ class Steps:
 
 
 class Run:
-    """The state of one outermost team run; every method takes its lock."""
+    """The state of one outermost team run; every method takes its lock.
 
-    def __init__(self, run_id: str, swarm: str | None) -> None:
+    `mode` is how strictly its gate holds, from its beginning to its end.
+    """
+
+    def __init__(self, run_id: str, swarm: str | None, mode: Mode = "enforce") -> None:
         self.id = run_id
         self.swarm = swarm
+        self.mode: Mode = mode
         self.lock = threading.RLock()
         self.request: str = ""
         self.plan: Plan | None = None
@@ -226,7 +231,7 @@ class Runs:
     def __deepcopy__(self, memo: dict[int, Any]) -> Runs:
         return self
 
-    def open(self, run_id: str, swarm: str | None) -> Run:
+    def open(self, run_id: str, swarm: str | None, mode: Mode = "enforce") -> Run:
         """Begin the run of this id; one known by it is forgotten, whatever it was cleared for.
 
         The host lets a caller choose a run's id, and begins a run again that it retries.
@@ -235,7 +240,7 @@ class Runs:
             if (known := self._runs.get(run_id)) is not None:
                 self._forget(known)
             self._make_room()
-            run = self._runs[run_id] = Run(run_id, swarm)
+            run = self._runs[run_id] = Run(run_id, swarm, mode)
             self._stations[run_id] = Station(run, "leader", swarm)
             return run
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.modes import Mode, mode_now
 
 __all__ = [
     "MAX_TAG_LENGTH",
@@ -20,6 +21,7 @@ __all__ = [
     "call_tags",
     "check_tags",
     "metadata_header",
+    "sent_tags",
     "trace_headers",
 ]
 
@@ -87,9 +89,18 @@ def call_tags(run_response: object, *layers: Mapping[str, str]) -> dict[str, str
     return tags
 
 
+def sent_tags(tags: Mapping[str, str], mode: Mode = "enforce") -> dict[str, str]:
+    """Those of `tags` that are sent: none where they are off, else all; to observe is to send.
+
+    AGNO_PORTKEY_TAGS_MODE overrides `mode`. The trace's id is no tag. Without tags a route's
+    conditions on metadata see none.
+    """
+    return {} if mode_now("tags", mode) == "off" else dict(tags)
+
+
 def metadata_header(tags: Mapping[str, str]) -> dict[str, str]:
-    """The header that carries `tags`; what is not ASCII in them is escaped."""
-    return {"x-portkey-metadata": json.dumps(tags)}
+    """The header that carries `tags`, if there are any; what is not ASCII in them is escaped."""
+    return {"x-portkey-metadata": json.dumps(tags)} if tags else {}
 
 
 def trace_headers(trace_seed: str | None) -> dict[str, str]:

@@ -75,6 +75,7 @@ def tell(observers: Iterable[Observer], event: Event) -> None:
 
 def check_observers(observers: object) -> tuple[Observer, ...]:
     """`observers` as a tuple; what can't be called is refused."""
-    if not isinstance(observers, Iterable) or not all(map(callable, observers)):
+    several: tuple[Any, ...] = tuple(observers) if isinstance(observers, Iterable) else (None,)
+    if not all(map(callable, several)):
         raise ConfigurationError("observers: a list of what can be called with an Event")
-    return tuple(observers)
+    return several

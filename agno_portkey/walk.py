@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from agno.agent import Agent
 from agno.team import Team
 
-from agno_portkey.errors import ConfigurationError, UngovernedPathError
-from agno_portkey.model import PortkeyModel
+from agno_portkey.errors import ConfigurationError
 
 __all__ = [
     "FALLBACKS",
@@ -22,7 +21,6 @@ __all__ = [
     "mode_of",
     "name_of",
     "speakers",
-    "ungoverned",
     "unheld",
     "walk",
 ]
@@ -42,17 +40,14 @@ FALLBACKS = ("on_error", "on_rate_limit", "on_context_overflow")
 
 
 def initialise(owner: Owner) -> None:
+    """Have the host make what it makes late: ids, managers, the models that are names.
+
+    One without a model is left alone, since the host would take a default of its own.
+    """
+    if owner.model is None:
+        return
     if isinstance(owner, Team):
-        if not isinstance(owner.members, list):
-            raise UngovernedPathError(f"{name_of(owner)}.members is made at run time; give a list")
-        if owner.model is None:
-            raise UngovernedPathError(
-                f"{name_of(owner)}.model is not set: the host would take its own default; "
-                "give a PortkeyModel"
-            )
         owner.initialize_team()
-    elif owner.model is None:
-        raise UngovernedPathError(f"{name_of(owner)}.model is not set; give a PortkeyModel")
     else:
         owner.initialize_agent()
 
@@ -60,16 +55,11 @@ def initialise(owner: Owner) -> None:
 def walk(owner: Owner, swarm: str | None) -> Iterator[tuple[Owner, str | None]]:
     """`owner` and all its members, each with the name of the team it is in."""
     yield owner, swarm
-    if not isinstance(owner, Team):
+    if not isinstance(owner, Team) or not isinstance(owner.members, list):
         return
-    if not isinstance(owner.members, list):
-        raise UngovernedPathError(f"{name_of(owner)}.members is made at run time; give a list")
     for member in owner.members:
-        if not isinstance(member, Agent | Team):
-            raise UngovernedPathError(
-                f"{name_of(owner)}: {type(member).__name__} runs elsewhere and can't be governed"
-            )
-        yield from walk(member, name_of(member) if isinstance(member, Team) else swarm)
+        if isinstance(member, Agent | Team):
+            yield from walk(member, name_of(member) if isinstance(member, Team) else swarm)
 
 
 def speakers(owner: Owner, runner: Agent) -> Iterator[int]:
@@ -92,6 +82,9 @@ def speakers(owner: Owner, runner: Agent) -> Iterator[int]:
 
 def unheld(owner: Owner, runner: Agent) -> Iterator[str]:
     """Where words could pass for the Runner's result without being held for the gate."""
+    for team in (member for member, _ in walk(owner, None)):
+        if isinstance(team, Team) and not isinstance(team.members, list):
+            yield f"{name_of(team)}.members is made at run time; give a list"
     if runner.learning:
         yield f"{name_of(runner)}.learning calls models beside the Runner's"
     above = set(speakers(owner, runner))
@@ -102,33 +95,6 @@ def unheld(owner: Owner, runner: Agent) -> Iterator[str]:
             yield f"{name_of(leader)}.reasoning_model thinks aloud before the gate is settled"
         if leader.output_model is not None and mode_of(leader) == "tasks":
             yield f"{name_of(leader)}.output_model speaks after every turn in tasks mode"
-
-
-def ungoverned(owner: Owner) -> Iterator[str]:
-    """Where `owner` holds a model that is not a `PortkeyModel`, or a hook that is none."""
-    name = name_of(owner)
-    for hook in (*(owner.pre_hooks or ()), *(owner.post_hooks or ())):
-        if isinstance(hook, type):
-            yield f"{name} has the class {hook.__name__} as a hook, and never runs it: make one"
-    if owner.reasoning_agent is not None:
-        yield f"{name}.reasoning_agent is an agent of its own; give a reasoning_model"
-    for where, held in _models(owner):
-        if not isinstance(held, PortkeyModel):
-            yield f"{name}.{where} is {_kind(held)}"
-
-
-def _models(owner: Owner) -> Iterator[tuple[str, object]]:
-    """Every model that `owner` holds, and where."""
-    yield "model", owner.model
-    for slot in OWN_MODELS:
-        if (held := getattr(owner, slot, None)) is not None:
-            yield slot, held
-    for slot in (*MANAGERS, "learning"):
-        if (held := getattr(getattr(owner, slot, None), "model", None)) is not None:
-            yield f"{slot}.model", held
-    for chain in FALLBACKS:
-        for held in getattr(owner.fallback_config, chain, None) or ():
-            yield f"fallback_config.{chain}", held
 
 
 def has_schema(owner: Owner, schema: type) -> bool:
@@ -156,10 +122,3 @@ def identity(owner: Owner) -> str:
 
 def name_of(owner: Owner) -> str:
     return str(owner.name or owner.id or type(owner).__name__)
-
-
-def _kind(held: object) -> str:
-    if isinstance(held, str):
-        return f"the name {held!r}: give a PortkeyModel"
-    module = type(held).__module__.split(".")[0]
-    return f"{module}'s {type(held).__name__}: give a PortkeyModel"

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
-from agno.guardrails import BaseGuardrail
 from agno.models.message import Message
 from agno.models.response import ModelResponse
-from agno.run.agent import RunInput
 from four_forms import STREAMED
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +22,7 @@ from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
 from agno_portkey.model import PortkeyModel
 from agno_portkey.pipeline import compose, merge
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request
+from agno_portkey.workers import Job
 
 CALL = Call([Message(role="user", content="Hi")], Message(role="assistant"))
 
@@ -290,25 +289,17 @@ def test_merging_joins_the_texts(parts: list[str | None]) -> None:
 # io
 
 
-class Both(BaseGuardrail):
-    """Says which of its forms was called."""
+def test_jobs_are_run_in_the_form_that_fits_the_call() -> None:
+    called: list[str] = []
 
-    def __init__(self) -> None:
-        self.called: list[str] = []
-
-    def check(self, run_input: Any) -> None:
-        self.called.append("sync")
-
-    async def async_check(self, run_input: Any) -> None:
+    async def waits() -> None:
         await asyncio.sleep(0)
-        self.called.append("async")
+        called.append("async")
 
-
-def test_a_guard_is_run_in_the_form_that_fits_the_call() -> None:
-    guard = Both()
-    step(SyncIO().check(guard, RunInput(input_content="Hi")))
-    asyncio.run(AsyncIO().check(guard, RunInput(input_content="Hi")))
-    assert guard.called == ["sync", "async"]
+    job = Job(lambda: called.append("sync"), 5.0, waits)
+    step(SyncIO().race([job], lambda place, outcome: False))
+    asyncio.run(AsyncIO().race([job], lambda place, outcome: False))
+    assert called == ["sync", "async"]
 
 
 # A reader that stops early, up to the wire. The provider is asked directly: the gateway would

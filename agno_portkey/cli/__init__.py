@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agno_portkey.cli import demo, doctor, gateway, keys, routing
+from agno_portkey.cli import demo, doctor, gateway, keys, policy, routing, stop
 
 __all__ = ["app", "main"]
 
@@ -17,9 +17,13 @@ app = typer.Typer(
 )
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(keys.app, name="keys")
+app.add_typer(policy.app, name="policy")
 app.add_typer(routing.app, name="routing")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("stop")(stop.stop)
+app.command("resume")(stop.resume)
+app.command("stops")(stop.stops)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ import httpx
 
 from agno_portkey.cli.report import Row
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.modes import PARTS, variable_of
 from agno_portkey.routing.config.gateway_names import did_you_mean
 from agno_portkey.settings import HOSTED_URL, Settings
 
@@ -86,7 +87,7 @@ def _ranges(requirements: list[str]) -> dict[str, str]:
 def environment_rows() -> Iterator[Row]:
     """Which variables of ours are set, never their values; and those that nobody reads."""
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
-    known |= {REDIS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
+    known |= {REDIS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR", *map(variable_of, PARTS)}
     # An empty one counts as none, as it does for the settings.
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))

@@ -1,6 +1,6 @@
 """Structured outputs: the roles' schemas, and the check that holds an output to its schema."""
 
-from agno_portkey.contracts.check import contract_layer, schema_of, validate
+from agno_portkey.contracts.check import contract_layer, schema_of, tell_broken, validate
 from agno_portkey.contracts.roles import (
     Critique,
     Decision,
@@ -27,5 +27,6 @@ __all__ = [
     "contract_layer",
     "digest",
     "schema_of",
+    "tell_broken",
     "validate",
 ]

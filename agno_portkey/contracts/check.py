@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from agno.models.response import ModelResponse
 from pydantic import BaseModel, ValidationError
 
-from agno_portkey.calls import IO, Call, Deltas, Next
+from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.errors import ContractError
-from agno_portkey.verdict import Verdict
+from agno_portkey.modes import Mode, mode_now
+from agno_portkey.verdict import Event, Observer, Verdict, tell
 
-__all__ = ["asks_for_json", "contract_layer", "schema_of", "validate"]
+__all__ = ["asks_for_json", "contract_layer", "schema_of", "tell_broken", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,36 +55,96 @@ def asks_for_json(response_format: object) -> bool:
     return schema_of(response_format) is not None
 
 
-async def contract_layer(call: Call, io: IO, inner: Next) -> Deltas:
-    """Hold a structured answer until it is whole and valid, then pass it on in one piece.
+def contract_layer(
+    call: Call,
+    *,
+    mode: Mode = "enforce",
+    observers: Iterable[Observer] = (),
+    swarm: str | None = None,
+) -> Layer | None:
+    """The layer that holds the answer to `call` to its schema, if it asks for JSON.
 
-    In JSON mode the host does not say which schema is meant: there, any JSON object is valid.
+    `mode`, unless AGNO_PORTKEY_CONTRACTS_MODE says another: `enforce` keeps the answer back until
+    it is whole and valid, and passes it on in one piece; `observe` passes it on as it comes, and
+    afterwards tells of a broken one; `off` does not look. In JSON mode the host does not say which
+    schema is meant: there, any JSON object is valid.
     """
-    text: list[str] = []
-    provider_data: dict[str, Any] | None = None
-    calls_tools = False
-    async for delta in inner(call):
-        calls_tools = calls_tools or bool(delta.tool_calls)
-        if isinstance(delta.content, str) and delta.content:
-            text.append(delta.content)
-        delta.content = None
-        provider_data = delta.provider_data or provider_data
-        if not delta.tool_calls:
-            delta.provider_data = None
-        yield delta
-    if calls_tools:
-        # Words beside a tool call would be glued to the object by the host, and break it.
-        return
-    whole = _without_fence("".join(text))
-    _require_fit(call, whole)
-    # The host takes what stands before this mark for a model's thoughts, in a JSON text as well.
-    whole = whole.replace("</think>", r"<\/think>")
-    yield ModelResponse(content=whole, provider_data=provider_data)
+    now = mode_now("contracts", mode)
+    if now == "off" or not asks_for_json(call.response_format):
+        return None
+
+    def broken(error: ContractError) -> None:
+        who = {"role": _role(call), "swarm": swarm, "run_id": call.run_id}
+        tell_broken(observers, error, mode=now, stage="model", **who)
+
+    return _held(broken) if now == "enforce" else _observed(broken)
+
+
+def tell_broken(
+    observers: Iterable[Observer], error: ContractError, *, mode: Mode, stage: str, **who: Any
+) -> None:
+    """Let observers hear that an output does not fit; where it goes through, it is logged too."""
+    if mode == "observe":
+        logging.getLogger("agno_portkey").warning("observed, not refused: %s", error)
+    data = {"stage": stage, "mode": mode}
+    tell(observers, Event("contract", verdict=error.verdict, data=data, **who))
+
+
+def _held(broken: Callable[[ContractError], None]) -> Layer:
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        text: list[str] = []
+        provider_data: dict[str, Any] | None = None
+        calls_tools = False
+        async for delta in inner(call):
+            calls_tools = calls_tools or bool(delta.tool_calls)
+            if isinstance(delta.content, str) and delta.content:
+                text.append(delta.content)
+            delta.content = None
+            provider_data = delta.provider_data or provider_data
+            if not delta.tool_calls:
+                delta.provider_data = None
+            yield delta
+        if calls_tools:
+            # Words beside a tool call would be glued to the object by the host, and break it.
+            return
+        whole = _without_fence("".join(text))
+        try:
+            _require_fit(call, whole)
+        except ContractError as error:
+            broken(error)
+            raise
+        # The host takes what stands before this mark for a model's thoughts, in JSON as well.
+        whole = whole.replace("</think>", r"<\/think>")
+        yield ModelResponse(content=whole, provider_data=provider_data)
+
+    return layer
+
+
+def _observed(broken: Callable[[ContractError], None]) -> Layer:
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        text: list[str] = []
+        calls_tools = False
+        async for delta in inner(call):
+            calls_tools = calls_tools or bool(delta.tool_calls)
+            text.append(delta.content if isinstance(delta.content, str) else "")
+            yield delta
+        if calls_tools:
+            return
+        try:
+            _require_fit(call, _without_fence("".join(text)))
+        except ContractError as error:
+            broken(error)
+
+    return layer
+
+
+def _role(call: Call) -> str | None:
+    run = call.run_response
+    return getattr(run, "agent_name", None) or getattr(run, "team_name", None)
 
 
 def _require_fit(call: Call, whole: str) -> None:
-    run = call.run_response
-    role = getattr(run, "agent_name", None) or getattr(run, "team_name", None)
+    role = _role(call)
     schema = schema_of(call.response_format)
     if schema is not None:
         validate(schema, whole, role=role)

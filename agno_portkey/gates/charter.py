@@ -1,32 +1,29 @@
 """The charter of a governed team: its gates, its Runner, and the runs they watch over.
 
 Hooks, the bound models and the protected tools of one team hold the same charter. It decides;
-they ask. Everything it can't establish is a no.
+they ask. Everything it can't establish is a no; what a no does is for `Ruling` to say.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
 from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import GateClosed, RunDeclined
-from agno_portkey.gates.gate import Case, Gate, check_gates
+from agno_portkey.gates.gate import Case, Gate, check_gates, decide_all
+from agno_portkey.gates.ruling import Ruling
+from agno_portkey.modes import Mode
 from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station, Steps
-from agno_portkey.verdict import Event, Observer, Verdict, tell
+from agno_portkey.verdict import Observer, Verdict
 
 __all__ = ["Charter"]
-
 
 # How often members may be refused for each round that the gates allow.
 _REFUSALS_A_ROUND = 4
 
 
-_log = logging.getLogger("agno_portkey")
-
-
-class Charter:
+class Charter(Ruling):
     """What one team's gates decide on; shared, so a deep copy is the same object.
 
     `tools` are the names of the protected tools; `None` where they are not known (hooks that
@@ -43,15 +40,14 @@ class Charter:
         functions: frozenset[int] = frozenset(),
         has_critic: bool = False,
         observers: Iterable[Observer] = (),
+        mode: Mode = "enforce",
         runs: Runs | None = None,
     ) -> None:
+        super().__init__(swarm=swarm, observers=observers, mode=mode, runs=runs)
         self.gates = check_gates(gates)
-        self.swarm = swarm
         self.tools = tools
         self.functions = functions
         self.has_critic = has_critic
-        self.observers = tuple(observers)
-        self.runs = runs or Runs()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Charter:
         return self
@@ -107,7 +103,7 @@ class Charter:
         return clearance
 
     def decide(self, run: Run) -> Verdict:
-        """All gates' verdicts on `run` as one; the score is the lowest."""
+        """All gates' verdicts on `run` as one."""
         case = Case(
             plan=run.plan,
             plan_digest=run.plan_digest,
@@ -117,20 +113,7 @@ class Charter:
             has_critic=self.has_critic,
             used=run.plan_digest in run.used,
         )
-        verdicts = [_decided(gate, case) for gate in self.gates]
-        reasons = tuple(dict.fromkeys(reason for v in verdicts for reason in v.reasons))
-        scores = [v.score for v in verdicts if v.score is not None]
-        return Verdict(
-            passed=all(v.passed for v in verdicts),
-            source=self.name,
-            reasons=reasons,
-            score=min(scores) if scores else None,
-            evidence={
-                "plan_digest": run.plan_digest,
-                "gates": {v.source: v.passed for v in verdicts},
-                "min_score": max(gate.min_score for gate in self.gates),
-            },
-        )
+        return decide_all(self.gates, case)
 
     def require_clearance(self, run_id: str | None) -> tuple[Station, Steps]:
         """The steps that the Runner's run `run_id` is cleared for, or `GateClosed`."""
@@ -159,6 +142,8 @@ class Charter:
         with run.lock:
             held = run.clearance
             if held is None or run.steps is None or held.runner_run_id != run_id:
+                if run.mode == "observe":
+                    return ()  # it was not stopped then, and that it would have been is told
                 raise self.refusal(station, "another plan was put forward while the Runner ran")
             missing = run.steps.missing(self.tools or frozenset())
             if missing:
@@ -172,8 +157,11 @@ class Charter:
 
     def bar(self, run: Run, reason: str) -> None:
         """Decline `run` before its leader says anything."""
-        run.refuse(Verdict(False, self.name, (reason,)))
+        verdict = Verdict(False, self.name, (reason,))
+        run.refuse(verdict)
         run.barred = True
+        if run.mode == "observe":
+            self.tell_declined(Station(run, "leader", self.swarm), verdict)
 
     def out_of_rounds(self, run: Run) -> bool:
         """Whether the gates' rounds are used up and no plan is cleared.
@@ -208,16 +196,14 @@ class Charter:
                 )
                 run.ended = True
         if first:
-            # The host's printer of sync streams shows nothing of a declined team.
-            _log.warning("%s: declined: %s", self.swarm or "team", verdict.reason)
-            self.tell("declined", Station(run, "leader", self.swarm), verdict)
+            self.tell_declined(Station(run, "leader", self.swarm), verdict)
         return RunDeclined(verdict, f"declined: {verdict.reason}")
 
     def decline_unknown(self) -> RunDeclined:
         """The error that ends a team run of which nothing is known here."""
         reason = "the team's hooks did not run, or it was rebuilt without them: govern it"
         verdict = Verdict(False, self.name, (reason,))
-        self.tell("declined", None, verdict)
+        self.tell_declined(None, verdict)
         return RunDeclined(verdict, f"declined: {reason}")
 
     def _open_end(self, run: Run) -> Iterable[str]:
@@ -242,36 +228,6 @@ class Charter:
             station.run.note_refusal(reason)
         self.tell("gate", station, verdict)
         return GateClosed(verdict)
-
-    def tell(
-        self,
-        kind: str,
-        station: Station | None,
-        verdict: Verdict | None = None,
-        data: dict[str, Any] | None = None,
-    ) -> None:
-        if not self.observers:
-            return
-        event = Event(
-            kind,
-            role=station.role if station else None,
-            swarm=self.swarm,
-            run_id=station.run.id if station else None,
-            verdict=verdict,
-            data=data or {},
-        )
-        tell(self.observers, event)
-
-
-def _decided(gate: Gate, case: Case) -> Verdict:
-    """The gate's verdict; a gate of the user's that fails to give one refuses."""
-    try:
-        verdict: object = gate.decide(case)
-    except Exception as error:
-        return Verdict(False, gate.name, (f"the gate failed: {type(error).__name__}: {error}",))
-    if not isinstance(verdict, Verdict):
-        return Verdict(False, gate.name, (f"the gate gave {verdict!r} in place of a verdict",))
-    return verdict
 
 
 def _summary(output: Critique | Judgement) -> dict[str, Any]:

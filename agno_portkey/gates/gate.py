@@ -11,7 +11,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.runs import Evidence
 from agno_portkey.verdict import Verdict
 
-__all__ = ["Case", "Gate", "check_gates"]
+__all__ = ["Case", "Gate", "check_gates", "decide_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +136,32 @@ def check_gates(gates: Gate | Iterable[Gate]) -> tuple[Gate, ...]:
     if twice:
         raise ConfigurationError(f"gate: two gates are named {', '.join(map(repr, twice))}")
     return several
+
+
+def decide_all(gates: Iterable[Gate], case: Case) -> Verdict:
+    """All gates' verdicts on `case` as one; the score is the lowest."""
+    several = tuple(gates)
+    verdicts = [_decided(gate, case) for gate in several]
+    scores = [v.score for v in verdicts if v.score is not None]
+    return Verdict(
+        passed=all(v.passed for v in verdicts),
+        source=", ".join(gate.name for gate in several),
+        reasons=tuple(dict.fromkeys(reason for v in verdicts for reason in v.reasons)),
+        score=min(scores) if scores else None,
+        evidence={
+            "plan_digest": case.plan_digest,
+            "gates": {v.source: v.passed for v in verdicts},
+            "min_score": max(gate.min_score for gate in several),
+        },
+    )
+
+
+def _decided(gate: Gate, case: Case) -> Verdict:
+    """The gate's verdict; a gate of the user's that fails to give one refuses."""
+    try:
+        verdict: object = gate.decide(case)
+    except Exception as error:
+        return Verdict(False, gate.name, (f"the gate failed: {type(error).__name__}: {error}",))
+    if not isinstance(verdict, Verdict):
+        return Verdict(False, gate.name, (f"the gate gave {verdict!r} in place of a verdict",))
+    return verdict

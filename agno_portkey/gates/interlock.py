@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agno.models.message import Message
@@ -15,7 +15,9 @@ from agno_portkey.errors import ContractError, ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
 from agno_portkey.gates.tools import is_of, is_protected, protect
+from agno_portkey.modes import Modes
 from agno_portkey.runs import Part, Run, Station
+from agno_portkey.stopping import Brake
 
 __all__ = ["Seat", "guard_call", "interlock"]
 
@@ -29,6 +31,9 @@ class Seat:
     result, and are held until the gate is settled: those of a leader above the Runner, and of
     whoever such a leader routes to. `ends_on_text` says whether a leader's text, when it calls
     no tool, is its last word (not so in tasks mode, where it is asked again).
+
+    `modes` says how strictly its outputs are held to their schemas, and whether its tags are sent;
+    `brake` stops it with its swarm.
     """
 
     part: Part
@@ -37,6 +42,8 @@ class Seat:
     charter: Charter | None
     holds: bool = False
     ends_on_text: bool = True
+    modes: Modes = field(default_factory=Modes)
+    brake: Brake | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Seat:
         return self
@@ -48,14 +55,36 @@ def interlock(seat: Seat) -> Layer | None:
     if charter is None:
         return None
     if seat.part == "runner":
-        return _runner(charter)
+        return _enforced(charter, seat, _runner(charter))
     if seat.part == "aide":
-        return _aide(charter)
+        return _enforced(charter, seat, _aide(charter))
     if seat.part == "leader" or seat.holds:
-        return _speaker(charter, seat)
+        return _enforced(charter, seat, _speaker(charter, seat))
     if seat.part in ("planner", "critic", "judge"):
         return _witness(charter)
     return None
+
+
+def _enforced(charter: Charter, seat: Seat, lock: Layer) -> Layer:
+    """`lock` where the gate enforces; elsewhere the call goes its way, as if there were none."""
+
+    def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        if charter.enforces(call.run_id):
+            return lock(call, io, inner)
+        charter.held(call.run_id, lambda: _require_known(charter, seat, call))
+        return inner(call)
+
+    return layer
+
+
+def _require_known(charter: Charter, seat: Seat, call: Call) -> None:
+    """What is only observed is told by the hooks; that they did not run, nobody else can tell."""
+    if call.run_response is None or charter.runs.find(call.run_id) is not None:
+        return
+    if seat.part == "leader":
+        raise charter.decline_unknown()
+    if seat.part == "runner":
+        charter.require_clearance(call.run_id)
 
 
 def guard_call(seat: Seat, call: FunctionCall) -> None:
@@ -71,8 +100,9 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         protect(function, charter)
     if not seat.holds and seat.part != "leader":
         return
-    station = charter.runs.find(getattr(function._run_context, "run_id", None))
-    if station is not None and station.run.settled:
+    run_id = getattr(function._run_context, "run_id", None)
+    station = charter.runs.find(run_id)
+    if not charter.enforces(run_id) or (station is not None and station.run.settled):
         return
     if not function.name.startswith("delegate_task_to_member"):
         # The host would show its result as the speaker's own words.

@@ -2,7 +2,8 @@
 
 Agno executes a confirmed tool on `continue_run` before any model is called, whoever holds it;
 so the gate stands in the tool's own entrypoint too. A call goes through only in the Runner's
-cleared run, and only if it is the next open step of the cleared plan, with its inputs.
+cleared run, and only if it is the next open step of the cleared plan, with its inputs. Where
+the gate does not enforce, every call goes through.
 """
 
 from __future__ import annotations
@@ -146,9 +147,12 @@ def _step(
     arguments: dict[str, Any],
 ) -> Iterator[None]:
     """Take the plan's step that this call is, and mark it done once the call has returned."""
-    station, steps, number = _take(
-        charter, getattr(context, "run_id", None), name, _bound(signature, arguments)
-    )
+    run_id = getattr(context, "run_id", None)
+    taken = charter.held(run_id, lambda: _take(charter, run_id, name, _bound(signature, arguments)))
+    if taken is None:
+        yield
+        return
+    station, steps, number = taken
     try:
         yield
     except BaseException as error:

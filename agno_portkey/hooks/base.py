@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import inspect
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from agno.exceptions import InputCheckError, OutputCheckError
 from agno.guardrails import BaseGuardrail
 
-from agno_portkey.errors import InputBlocked, OutputBlocked
+from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked
+from agno_portkey.guardrails import note_refusal
+from agno_portkey.guardrails.forms import run_being_started
+from agno_portkey.hosted import Done, Made, hosted
 from agno_portkey.verdict import Verdict
 
 __all__ = ["Hook", "Moment"]
@@ -36,20 +39,19 @@ class Moment:
         return str(self.owner.name or self.owner.id)
 
 
-class _Done:
-    """A finished awaitable: harmless where the host calls the async form and never awaits it."""
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return
-        yield
-
-
-class Hook(BaseGuardrail):
+class Hook(BaseGuardrail, metaclass=Made):
     """A hook for `pre_hooks` and `post_hooks`; subclasses override `before`, `after` or both.
 
     It is a guardrail to the host, which therefore never moves it to the background, and the
     same object after a deep copy. What it raises other than a check error blocks as well.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("before", "after"):
+            if inspect.iscoroutinefunction(getattr(cls, name)):
+                # It would be called and never awaited, and hold nothing.
+                raise ConfigurationError(f"{cls.__name__}.{name}: a plain def, not an async one")
 
     def before(self, moment: Moment) -> None:
         """Called with the run's input; raise `InputBlocked` to refuse it."""
@@ -58,6 +60,7 @@ class Hook(BaseGuardrail):
         """Called with the run's output; raise `OutputBlocked` to refuse it."""
 
     # The host passes arguments by parameter name, so every one it has is named here.
+    @hosted
     def check(
         self,
         run_input: Any = None,
@@ -71,11 +74,13 @@ class Hook(BaseGuardrail):
         owner = team if is_team else agent
         moment = Moment(run_input, run_output, run_context, owner, is_team, session)
         try:
+            self._require_use(run_output is None)
             if run_output is None:
                 self.before(moment)
             else:
                 self.after(moment)
-        except (InputCheckError, OutputCheckError):
+        except (InputCheckError, OutputCheckError) as error:
+            note_refusal(_run(run_output), error)
             # The host keeps the refused text as the run's content unless it is taken away.
             if run_output is not None and not _is_ours(run_output.content):
                 run_output.content = None
@@ -83,6 +88,7 @@ class Hook(BaseGuardrail):
         except Exception as error:
             self._fail(error, run_output)
 
+    @hosted
     def async_check(  # type: ignore[override]
         self,
         run_input: Any = None,
@@ -91,23 +97,35 @@ class Hook(BaseGuardrail):
         agent: Any = None,
         team: Any = None,
         session: Any = None,
-    ) -> _Done:
+    ) -> Done:
         self.check(run_input, run_output, run_context, agent, team, session)
-        return _Done()
+        return Done()
 
     # The host calls the object itself where the hooks of a run were set up before it was added.
     __call__ = check
 
+    def _require_use(self, before: bool) -> None:
+        """Refuse to stand where it does nothing, and lets its user think that it does."""
+        name, mine, other = ("before", "pre", "post") if before else ("after", "post", "pre")
+        if getattr(type(self), name) is getattr(Hook, name):
+            raise ConfigurationError(f"it does nothing in {mine}_hooks: put it into {other}_hooks")
+
     def _fail(self, error: Exception, run_output: Any) -> NoReturn:
         name = type(self).__name__
         verdict = Verdict(False, name, (f"{name} failed: {type(error).__name__}: {error}",))
-        if run_output is None:
-            raise InputBlocked(verdict) from error
-        run_output.content = None
-        raise OutputBlocked(verdict) from error
+        refusal = InputBlocked(verdict) if run_output is None else OutputBlocked(verdict)
+        note_refusal(_run(run_output), refusal)
+        if run_output is not None:
+            run_output.content = None
+        raise refusal from error
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hook:
         return self
+
+
+def _run(run_output: Any) -> Any:
+    """The output of the run that a hook is called for, which the host hands to no pre-hook."""
+    return run_being_started() if run_output is None else run_output
 
 
 def _is_ours(content: object) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from agno_portkey.contracts import Critique, Judgement, Plan, canonical
-from agno_portkey.errors import ConfigurationError, OutputBlocked
+from agno_portkey.errors import ConfigurationError, OutputBlocked, RunDeclined
 from agno_portkey.gates import Charter, Gate, put_declined
 from agno_portkey.hooks.base import Hook, Moment
+from agno_portkey.modes import Mode
 from agno_portkey.runs import RUN_KEY, Part, Run, Station, run_in
 from agno_portkey.verdict import Verdict
 from agno_portkey.walk import broadcasts
@@ -40,6 +41,11 @@ class GateHook(Hook):
     plan and takes what they say of it; on the Runner, named by `runner`, it refuses until the
     gate has passed. `govern` installs it together with the two locks that hooks can't be.
     `late` is asked at each team run what has been changed since, and a team that was is refused.
+
+    `mode`: `observe` collects the same evidence and tells what would have been refused, and
+    touches nothing; there the Critic and the Judge are taken to speak of the plan as it was when
+    they were asked. `off` does nothing. AGNO_PORTKEY_GATE_MODE overrides it; a run keeps to its
+    end the mode in which it began.
     """
 
     def __init__(
@@ -47,41 +53,75 @@ class GateHook(Hook):
         gate: Gate | Iterable[Gate] | Charter,
         *,
         runner: str,
+        mode: Mode = "enforce",
         late: Callable[[Any], str | None] = lambda team: None,
     ) -> None:
         if not isinstance(runner, str) or not runner:
             raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
-        self.charter = gate if isinstance(gate, Charter) else Charter(gate)
+        self.charter = gate if isinstance(gate, Charter) else Charter(gate, mode=mode)
         self.runner = runner
         self._late = late
 
     def before(self, moment: Moment) -> None:
-        if getattr(moment.run_context, "workflow_id", None):
+        self._enter(moment)
+        self.charter.held(moment.run_id, lambda: self._admit(moment))
+
+    def after(self, moment: Moment) -> None:
+        try:
+            self.charter.held(moment.run_id, lambda: self._hear(moment))
+        except RunDeclined as declined:
+            put_declined(moment.run_output, declined)
+            raise
+        finally:
+            station = self.charter.runs.find(moment.run_id)
+            if station is not None and station.run.id == moment.run_id:
+                station.run.ended = True
+
+    # Whatever the mode, a run is known, and with it the mode that it keeps
+
+    def _enter(self, moment: Moment) -> None:
+        if _in_workflow(moment):
+            return
+        context = moment.run_context
+        run = run_in(context.dependencies)
+        if run is not None and run.id != moment.run_id and self.charter.runs.is_live(run):
+            part = "member" if moment.is_team else part_of(moment.owner, self.runner)
+            self.charter.runs.join(moment.run_id, run, part, moment.name)
+        elif moment.is_team:
+            run = self.charter.open(moment.run_id, moment.name)
+            # A new mapping: the caller's own may serve other runs too.
+            context.dependencies = {**(context.dependencies or {}), RUN_KEY: run}
+
+    # What is refused
+
+    def _admit(self, moment: Moment) -> None:
+        if _in_workflow(moment):
             raise self.charter.refusal(
                 None, "a gated team can't be a workflow's step: the host hides its run's id there"
             )
-        if moment.is_team:
-            self._open(moment)
-            return
-        station = self._join(moment)
+        station = self.charter.runs.find(moment.run_id)
         if station is None:
-            return
-        if station.part == "runner":
+            if part_of(moment.owner, self.runner) == "runner":
+                raise self.charter.refusal(None, "the Runner was not asked by its governed team")
+        elif station.run.id == moment.run_id:
+            station.run.request = _text(moment.run_input.input_content)
+            self._bar_misuse(station.run, moment.owner)
+        elif station.part == "runner":
             clearance = self.charter.admit(station, moment.run_id)
-            moment.run_input.input_content = _brief(
-                station.run,
-                "Do exactly what this plan says, step by step",
-                canonical(clearance.plan),
-            )
+            order = "Do exactly what this plan says, step by step"
+            self._hand(moment, station.run, order, canonical(clearance.plan))
         elif station.part in ("critic", "judge"):
             plan = station.run.show(moment.run_id)
             if plan is None:
                 raise self.charter.refusal(station, "there is no plan yet: ask the Planner first")
-            moment.run_input.input_content = _brief(
-                station.run, f"As {moment.name}, assess exactly this plan", plan
-            )
+            order = f"As {moment.name}, assess exactly this plan"
+            self._hand(moment, station.run, order, plan)
 
-    def after(self, moment: Moment) -> None:
+    def _hand(self, moment: Moment, run: Run, order: str, plan: str) -> None:
+        if self.charter.mode_of(run) == "enforce":
+            moment.run_input.input_content = _brief(run, order, plan)
+
+    def _hear(self, moment: Moment) -> None:
         station = self.charter.runs.find(moment.run_id)
         if station is None:
             if moment.is_team or part_of(moment.owner, self.runner) == "runner":
@@ -94,18 +134,6 @@ class GateHook(Hook):
         else:
             self._take_evidence(moment, station)
 
-    def _open(self, moment: Moment) -> None:
-        context = moment.run_context
-        run = run_in(context.dependencies)
-        if run is not None and run.id != moment.run_id and self.charter.runs.is_live(run):
-            self.charter.runs.join(moment.run_id, run, "member", moment.name)
-            return
-        run = self.charter.runs.open(moment.run_id, moment.name)
-        run.request = _text(moment.run_input.input_content)
-        self._bar_misuse(run, moment.owner)
-        # A new mapping: the caller's own may serve other runs too.
-        context.dependencies = {**(context.dependencies or {}), RUN_KEY: run}
-
     def _bar_misuse(self, run: Run, team: Any) -> None:
         reason = None
         if broadcasts(team):
@@ -116,18 +144,11 @@ class GateHook(Hook):
             return
         self.charter.bar(run, reason)
         seat = getattr(team.model, "seat", None)
-        if seat is None or seat.charter is not self.charter:
+        if self.charter.mode_of(run) == "enforce" and (
+            seat is None or seat.charter is not self.charter
+        ):
             # Its leader's model would not know of it.
             raise self.charter.decline(run)
-
-    def _join(self, moment: Moment) -> Station | None:
-        part = part_of(moment.owner, self.runner)
-        run = run_in(moment.run_context.dependencies)
-        if run is not None and self.charter.runs.is_live(run):
-            return self.charter.runs.join(moment.run_id, run, part, moment.name)
-        if part == "runner" and self.charter.runs.find(moment.run_id) is None:
-            raise self.charter.refusal(None, "the Runner was not asked by its governed team")
-        return self.charter.runs.find(moment.run_id)
 
     def _take_evidence(self, moment: Moment, station: Station) -> None:
         output = moment.run_output.content
@@ -147,13 +168,14 @@ class GateHook(Hook):
         if run.id != moment.run_id:
             return
         if not run.settled:
-            declined = self.charter.decline(run)
-            put_declined(moment.run_output, declined)
-            raise declined
-        run.ended = True
+            raise self.charter.decline(run)
         held, run.held = [text for text in run.held if text], []
         if held and not moment.run_output.content:
             moment.run_output.content = "\n\n".join(held)
+
+
+def _in_workflow(moment: Moment) -> bool:
+    return bool(getattr(moment.run_context, "workflow_id", None))
 
 
 def _brief(run: Run, order: str, plan: str) -> str:

@@ -66,6 +66,9 @@ class Reply:
     A stream sends `text` by words, by `chunk_size` characters, or as the given `chunks`.
     `delay` (before the headers) and `token_delay` (between chunks) are seconds. What is left
     out follows from the request: model, usage (a token is four characters), finish reason.
+    `extra` are more fields of the message (annotations, audio), in a stream a delta of their own
+    behind the text; `body_extra` more fields beside the choices, in a stream of every chunk;
+    `logprobs` the choice's.
     """
 
     text: str | None = None
@@ -79,6 +82,9 @@ class Reply:
     chunks: Sequence[str] | None = None
     refusal: str | None = None
     reasoning: str | None = None
+    logprobs: Mapping[str, object] | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    body_extra: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,12 +135,14 @@ class Completion:
         """The completion as one JSON document."""
         message: dict[str, object] = {"role": "assistant", "content": self._content()}
         message |= _present(refusal=self.reply.refusal, reasoning_content=self.reply.reasoning)
+        message |= self.reply.extra
         if self.reply.tool_calls:
             message["tool_calls"] = [
                 _call(call, self._call_id(index), call.arguments_json)
                 for index, call in enumerate(self.reply.tool_calls)
             ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish()}
+        choice = {"index": 0, "message": message, "finish_reason": self._finish()}
+        choice["logprobs"] = self.reply.logprobs
         body = self._frame("chat.completion", [choice]) | {"usage": self._usage().as_dict()}
         return Answer.of_json(body, headers=self.reply.headers, delay=self.reply.delay)
 
@@ -162,13 +170,16 @@ class Completion:
             yield {"refusal": reply.refusal}
         for text in reply.text_chunks():
             yield {"content": text}
+        if reply.extra:
+            yield dict(reply.extra)
         for index, call in enumerate(reply.tool_calls):
             yield {"tool_calls": [{"index": index, **_call(call, self._call_id(index), "")}]}
             for piece in _split(call.arguments_json, reply.chunk_size or _ARGUMENT_PIECE):
                 yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
     def _event(self, delta: dict[str, object], *, finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        logprobs = self.reply.logprobs if delta.get("content") else None
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         frame = self._frame("chat.completion.chunk", [choice])
         return _sse(frame | {"usage": None} if self.include_usage else frame)
 
@@ -179,6 +190,7 @@ class Completion:
             "created": int(time.time()),
             "model": self.reply.model or self.model,
             "choices": choices,
+            **self.reply.body_extra,
         }
 
     def _call_id(self, index: int) -> str:

@@ -77,6 +77,25 @@ def test_given_chunks_reasoning_and_refusal(provider: EmbeddedProvider, client: 
     assert [chunk.choices[0].delta.refusal for chunk in chunks_of(client)] == [None, "no", None]
 
 
+def test_fields_beside_the_text(provider: EmbeddedProvider, client: OpenAI) -> None:
+    logprobs = {"content": [{"token": "a", "logprob": 0.0, "bytes": [97], "top_logprobs": []}]}
+    reply = Reply(
+        "a", extra={"annotations": ["b"]}, body_extra={"citations": ["c"]}, logprobs=logprobs
+    )
+    provider.reply(reply)
+    chunks = chunks_of(client)
+    assert all(chunk.citations == ["c"] for chunk in chunks)
+    [said] = [chunk.choices[0] for chunk in chunks if chunk.choices[0].delta.content]
+    assert said.logprobs.content[0].token == "a"
+    [beside] = [c.choices[0].delta for c in chunks if hasattr(c.choices[0].delta, "annotations")]
+    assert beside.annotations == ["b"]
+    provider.reply(reply)
+    whole = client.chat.completions.create(**ASKED)
+    assert whole.citations == ["c"]  # type: ignore[attr-defined]
+    assert whole.choices[0].message.annotations == ["b"]
+    assert whole.choices[0].logprobs.content[0].token == "a"
+
+
 def test_stream_ends_with_done(provider: EmbeddedProvider) -> None:
     answer = httpx.post(f"{provider.url}/chat/completions", json={**ASKED, "stream": True})
     assert answer.headers["content-type"] == "text/event-stream"

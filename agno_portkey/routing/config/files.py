@@ -32,7 +32,15 @@ from agno_portkey.routing.config.query import Query
 from agno_portkey.routing.config.references import is_reference
 from agno_portkey.routing.config.routes import Document, Route
 
-__all__ = ["from_config", "from_yaml", "json_schema", "to_mapping", "to_yaml"]
+__all__ = [
+    "from_config",
+    "from_yaml",
+    "is_path",
+    "json_schema",
+    "read_yaml",
+    "to_mapping",
+    "to_yaml",
+]
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 # Parameters of guardrail checks that hold keys or headers.
@@ -50,16 +58,37 @@ def from_yaml(source: str | Path) -> Route:
     included, raises ConfigurationError with its path.
     """
     try:
-        return _route_of(_load(_text_of(source)))
+        return _route_of(read_yaml(source, root=ROOT, what="route"))
     except RecursionError:
-        raise ConfigurationError(f"{ROOT}: it is nested too deeply") from None
+        raise _too_deep(ROOT) from None
+
+
+def read_yaml(source: str | Path, *, root: str, what: str) -> Any:
+    """The plain data of a YAML text, or of the file at a path, all of its keys texts.
+
+    Doubled keys and aliases are refused. `root` and `what` are for errors: what the paths of keys
+    begin with, and what was to be read.
+    """
+    try:
+        data = _load(_text_of(source, what))
+        _refuse_odd_keys(data, (), root)
+    except RecursionError:
+        raise _too_deep(root) from None
+    return data
+
+
+def is_path(source: str | Path) -> bool:
+    """Whether `source` is the path of a file: a `Path`, or a text that ends as one."""
+    return isinstance(source, Path) or ("\n" not in source and source.endswith(_SUFFIXES))
+
+
+def _too_deep(root: str) -> ConfigurationError:
+    return ConfigurationError(f"{root}: it is nested too deeply")
 
 
 def _route_of(data: Any) -> Route:
-    if isinstance(data, dict):
-        _refuse_odd_keys(data)
-        if "strategy" in data or "request_timeout" in data:
-            return from_config(data)
+    if isinstance(data, dict) and ("strategy" in data or "request_timeout" in data):
+        return from_config(data)
     fields: dict[str, Any] = {"config": data}
     try:
         return Document(**fields).config
@@ -111,13 +140,13 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-def _text_of(source: str | Path) -> str:
-    if isinstance(source, str) and ("\n" in source or not source.endswith(_SUFFIXES)):
+def _text_of(source: str | Path, what: str) -> str:
+    if isinstance(source, str) and not is_path(source):
         return source
     try:
         return Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"can't read the route in {source}: {error}") from None
+        raise ConfigurationError(f"can't read the {what} in {source}: {error}") from None
 
 
 def _load(text: str) -> Any:
@@ -132,16 +161,16 @@ def _load(text: str) -> Any:
         raise ConfigurationError("no YAML: it holds characters that YAML has not") from None
 
 
-def _refuse_odd_keys(data: object, path: tuple[str | int, ...] = ()) -> None:
+def _refuse_odd_keys(data: object, path: tuple[str | int, ...], root: str) -> None:
     """Refuse keys that are no text, which YAML has and JSON has not."""
     for key, value in data.items() if isinstance(data, dict) else ():
         if not isinstance(key, str):
             raise ConfigurationError(
-                f"{join_path(ROOT, path)}: the key {key!r} is no text; quote it"
+                f"{join_path(root, path)}: the key {key!r} is no text; quote it"
             )
-        _refuse_odd_keys(value, (*path, key))
+        _refuse_odd_keys(value, (*path, key), root)
     for index, value in enumerate(data if isinstance(data, list) else ()):
-        _refuse_odd_keys(value, (*path, index))
+        _refuse_odd_keys(value, (*path, index), root)
 
 
 def _plain(part: Part, path: tuple[str | int, ...]) -> dict[str, Any]:

@@ -256,7 +256,7 @@ class _Rescue:
         params = self._model.chat_params(self._call)
         if sending.streamed:
             params["stream"] = True
-        tags = {**self._model.tags_of(self._call.run_response), **attempt.tags}
+        tags = self._model.sent_tags(self._call.run_response, attempt.tags)
         return self._plan.taken(live, tags, params)
 
     def _end(self, error: GatewayError) -> Exception:

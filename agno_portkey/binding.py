@@ -1,0 +1,298 @@
+"""What `govern` gives to everyone that it finds: bound models, hooks, and a watch over both."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+from weakref import WeakSet
+
+from agno.agent import Agent
+from agno.guardrails import BaseGuardrail
+from agno.team import Team
+
+from agno_portkey.errors import ConfigurationError, UngovernedPathError
+from agno_portkey.gates import Charter, Seat
+from agno_portkey.hooks import ContractHook, GateHook
+from agno_portkey.hooks.watch import WatchHook
+from agno_portkey.model import PortkeyModel
+from agno_portkey.modes import Modes
+from agno_portkey.reach import Allow, Factory, Hidden, Survey
+from agno_portkey.stopping import Brake, StopSwitch
+from agno_portkey.verdict import Observer
+from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner, initialise, name_of, walk
+
+__all__ = ["Binding", "refuse_paths"]
+
+_MINE = "_agno_portkey_binding"
+
+
+def refuse_paths(paths: Sequence[str], found: Survey) -> None:
+    """Raise `UngovernedPathError` with all `paths`, if there are any, and how to allow one."""
+    if paths:
+        said = "these ways lead round the gateway or the gate:\n- " + "\n- ".join(paths)
+        if (example := found.example) is not None:
+            said += f"\nOne that is meant to be there: govern(..., allow=[{example!r}])"
+        raise UngovernedPathError(said)
+
+
+class Binding:
+    """One governance: hands out bound models and hooks, and knows its own again.
+
+    `strict` says that a model without them would be a way round: guards or a gate are wanted.
+    What runs at one time may come from several threads: factories make things in each run.
+    """
+
+    def __init__(
+        self,
+        *,
+        tags: Mapping[str, str],
+        guards: Sequence[BaseGuardrail],
+        observers: Sequence[Observer],
+        allow: Allow,
+        modes: Modes,
+        strict: bool,
+        switch: StopSwitch | None = None,
+        swarm: str | None = None,
+    ) -> None:
+        self.models: list[PortkeyModel] = []
+        self.charter: Charter | None = None
+        self.gate_hook: GateHook | None = None
+        self.watch = WatchHook(self.late)
+        self._tags, self._guards, self._observers = tags, guards, observers
+        self._allow, self._modes, self._strict = allow, modes, strict
+        self._switch, self._swarm = switch, swarm
+        # Only asked whether a seat is in it: one that nobody holds any more is not missed.
+        self._seats: WeakSet[Seat] = WeakSet()
+        self._settled = False
+        self._paths: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Binding:
+        return self
+
+    # Looking
+
+    def survey(self, owners: Iterable[Owner], runner: Owner | None = None) -> Survey:
+        """Everything that `owners` reach; what the Runner reaches is its aide, first of all."""
+        everyone = list(owners)
+        found = Survey(allow=self._allow, known=everyone, prepare=initialise)
+        for at, guard in enumerate(self._guards):
+            found.look(f"guards[{at}]", guard, bare=True)
+        if runner is not None:
+            found.owner(runner, aide=True)
+        for owner in everyone:
+            found.owner(owner)
+        found.finish()
+        return found
+
+    def ungoverned(self, found: Survey) -> list[str]:
+        """What of a survey can't be governed."""
+        paths = [f"{path} {said}" for path, said in found.refused]
+        if self._strict:
+            paths += [
+                f"{path} is a PortkeyModel that can't be bound where it is: hold it in an "
+                "attribute, a list or a dict"
+                for path, model in found.fixed
+                if not self._is_mine(model)
+            ]
+        return paths
+
+    def require_free(self, owners: Iterable[Owner]) -> None:
+        """Refuse an owner that another governance has in hand."""
+        for owner in owners:
+            for hook in owner.pre_hooks or ():
+                hook = getattr(hook, "__self__", hook)
+                if isinstance(hook, GateHook | WatchHook) and not self._is_my_hook(hook):
+                    raise ConfigurationError(
+                        f"{name_of(owner)} is governed in another team: build it anew for this one"
+                    )
+
+    # Binding
+
+    def bind(self, owner: Owner, seat: Seat, aide: Seat, *, bare: bool = False) -> None:
+        """Bind the models that `owner` holds by itself: its own to `seat`, others to `aide`."""
+        if isinstance(owner.model, PortkeyModel):
+            owner.model = self._bound(owner.model, seat, bare)
+        for slot in OWN_MODELS:
+            held = getattr(owner, slot, None)
+            if isinstance(held, PortkeyModel) and not self._is_mine(held):
+                setattr(owner, slot, self._bound(held, aide, bare))
+        for slot in MANAGERS:
+            manager = getattr(owner, slot, None)
+            held = getattr(manager, "model", None)
+            if manager is not None and isinstance(held, PortkeyModel):
+                # A copy: another agent may hold the same manager, and speaks for itself.
+                manager = copy(manager)
+                manager.model = self._bound(held, aide, bare)
+                setattr(owner, slot, manager)
+        if (config := owner.fallback_config) is not None:
+            chains: dict[str, Any] = {
+                chain: [
+                    self._bound(held, seat, bare) if isinstance(held, PortkeyModel) else held
+                    for held in getattr(config, chain)
+                ]
+                for chain in FALLBACKS
+            }
+            owner.fallback_config = replace(config, **chains)
+
+    def take(self, found: Survey) -> None:
+        """Govern what a survey found beside the members."""
+        for hidden in found.hidden:
+            if not self._has_my_hooks(hidden.owner):
+                self._take_hidden(hidden)
+        for place in found.places:
+            if not self._is_mine(place.model):
+                holder, swarm = self._whose(place.holder)
+                seat = self._seat("aide" if place.aide else "member", holder, swarm)
+                place.edge.put(self._bound(place.model, seat, place.bare))
+        for factory in found.factories:
+            held = getattr(factory.owner, factory.slot)
+            if getattr(held, _MINE, None) is not self:
+                setattr(factory.owner, factory.slot, self._governed(held, factory))
+
+    def install_hooks(self, owner: Owner, *, hidden: bool = False) -> None:
+        """Put the hooks into `owner`, where nothing changes what they see."""
+        before, after = list(owner.pre_hooks or []), list(owner.post_hooks or [])
+        after.insert(0, ContractHook(mode=self._modes.contracts, observers=self._observers))
+        gate = None if hidden else self.gate_hook
+        if gate is None or isinstance(owner, Agent):
+            before.append(self.watch)
+        if gate is not None:
+            # Last, so that nothing changes what is shown to a judge, or said by it, after it.
+            before.append(gate)
+            after.append(gate)
+        owner.pre_hooks = before
+        owner.post_hooks = after
+        owner._hooks_normalised = False
+
+    def _take_hidden(self, hidden: Hidden) -> None:
+        owner = hidden.owner
+        _, swarm = self._whose(hidden.holder)
+        if isinstance(owner, Team):
+            swarm = name_of(owner)
+        seat = self._seat("aide" if hidden.aide else "member", name_of(owner), swarm)
+        if not self._settled:
+            self._paths[str(owner.id)] = hidden.path
+        self.bind(owner, seat, seat, bare=hidden.bare)
+        self.install_hooks(owner, hidden=True)
+
+    def _whose(self, holder: Owner | None) -> tuple[str, str | None]:
+        if holder is None:
+            return "govern", None
+        seat = getattr(holder.model, "seat", None)
+        return name_of(holder), seat.swarm if seat is not None else None
+
+    def _seat(self, part: Any, role: str, swarm: str | None) -> Seat:
+        return Seat(part, role, swarm, self.charter, modes=self._modes)
+
+    def _braked(self, seat: Seat) -> Seat:
+        """`seat` with the brake of its team and of the whole; an agent alone is its own swarm."""
+        if self._switch is None:
+            return seat
+        swarms = dict.fromkeys(name for name in (seat.swarm or seat.role, self._swarm) if name)
+        observers = tuple(self._observers)
+        brake = Brake(self._switch, tuple(swarms), seat.role, self._modes.stop, observers)
+        return replace(seat, brake=brake)
+
+    def _bound(self, model: PortkeyModel, seat: Seat, bare: bool = False) -> PortkeyModel:
+        # A guard's own model can't be guarded by that guard.
+        guards = () if bare else self._guards
+        seat = self._braked(seat)
+        twin = model.bound_to(seat, tags=self._tags, guards=guards, observers=self._observers)
+        self._seats.add(seat)
+        if not self._settled:
+            self.models.append(twin)
+        return twin
+
+    def _is_mine(self, model: object) -> bool:
+        seat = getattr(model, "seat", None)
+        return seat is not None and seat in self._seats
+
+    def _is_my_hook(self, hook: object) -> bool:
+        return hook is self.watch or hook is self.gate_hook
+
+    def _has_my_hooks(self, owner: Owner) -> bool:
+        return any(self._is_my_hook(getattr(h, "__self__", h)) for h in owner.pre_hooks or ())
+
+    # What is made at run time
+
+    def _governed(self, inner: Callable[..., Any], factory: Factory) -> Callable[..., Any]:
+        """`inner`, whose products are governed before anybody gets them."""
+
+        def made(result: Any) -> Any:
+            self._produced(result, factory)
+            return result
+
+        if inspect.iscoroutinefunction(inner):
+
+            @functools.wraps(inner)
+            async def produce(*args: Any, **kwargs: Any) -> Any:  # pyright: ignore
+                return made(await inner(*args, **kwargs))
+
+        else:
+
+            @functools.wraps(inner)
+            def produce(*args: Any, **kwargs: Any) -> Any:
+                result = inner(*args, **kwargs)
+                return _afterwards(result, made) if inspect.isawaitable(result) else made(result)
+
+        setattr(produce, _MINE, self)
+        return produce
+
+    def _produced(self, result: Any, factory: Factory) -> None:
+        with self._lock:
+            if factory.slot == "members" and isinstance(result, list | tuple):
+                _hand_down(factory.owner.model, result)
+            found = Survey(allow=self._allow, prepare=initialise)
+            found.look(f"{factory.path}()", result, holder=factory.owner)
+            found.finish()
+            refuse_paths(self.ungoverned(found), found)
+            self.require_free(hidden.owner for hidden in found.hidden)
+            self.take(found)
+            self.settle(hidden.owner for hidden in found.hidden)
+
+    # What was changed since
+
+    def settle(self, owners: Iterable[Owner]) -> None:
+        """Take what `owners` hold now as governed."""
+        self._settled = True
+        for owner in owners:
+            self.watch.note(owner)
+
+    def late(self, owner: Owner) -> str | None:
+        """What of `owner`, which may be a copy of the governed one, is not governed any more."""
+        everyone = [member for member, _ in walk(owner, None)]
+        found = Survey(allow=self._allow, known=everyone)
+        for member in everyone:
+            found.owner(member, self._paths.get(str(member.id)))
+        found.finish()
+        if paths := self.ungoverned(found):
+            return paths[0]
+        for path, model in (*found.slots, *((p.path, p.model) for p in found.places)):
+            if not self._is_mine(model):
+                return f"{path} is another model"
+        for factory in found.factories:
+            if getattr(getattr(factory.owner, factory.slot), _MINE, None) is not self:
+                return f"{factory.path} is made by another function"
+        # What the host makes late of bound models, as context providers do, never had hooks.
+        hidden = [h.owner for h in found.hidden if str(h.owner.id) in self._paths]
+        for member in (*everyone, *hidden):
+            if not self._has_my_hooks(member):
+                return f"{name_of(member)} has lost its hooks"
+        return None
+
+
+async def _afterwards(result: Awaitable[Any], made: Callable[[Any], Any]) -> Any:
+    return made(await result)
+
+
+def _hand_down(model: Any, members: Iterable[Any]) -> None:
+    """Give members without a model their team's, as the host does with those it knows."""
+    for member in members:
+        if isinstance(member, Agent | Team) and member.model is None:
+            member.model = model

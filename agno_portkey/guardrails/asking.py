@@ -1,0 +1,235 @@
+"""One call and the guards that are asked about it: what is sent, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from agno.models.message import Message
+from agno.models.response import ModelResponse
+from pydantic import BaseModel
+
+from agno_portkey.calls import IO, Call
+from agno_portkey.contracts.check import asks_for_json
+from agno_portkey.drivers import Owned
+from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked, TruncatedStream
+from agno_portkey.guardrails.answer import Held, harmless
+from agno_portkey.guardrails.at_rest import clean, keep_as_sent
+from agno_portkey.guardrails.base import Guard
+from agno_portkey.guardrails.forms import putting
+from agno_portkey.guardrails.passages import (
+    Passage,
+    Scene,
+    Side,
+    Source,
+    Take,
+    Unreadable,
+    in_message,
+    in_value,
+)
+from agno_portkey.guardrails.pieces import Pieces
+from agno_portkey.guardrails.stage import Stage
+from agno_portkey.modes import override_of
+from agno_portkey.verdict import Observer, Verdict
+
+__all__ = ["Asking"]
+
+T = TypeVar("T")
+
+
+class Asking:
+    """One call and the guards that are asked about it."""
+
+    def __init__(
+        self,
+        guards: Sequence[Guard],
+        call: Call,
+        io: IO,
+        observers: Sequence[Observer],
+        role: str | None,
+        swarm: str | None,
+    ) -> None:
+        said = override_of("guards")
+        self._guards = [g for g in guards if (said or g.mode) != "off"]
+        self.observes = said == "observe" or all(g.mode == "observe" for g in self._guards)
+        self._call = call
+        self._io = io
+        self._observers = observers
+        self._scene = _scene(call, role, swarm)
+        self._side: Side = "input"
+        self.kept: dict[str, str] = {}
+        self._shown: list[str] = []
+
+    def of(self, side: Side) -> list[Guard]:
+        return [guard for guard in self._guards if guard.looks_at(side)]
+
+    def _stage(self, guards: Sequence[Guard]) -> Stage:
+        return Stage(
+            guards, self._io, self._scene, self._side, self._observers, self.kept.__setitem__
+        )
+
+    def clean(self, messages: Any) -> None:
+        """Take what was blocked or rewritten out of what the host keeps."""
+        clean(messages, self.kept)
+        clean(self._call.run_response, self.kept)
+
+    def unreadable(self, error: Unreadable) -> Blocked:
+        names = ", ".join(guard.name for guard in self.of(self._side))
+        kind = InputBlocked if self._side == "input" else OutputBlocked
+        return kind(Verdict(False, names, (f"{names} can't tell: {error}",)))
+
+    # What is sent
+
+    async def input(self) -> Call:
+        """The call as it may be sent."""
+        guards = self.of("input")
+        if not guards:
+            return self._call
+        messages = self._call.messages
+        beside = _beside(self._call.run_response, messages)
+
+        def read(take: Take) -> list[Message]:
+            sent = [in_message(message, take) for message in messages]
+            for source, value in beside:
+                in_value(value, take, source)
+            return sent
+
+        try:
+            sent = await self._ask(guards, read)
+        except Unreadable:
+            if self.observes:
+                return self._call
+            raise
+        if all(onward is message for onward, message in zip(sent, messages, strict=True)):
+            self.clean(None)
+            return self._call
+        if any(guard.rewrites and not guard.keep_raw for guard in guards):
+            for message, onward in zip(messages, sent, strict=True):
+                keep_as_sent(message, onward)
+        self.clean(messages)
+        return self._call.with_messages(sent)
+
+    # What comes back
+
+    async def output(
+        self, deltas: AsyncIterator[ModelResponse], guards: Sequence[Guard]
+    ) -> AsyncIterator[ModelResponse]:
+        """The deltas of an answer, none of them before its verdict."""
+        self._side = "output"
+        as_json = asks_for_json(self._call.response_format)
+        held = Held(as_json=as_json)
+        if not self._call.stream:
+            yield await self._as_one(deltas, held, guards)
+            return
+        whole = as_json or any(guard.stream == "whole" for guard in guards)
+        pieces = None if whole else Pieces(partial(self.piece, self._stage(guards)))
+        try:
+            async for delta in deltas:
+                if (now := harmless(delta)) is not None:
+                    yield now
+                held.take(delta)
+                if pieces is not None:
+                    async with Owned(pieces.released(held)) as out:
+                        async for piece in out:
+                            yield piece
+        except TruncatedStream as error:
+            raise self._as_shown(error) from error
+        if pieces is not None:
+            async with Owned(pieces.rest()) as out:
+                async for piece in out:
+                    yield piece
+        for delta in await self._let_go(held, guards):
+            yield delta
+
+    async def overhear(
+        self, deltas: AsyncIterator[ModelResponse], guards: Sequence[Guard]
+    ) -> AsyncIterator[ModelResponse]:
+        """The deltas as they come: guards that only observe hold nothing up."""
+        self._side = "output"
+        held = Held()
+        async for delta in deltas:
+            with suppress(Unreadable):
+                held.take(copy(delta))
+            yield delta
+        with suppress(Unreadable):
+            await self._let_go(held, guards)
+
+    async def _as_one(
+        self, deltas: AsyncIterator[ModelResponse], held: Held, guards: Sequence[Guard]
+    ) -> ModelResponse:
+        """The one delta of a plain call, as the guards leave it."""
+        answer: ModelResponse | None = None
+        async for delta in deltas:
+            answer = answer or delta
+            held.take(delta)
+        answer = answer or ModelResponse()
+        await self._ask(guards, partial(held.whole, answer))
+        return answer
+
+    async def _let_go(self, held: Held, guards: Sequence[Guard]) -> list[ModelResponse]:
+        """All that is held, as the guards leave it."""
+        (reasoning, content), beside = await self._ask(
+            guards, lambda take: (held.words(take), held.beside(take))
+        )
+        said = [ModelResponse(reasoning_content=reasoning)] if reasoning else []
+        if content:
+            said.append(ModelResponse(content=content))
+        return [*said, *beside]
+
+    async def _ask(self, guards: Sequence[Guard], read: Callable[[Take], T]) -> T:
+        """What `read` makes of its texts as `guards` leave them; raises what blocks them."""
+        passages: list[Passage] = []
+        side, scene = self._side, self._scene
+
+        def collect(text: str, source: Source, path: str) -> str:
+            passages.append(Passage(text, source, side, path, "", scene))
+            return text
+
+        found = read(collect)
+        texts = await self._stage(guards).inspect(passages) if passages else None
+        if texts is None:
+            return found
+        return read(putting(texts))
+
+    async def piece(self, stage: Stage, text: str, source: Source, before: str) -> str:
+        """One piece of a streamed answer as it may be shown."""
+        passage = Passage(text, source, "output", "", before, self._scene)
+        texts = await stage.inspect([passage])
+        let_go = text if texts is None else texts[0]
+        if source == "assistant":
+            self._shown.append(let_go)
+        return let_go
+
+    def _as_shown(self, error: TruncatedStream) -> TruncatedStream:
+        """The error with no more of the answer in it than was shown."""
+        evidence = {**error.verdict.evidence, "partial": "".join(self._shown)}
+        return TruncatedStream(replace(error.verdict, evidence=evidence), error.message)
+
+
+def _beside(run: Any, messages: Sequence[Message]) -> list[tuple[Source, Any]]:
+    """What is kept beside the messages that were made of it: the run's input, and references."""
+    beside: list[tuple[Source, Any]] = []
+    said = getattr(getattr(run, "input", None), "input_content", None)
+    if isinstance(said, dict) and "role" in said:
+        said = said.get("content")
+    if said and not any(message.content == said for message in messages):
+        plain = said.model_dump(mode="json") if isinstance(said, BaseModel) else said
+        beside.append(("user", plain))
+    found = getattr(run, "references", None) or ()
+    return beside + [("tool", [each.query, each.references]) for each in found]
+
+
+def _scene(call: Call, role: str | None, swarm: str | None) -> Scene:
+    run = call.run_response
+    return Scene(
+        "model",
+        run_id=call.run_id,
+        session_id=getattr(run, "session_id", None),
+        user_id=getattr(run, "user_id", None),
+        role=role or getattr(run, "agent_name", None) or getattr(run, "team_name", None),
+        swarm=swarm or getattr(run, "team_name", None),
+    )

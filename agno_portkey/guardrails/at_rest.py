@@ -1,0 +1,179 @@
+"""What is kept of a run: no text that a guard blocked or rewrote, wherever the host has put it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from agno.models.message import Message
+from pydantic import BaseModel
+
+__all__ = ["Kept", "clean", "keep_as_sent", "replaced"]
+
+# How many runs' texts are remembered; a run needs its own until it ends.
+_RUNS = 1_000
+
+# A text of fewer characters is replaced where it stands alone, and not inside of others.
+_WITHIN = 8
+
+# A number of more digits is not written out.
+_LONG = 1e300
+
+_HOSTS = ("agno.run", "agno.models.", "agno.session", "agno.reasoning")
+# What identifies and orders the host's records: none of it is anybody's words.
+_NO_WORDS: tuple[str, ...] = (
+    "id",
+    "role",
+    "event",
+    "status",
+    "model",
+    "model_provider",
+    "agent_name",
+    "team_name",
+)
+# The application's own, which its tools write and read.
+_NO_WORDS += ("session_state", "updated_session_state")
+
+
+class Kept:
+    """What to keep in place of which texts, by run; thread-safe, shared by a model's copies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, dict[str, str]] = {}
+
+    def of(self, run_id: str | None) -> dict[str, str]:
+        """The texts of a run, none if there are none."""
+        return self._runs.get(run_id or "", {})
+
+    def note(self, run_id: str | None, texts: Mapping[str, str]) -> None:
+        """Add to the texts of a run; past the limit the oldest run's are forgotten."""
+        if run_id is None or not texts:
+            return
+        with self._lock:
+            known = self._runs.pop(run_id, {})
+            while len(self._runs) >= _RUNS:
+                del self._runs[next(iter(self._runs))]
+            self._runs[run_id] = {**known, **texts}
+
+
+def replaced(value: Any, kept: Mapping[str, str]) -> Any:
+    """`value` with what is to be kept in place of each text that is not."""
+    return _Cleaning(kept).plain(value) if kept else value
+
+
+def keep_as_sent(message: Message, sent: Message) -> None:
+    """Make the host's own message what was sent of it."""
+    if sent is not message:
+        for name in ("content", "compressed_content", "tool_calls", "name"):
+            setattr(message, name, getattr(sent, name))
+
+
+def clean(stored: Any, kept: Mapping[str, str]) -> None:
+    """Do the same in place, in an output of the host's and all that hangs from it."""
+    if kept and stored is not None:
+        _Cleaning(kept).any(stored)
+
+
+class _Cleaning:
+    """One pass; what is put in the place of a text may itself be replaced."""
+
+    def __init__(self, kept: Mapping[str, str]) -> None:
+        self._instead = {raw: _last(raw, kept) for raw in kept}
+        # The longest first: a short text may be part of a longer one.
+        longest_first = sorted((raw for raw in kept if len(raw) >= _WITHIN), key=len, reverse=True)
+        self._within = [pair for raw in longest_first for pair in _written(raw, self._instead[raw])]
+        self._seen: set[int] = set()
+
+    def any(self, value: Any) -> Any:
+        """`value` with its texts replaced, the very one if none is; the host's own in place."""
+        if _is_hosts(value):
+            self._record(value)
+            return value
+        if isinstance(value, list) and any(map(_is_hosts, value)):
+            value[:] = [self.any(item) for item in value]
+            return value
+        return self.plain(value)
+
+    def plain(self, value: Any) -> Any:
+        """The same of what is not the host's: it may be the caller's, and is left as it is."""
+        if isinstance(value, str):
+            found: Any = self._text(value)
+            return value if found == value else found
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._instead.get(str(value), value) if abs(value) < _LONG else value
+        if isinstance(value, list | tuple):
+            items = [self.any(item) for item in value]
+            same = all(a is b for a, b in zip(items, value, strict=True))
+            return value if same else type(value)(items) if type(value) is tuple else items
+        if isinstance(value, dict):
+            found = {self.plain(key): self.any(item) for key, item in value.items()}
+            pairs = zip(found.items(), value.items(), strict=False)
+            same = len(found) == len(value) and all(a is c and b is d for (a, b), (c, d) in pairs)
+            return value if same else found
+        return self._model(value) if isinstance(value, BaseModel) else value
+
+    def _model(self, value: BaseModel) -> BaseModel | None:
+        held = value.model_dump()
+        found = self.plain(held)
+        if found is held:
+            return value
+        try:
+            return type(value).model_validate(found, by_name=True)
+        except ValueError:
+            return None
+
+    def _record(self, held: Any) -> None:
+        if id(held) in self._seen:
+            return
+        self._seen.add(id(held))
+        for name, item in list(vars(held).items()):
+            if name.endswith("_id") or name in _NO_WORDS or type(item) in (int, float):
+                continue
+            found = self.any(item)
+            if found is not item:
+                setattr(held, name, found)
+
+    def _text(self, text: str) -> str:
+        if text in self._instead:
+            return self._instead[text]
+        if text[:1] in ("{", "["):
+            try:
+                parsed = json.loads(text)
+            except (ValueError, RecursionError):
+                return self._parts(text)
+            found = self.plain(parsed)
+            return self._parts(text if found is parsed else json.dumps(found, ensure_ascii=False))
+        return self._parts(text)
+
+    def _parts(self, text: str) -> str:
+        for raw, instead in self._within:
+            text = text.replace(raw, instead)
+        return text
+
+
+def _last(raw: str, kept: Mapping[str, str]) -> str:
+    """What is kept of `raw` in the end, after every guard that rewrote it."""
+    seen, text = {raw}, kept[raw]
+    while text in kept and text not in seen:
+        seen.add(text)
+        text = kept[text]
+    return text
+
+
+def _written(raw: str, instead: str) -> list[tuple[str, str]]:
+    """The two as they stand in a text, and as they stand in one that is escaped JSON."""
+    pairs = [(raw, instead)]
+    if (escaped := json.dumps(raw)[1:-1]) != raw:
+        pairs.append((escaped, json.dumps(instead)[1:-1]))
+    return pairs
+
+
+def _is_hosts(held: Any) -> bool:
+    """Whether `held` is one of the host's records: a run, a message, an event, a tool call."""
+    if not type(held).__module__.startswith(_HOSTS):
+        return False
+    return dataclasses.is_dataclass(held) or isinstance(held, BaseModel)

@@ -1,0 +1,93 @@
+"""What becomes of a member that was refused: its leader is told, or ends with it where it has to.
+
+In a stream the host hands the leader an empty result. A leader that routes is not asked again:
+there the member's refusal would pass for the team's answer, with status COMPLETED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from agno.models.message import Message
+from agno.models.response import ModelResponse
+from agno.run.agent import RunCompletedEvent, RunErrorEvent
+from agno.run.team import RunCompletedEvent as TeamRunCompletedEvent
+from agno.run.team import RunErrorEvent as TeamRunErrorEvent
+from agno.tools.function import FunctionCall
+
+from agno_portkey.drivers import Owned, drive
+from agno_portkey.guardrails.refusals import raise_on_block, verdict_of
+
+__all__ = ["atold", "require_answer", "told"]
+
+# Of these a gate tells its leader itself.
+_GATES = ("GateClosed", "RunDeclined", "ContractError")
+_DELEGATES = "delegate_task_to_member"
+
+
+def told(
+    calls: Sequence[FunctionCall], events: Iterator[Any], results: list[Message], *, ends: bool
+) -> Iterator[Any]:
+    """The host's `events` of running `calls`; then `results` say which member was refused.
+
+    `ends`: a team that routes ends with the refusal. A gate settles that for its own.
+    """
+    if not any(map(_delegates, calls)):
+        return events
+    return drive(_watched(calls, _aiter(events), results, ends))
+
+
+def atold(
+    calls: Sequence[FunctionCall],
+    events: AsyncIterator[Any],
+    results: list[Message],
+    *,
+    ends: bool,
+) -> AsyncIterator[Any]:
+    """The same on an event loop."""
+    return _watched(calls, events, results, ends) if any(map(_delegates, calls)) else events
+
+
+def require_answer(response: ModelResponse, run_response: Any) -> None:
+    """Raise what refused the member whose words are the answer of a team that routes."""
+    members = getattr(run_response, "member_responses", None)
+    done = response.tool_executions
+    if members and done and done[-1].stop_after_tool_call:
+        raise_on_block(members[-1])
+
+
+def _delegates(call: FunctionCall) -> bool:
+    return call.function.name.startswith(_DELEGATES)
+
+
+async def _watched(
+    calls: Sequence[FunctionCall],
+    events: AsyncIterator[Any],
+    results: list[Message],
+    ends: bool,
+) -> AsyncIterator[Any]:
+    refused: list[Any] = []
+    ended: Any = None
+    async with Owned(events) as all_of_them:
+        async for event in all_of_them:
+            if isinstance(event, RunErrorEvent | TeamRunErrorEvent) and verdict_of(event):
+                if ends or (event.additional_data or {}).get("error") not in _GATES:
+                    refused.append(event)
+                ended = event
+            elif isinstance(event, RunCompletedEvent | TeamRunCompletedEvent):
+                ended = None
+            yield event
+    routes = any(_delegates(call) and call.function.stop_after_tool_call for call in calls)
+    if ended is not None and ends and routes:
+        raise_on_block(ended)
+    if refused:
+        reasons = "\n".join(dict.fromkeys(f"Refused: {event.content}" for event in refused))
+        for message in results:
+            if message.role == "tool" and not message.content:
+                message.content = reasons
+
+
+async def _aiter(events: Iterator[Any]) -> AsyncIterator[Any]:
+    for event in events:
+        yield event

@@ -1,0 +1,214 @@
+"""Asks the guards of one stage: checks at once, those that rewrite in order; whatever fails blocks.
+
+A guard is asked once a stage for all its passages, and its verdict is told once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from agno.exceptions import InputCheckError, OutputCheckError
+
+from agno_portkey.calls import IO
+from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked
+from agno_portkey.guardrails.findings import Block, Flag, Rewrite
+from agno_portkey.guardrails.passages import Passage, Scene, Side
+from agno_portkey.guardrails.refusals import attach
+from agno_portkey.modes import Mode, override_of
+from agno_portkey.verdict import Event, Observer, Verdict, tell
+from agno_portkey.workers import Failed
+
+if TYPE_CHECKING:
+    from agno_portkey.guardrails.base import Guard
+
+__all__ = ["Report", "Stage", "placeholder"]
+
+# What a guard said of its passages, with their places; a passage it said nothing of passes.
+Report = list[tuple[int, Block | Rewrite | Flag]]
+
+# A text this short stands in an error's message by chance.
+_TELLING = 6
+# Who failed says nothing of what it was asked about: none of these is kept then.
+_KEPT_OUT = ("user", "assistant", "tool", "reasoning", "transcript")
+
+
+def placeholder(name: str) -> str:
+    """What is kept in the place of a text that the guard `name` blocked."""
+    return f"[blocked by {name}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of one run: who is asked, where, and who hears of it.
+
+    `keep` is called with each text that was blocked or rewritten and what is to be kept in its
+    place, unless the guard keeps what it saw (`keep_raw`).
+    """
+
+    guards: Sequence[Guard]
+    io: IO
+    scene: Scene
+    side: Side
+    observers: Sequence[Observer] = ()
+    keep: Callable[[str, str], None] | None = None
+
+    async def inspect(self, passages: Sequence[Passage]) -> list[str] | None:
+        """The texts as they may go on, None if none was changed; raises what blocks them.
+
+        A mode that is none, as a class can declare it unchecked, counts as enforce.
+        """
+        said = override_of("guards")
+        modes: list[tuple[Guard, Mode]] = [(guard, said or guard.mode) for guard in self.guards]
+        asked = [each for each in modes if each[1] != "off"]
+        current: Sequence[Passage] = passages
+        for rewrites, group in groupby(asked, key=_rewrites):
+            if not rewrites:
+                await self._check([*group], current)
+                continue
+            for guard, mode in group:
+                current = await self._rewrite(guard, mode, current)
+        return None if current is passages else [passage.text for passage in current]
+
+    async def _check(self, group: list[tuple[Guard, Mode]], passages: Sequence[Passage]) -> None:
+        """Ask guards that only look, all that are not inline at once; the first block ends them."""
+        beside = []
+        for guard, mode in group:
+            if guard.inline:
+                if (outcome := guard.on_the_spot(passages)) or self.observers or guard.observers:
+                    self._judge(guard, mode, outcome, passages)
+            else:
+                beside.append((guard, mode))
+        if not beside:
+            return
+        outcomes = await self.io.race(
+            [guard.job(passages) for guard, _ in beside],
+            lambda place, outcome: beside[place][1] != "observe" and _blocks(outcome),
+        )
+        heard = [
+            (guard, mode, outcome)
+            for (guard, mode), outcome in zip(beside, outcomes, strict=True)
+            if outcome is not None
+        ]
+        # Whoever passed is told of before whoever blocks and ends the stage.
+        for guard, mode, outcome in sorted(heard, key=lambda each: _blocks(each[2])):
+            self._judge(guard, mode, outcome, passages)
+
+    async def _rewrite(
+        self, guard: Guard, mode: Mode, passages: Sequence[Passage]
+    ) -> Sequence[Passage]:
+        """The passages as `guard` leaves them; the very ones if it changes nothing."""
+        if guard.inline:
+            outcome: Any = guard.on_the_spot(passages)
+        else:
+            [outcome] = await self.io.race([guard.job(passages)], lambda place, outcome: False)
+        self._judge(guard, mode, outcome, passages)
+        if not outcome or mode == "observe":
+            return passages
+        texts = {place: said.text for place, said in outcome if isinstance(said, Rewrite)}
+        texts = {place: text for place, text in texts.items() if text != passages[place].text}
+        if not texts:
+            return passages
+        if self.keep is not None and not guard.keep_raw:
+            for place, text in texts.items():
+                self.keep(passages[place].text, text)
+        return [
+            replace(passage, text=texts[place]) if place in texts else passage
+            for place, passage in enumerate(passages)
+        ]
+
+    def _judge(
+        self, guard: Guard, mode: Mode, outcome: Report | Failed, passages: Sequence[Passage]
+    ) -> None:
+        """Tell what `guard` made of `passages`, and raise where that is a block."""
+        verdict = self._verdict(guard, mode, outcome, passages)
+        if observers := (*self.observers, *guard.observers):
+            tell(observers, self._event(verdict, mode, outcome, len(passages)))
+        if verdict.passed or mode == "observe":
+            return
+        if self.keep is not None and not guard.keep_raw:
+            for passage in _blocked(outcome, passages):
+                self.keep(passage.text, placeholder(guard.name))
+        if isinstance(outcome, Failed):
+            if isinstance(outcome.error, InputCheckError | OutputCheckError):
+                if not isinstance(outcome.error, Blocked):
+                    attach(verdict, outcome.error, type(self._error(verdict)))
+                raise outcome.error
+            raise self._error(verdict) from outcome.error
+        raise self._error(verdict)
+
+    def _error(self, verdict: Verdict) -> InputBlocked | OutputBlocked:
+        return (InputBlocked if self.side == "input" else OutputBlocked)(verdict)
+
+    def _event(self, verdict: Verdict, mode: Mode, outcome: Any, asked: int) -> Event:
+        said = [] if isinstance(outcome, Failed) else outcome
+        data = {
+            "stage": self.scene.stage,
+            "side": self.side,
+            "mode": mode,
+            "passages": asked,
+            "rewritten": sum(isinstance(each, Rewrite) for _, each in said),
+        }
+        scene = self.scene
+        return Event("guard", scene.role, scene.swarm, scene.run_id, verdict, data)
+
+    def _verdict(
+        self, guard: Guard, mode: Mode, outcome: Report | Failed, passages: Sequence[Passage]
+    ) -> Verdict:
+        evidence: dict[str, Any] = {"stage": self.scene.stage, "side": self.side, "mode": mode}
+        if isinstance(outcome, Failed):
+            return _failure(guard, outcome.error, evidence, passages)
+        found = []
+        for place, said in outcome:
+            passage = passages[place]
+            where = {"source": passage.source, "path": passage.path, "said": said.reason}
+            found.append({**where, "as": type(said).__name__.lower(), **said.evidence})
+        if found:
+            evidence["found"] = found
+        blocks = [said for _, said in outcome if isinstance(said, Block)]
+        reasons = [said.reason for said in blocks or (each for _, each in outcome)]
+        scores = [s for _, said in outcome if (s := getattr(said, "score", None)) is not None]
+        return Verdict(
+            passed=not blocks,
+            source=guard.name,
+            reasons=tuple(dict.fromkeys(reasons)),
+            score=max(scores) if scores else None,
+            evidence=evidence,
+        )
+
+
+def _rewrites(asked: tuple[Guard, Mode]) -> bool:
+    return asked[0].rewrites
+
+
+def _blocks(outcome: Report | Failed) -> bool:
+    return isinstance(outcome, Failed) or any(isinstance(said, Block) for _, said in outcome)
+
+
+def _blocked(outcome: Report | Failed, passages: Sequence[Passage]) -> Iterable[Passage]:
+    if isinstance(outcome, Failed):
+        return [p for p in passages if p.source in _KEPT_OUT]
+    blocks = [place for place, said in outcome if isinstance(said, Block)]
+    # It was not asked about what comes behind the last one, which may say the same.
+    unknown = [p for p in passages[blocks[-1] + 1 :] if p.source in _KEPT_OUT]
+    return [*(passages[place] for place in blocks), *unknown]
+
+
+def _failure(
+    guard: Guard, error: BaseException, evidence: dict[str, Any], passages: Sequence[Passage]
+) -> Verdict:
+    """The verdict of a guard that raised: a check error's own words, else that it failed."""
+    if isinstance(error, InputCheckError | OutputCheckError):
+        trigger = getattr(error.check_trigger, "value", str(error.check_trigger))
+        return Verdict(False, guard.name, (str(error),), evidence={**evidence, "trigger": trigger})
+    said = f"{type(error).__name__}: {error}"
+    # They would be shown to whoever reads the error. A short one can be part of a long one.
+    for text in sorted({passage.text for passage in passages}, key=len, reverse=True):
+        if len(text) >= _TELLING:
+            for written in (text, repr(text)[1:-1], json.dumps(text)[1:-1]):
+                said = said.replace(written, "[the text]")
+    reason = f"{guard.name} failed: {said}"
+    return Verdict(False, guard.name, (reason,), evidence={**evidence, "failed": True})

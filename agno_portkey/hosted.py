@@ -1,0 +1,96 @@
+"""Methods that the host calls by parameter name, with a signature that is worked out once.
+
+Agno asks `inspect.signature` for it on every call of every hook, which for a bound method costs
+more than most hooks do.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABCMeta
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
+
+from agno_portkey.errors import InputBlocked, OutputBlocked
+from agno_portkey.verdict import Verdict
+
+__all__ = ["Bound", "Done", "Made", "hosted"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Done:
+    """A finished awaitable: harmless where the host calls an async form and never awaits it."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+class Bound:
+    """A method bound to `owner`, named after it in the host's events; itself after a deep copy."""
+
+    def __init__(self, owner: Any, function: Callable[..., Any], signature: Any) -> None:
+        self.__self__ = owner
+        self.__name__ = str(getattr(owner, "name", None) or type(owner).__name__)
+        self.__signature__ = signature
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(self.__self__, *args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Bound)
+            and other.__self__ is self.__self__
+            and other._function is self._function
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.__self__), self._function))
+
+    def __copy__(self) -> Bound:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bound:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{self._function.__qualname__} of {self.__self__!r}>"
+
+
+class Made(ABCMeta):
+    """Makes objects for hooks, and refuses to be one: the class itself in a list of hooks.
+
+    The host would call it, throw the object away that it gets, and go on.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "run_context" in kwargs and ("run_input" in kwargs or "run_output" in kwargs):
+            reason = (
+                f"{cls.__name__} is a class and holds nothing: give an object, {cls.__name__}()"
+            )
+            verdict = Verdict(False, cls.__name__, (reason,))
+            if (output := kwargs.get("run_output")) is None:
+                raise InputBlocked(verdict)
+            output.content = None
+            raise OutputBlocked(verdict)
+        return super().__call__(*args, **kwargs)
+
+
+class _Hosted:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+        parameters = [*inspect.signature(function).parameters.values()]
+        self._signature = inspect.Signature(parameters[1:])
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        if owner is None:
+            return self.__wrapped__
+        return Bound(owner, self.__wrapped__, self._signature)
+
+
+def hosted(method: F) -> F:
+    """Make `method` one whose signature the host need not work out again."""
+    return cast("F", _Hosted(method))

@@ -1,0 +1,206 @@
+"""One go of `govern`: checks a team and its gate first, then changes everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agno.agent import Agent
+from agno.guardrails import BaseGuardrail
+from agno.team import Team
+
+from agno_portkey.binding import Binding, refuse_paths
+from agno_portkey.contracts import Critique, Judgement, Plan
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates import Charter, Gate, Seat
+from agno_portkey.gates.holdings import Tools
+from agno_portkey.hooks import GateHook
+from agno_portkey.hooks.gate import part_of
+from agno_portkey.model import PortkeyModel
+from agno_portkey.modes import Modes
+from agno_portkey.reach import Allow
+from agno_portkey.runs import Part
+from agno_portkey.stopping import StopSwitch, switch_of
+from agno_portkey.verdict import Observer
+from agno_portkey.walk import (
+    Owner,
+    broadcasts,
+    has_schema,
+    identity,
+    initialise,
+    mode_of,
+    name_of,
+    speakers,
+    unheld,
+    walk,
+)
+
+__all__ = ["Install", "Wanted"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `govern` was asked for; equal for two goes that ask for the same."""
+
+    runner: str | None
+    gates: tuple[Gate, ...]
+    tags: dict[str, str]
+    # As the models take them; made anew of what was given, which is what two goes compare.
+    guards: tuple[BaseGuardrail, ...] = field(compare=False)
+    given: tuple[BaseGuardrail, ...]
+    observers: tuple[Observer, ...]
+    allow: Allow
+    modes: Modes
+    # The address of the database that holds the kill switch, where it is not the owner's own.
+    database: str | None = field(default=None, repr=False)
+
+
+@dataclass
+class Install:
+    """One go of `govern`: checks everything first, then changes everything."""
+
+    root: Owner
+    wanted: Wanted
+
+    def __post_init__(self) -> None:
+        initialise(self.root)
+        self.swarm = name_of(self.root) if isinstance(self.root, Team) else None
+        self.everyone = [*walk(self.root, self.swarm)]
+        self.binding = Binding(
+            tags=self.wanted.tags,
+            guards=self.wanted.guards,
+            observers=self.wanted.observers,
+            allow=self.wanted.allow,
+            modes=self.wanted.modes,
+            strict=bool(self.wanted.guards or self.wanted.gates),
+            switch=self._switch(),
+            swarm=self.swarm,
+        )
+        self.tools = Tools()
+        self.charter: Charter | None = None
+        self.runner: Agent | None = None
+        self.speakers: set[int] = set()
+        self.modes = {name_of(o): mode_of(o) for o, _ in self.everyone if isinstance(o, Team)}
+
+    def _switch(self) -> StopSwitch | None:
+        named = self.wanted.database
+        return StopSwitch(named) if named is not None else switch_of(self.root)
+
+    def check(self) -> None:
+        wanted = self.wanted
+        if wanted.gates and wanted.runner is None:
+            raise ConfigurationError("runner: a gate needs a Runner; name the member that acts")
+        if wanted.runner is not None and not wanted.gates:
+            raise ConfigurationError("gate: a Runner needs a gate; add gate=Gate()")
+        if wanted.runner is not None:
+            self.runner = self._find_runner(wanted.runner)
+            self._require_evidence()
+        members = [owner for owner, _ in self.everyone]
+        self.found = self.binding.survey(members, self.runner)
+        owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
+        self.binding.require_free(owners)
+        paths = self.binding.ungoverned(self.found)
+        if self.runner is not None:
+            paths += self._round_the_gate(self.runner, owners)
+        refuse_paths(list(dict.fromkeys(paths)), self.found)
+        self.found.check_allowed()
+
+    def _round_the_gate(self, runner: Agent, owners: Sequence[Owner]) -> list[str]:
+        """What may be without a gate, but not with one, allowed or not."""
+        paths = [
+            f"{name_of(owner)}.model holds the gate: give a PortkeyModel"
+            for owner, _ in self.everyone
+            if not isinstance(owner.model, PortkeyModel)
+        ]
+        paths += unheld(self.root, runner)
+        paths += self.tools.take(runner)
+        for owner in owners:
+            paths += self.tools.claim(owner)
+        return paths
+
+    def apply(self) -> None:
+        wanted, binding = self.wanted, self.binding
+        if self.runner is not None:
+            self.charter = binding.charter = Charter(
+                wanted.gates,
+                swarm=self.swarm,
+                tools=self.tools.names,
+                functions=self.tools.functions,
+                has_critic=any(has_schema(owner, Critique) for owner, _ in self.everyone),
+                observers=wanted.observers,
+                mode=wanted.modes.gate,
+            )
+            binding.gate_hook = GateHook(self.charter, runner=str(self.runner.id), late=self._late)
+            self.tools.protect(self.charter)
+            self.speakers = set(speakers(self.root, self.runner))
+        for owner, swarm in self.everyone:
+            self._bind(owner, swarm)
+            binding.install_hooks(owner)
+        binding.take(self.found)
+        binding.settle([owner for owner, _ in self.everyone] + [h.owner for h in self.found.hidden])
+
+    def _require_evidence(self) -> None:
+        for schema in (Plan, Judgement):
+            if not any(has_schema(owner, schema) for owner, _ in self.everyone):
+                raise ConfigurationError(
+                    f"gate: no member has output_schema={schema.__name__}, so nothing can ever "
+                    "pass; give one that schema (a Critic is optional)"
+                )
+
+    def _late(self, team: Owner) -> str | None:
+        """What of `team`, which may be a copy of the governed one, is not governed any more."""
+        gate_hook = self.binding.gate_hook
+        for owner, _ in walk(team, None):
+            seat = getattr(owner.model, "seat", None)
+            if seat is None or seat.charter is not self.charter:
+                return f"{name_of(owner)} has another model"
+            if held := self.tools.unprotected(owner):
+                return held
+            if seat.part == "runner" and (held := self.tools.unknown(owner)):
+                return held
+            for hooks in (owner.pre_hooks, owner.post_hooks):
+                if not any(getattr(h, "__self__", h) is gate_hook for h in hooks or ()):
+                    return f"{name_of(owner)} has lost its hooks"
+            if isinstance(owner, Team) and self.modes.get(name_of(owner)) != mode_of(owner):
+                return f"{name_of(owner)} is in another mode"
+        return self.binding.watch.changed(team)
+
+    def _find_runner(self, wanted: str) -> Agent:
+        if not isinstance(self.root, Team):
+            raise ConfigurationError("gate: only a Team can have a gated Runner")
+        found = [o for o, _ in self.everyone if wanted in (identity(o), o.id, o.name)]
+        names = ", ".join(name_of(o) for o, _ in self.everyone[1:])
+        if not found:
+            raise ConfigurationError(f"runner: {wanted!r} is not a member of the team ({names})")
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"runner: {wanted!r} names {len(found)} members: name them apart"
+            )
+        if not isinstance(found[0], Agent):
+            raise ConfigurationError(f"runner: {wanted!r} is a team; the Runner is an Agent")
+        for team in (o for o, _ in self.everyone if isinstance(o, Team)):
+            if broadcasts(team):
+                raise ConfigurationError(
+                    f"{name_of(team)} broadcasts: its Runner would be asked before anything is "
+                    "judged; use coordinate, route or tasks mode"
+                )
+        return found[0]
+
+    def _part(self, owner: Owner) -> Part:
+        if isinstance(owner, Team):
+            return "leader"
+        return part_of(owner, str(self.runner.id) if self.runner else None)
+
+    def _bind(self, owner: Owner, swarm: str | None) -> None:
+        part = self._part(owner)
+        seat = Seat(
+            part=part,
+            role=name_of(owner),
+            swarm=swarm,
+            charter=self.charter,
+            holds=part in ("leader", "member") and id(owner) in self.speakers,
+            ends_on_text=mode_of(owner) != "tasks",
+            modes=self.wanted.modes,
+        )
+        aide = replace(seat, part="aide" if part == "runner" else "member", holds=False)
+        self.binding.bind(owner, seat, aide)

@@ -1,0 +1,18 @@
+"""`Policy`: what `govern` enforces, and how strictly, as one object that fits into a YAML file."""
+
+from agno_portkey.policy.document import Policy, json_schema
+from agno_portkey.policy.parts import ContractsPolicy, GatePolicy, StopPolicy, TagsPolicy
+from agno_portkey.policy.terms import Terms, terms_of
+from agno_portkey.policy.uses import GuardUse
+
+__all__ = [
+    "ContractsPolicy",
+    "GatePolicy",
+    "GuardUse",
+    "Policy",
+    "StopPolicy",
+    "TagsPolicy",
+    "Terms",
+    "json_schema",
+    "terms_of",
+]

@@ -1,0 +1,159 @@
+"""`Policy`, and its YAML.
+
+```yaml
+guards:
+  - use: my_company.guards:NoCodenames
+    words: [bluebird]
+    mode: observe
+gate: {runner: Runner, min_score: 8}
+contracts: enforce
+tags: {cost_center: cc-42, team: "${TEAM}"}
+stop: {database: "${AGNO_PORTKEY_DATABASE_URL}"}
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+import yaml
+from agno.guardrails import BaseGuardrail
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates import Gate
+from agno_portkey.policy.parts import (
+    AnyContracts,
+    AnyGate,
+    AnyTags,
+    ContractsPolicy,
+    PolicyPart,
+    Several,
+    StopPolicy,
+    TagsPolicy,
+    Worded,
+)
+from agno_portkey.policy.uses import AnyGuard, GuardUse, made
+from agno_portkey.routing.config.files import is_path, read_yaml
+from agno_portkey.routing.config.parts import PartError, part_error
+from agno_portkey.routing.config.references import is_reference
+
+__all__ = ["ROOT", "Policy", "json_schema"]
+
+# What the paths in errors begin with.
+ROOT = "policy"
+
+
+class Policy(PolicyPart):
+    """What `govern` enforces, part by part, and each part's mode: off, observe or enforce.
+
+    `guards` see every call, each in a mode of its own. `gate` is what a plan has to pass before
+    the Runner runs, `contracts` holds structured outputs to their schemas, `tags` go out with
+    every call, `stop` is the kill switch, and `allow` lists the ungoverned paths that are meant to
+    be. What is left out is at its default; a policy without `gate` has none.
+
+    `AGNO_PORTKEY_<PART>_MODE` overrides a part's mode while the process runs; `allow` has none. A
+    text `${NAME}` is that variable of the environment, read when the policy is applied.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    guards: Annotated[tuple[AnyGuard, ...], Several] = ()
+    gate: AnyGate | None = None
+    contracts: AnyContracts = ContractsPolicy()
+    tags: AnyTags = TagsPolicy()
+    stop: StopPolicy = StopPolicy()
+    allow: Annotated[tuple[Worded, ...], Several] = ()
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> Self:
+        """The policy of a YAML text, or of the file at a path (a `Path`, or a text ending as one).
+
+        Whatever does not fit raises ConfigurationError with the file, each path in it, and what
+        is accepted there. Guards are imported, and made when the policy is applied.
+        """
+        where = f"{source}: " if is_path(source) else ""
+        data = read_yaml(source, root=f"{where}{ROOT}", what="policy")
+        if not isinstance(data, dict):
+            raise ConfigurationError(
+                f"{where}{ROOT}: a mapping of {', '.join(cls.model_fields)} is due here"
+            )
+        said = "it is empty; leave it out, or write {} for its defaults"
+        if empty := [((key,), said) for key, value in data.items() if value is None]:
+            # To leave a gate out, nobody writes `gate:`.
+            raise part_error(f"{where}{ROOT}", empty)
+        try:
+            policy = cls(**data)
+        except PartError as error:
+            raise part_error(f"{where}{ROOT}", error.problems) from None
+        for place, guard in enumerate(policy.guards):
+            if isinstance(guard, GuardUse):
+                guard.factory(f"{where}{ROOT}.guards[{place}]")
+        return policy
+
+    def to_yaml(self) -> str:
+        """The YAML of this policy; what can't be written there raises ConfigurationError."""
+        text: str = yaml.safe_dump(_plain(self, ROOT), sort_keys=False, allow_unicode=True)
+        return text
+
+    @cached_property
+    def made_guards(self) -> tuple[BaseGuardrail, ...]:
+        """The guards themselves, made once."""
+        return tuple(
+            made(guard, f"{ROOT}.guards[{place}]") for place, guard in enumerate(self.guards)
+        )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a policy's YAML, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Policy.model_json_schema(),
+    }
+
+
+# Writing
+
+
+def _plain(part: BaseModel, path: str) -> dict[str, Any]:
+    """`part` in plain types, without what is at its default."""
+    plain: dict[str, Any] = {}
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if value != field.get_default(call_default_factory=True):
+            plain[name] = _value(value, f"{path}.{name}")
+    return {**plain, **(part.model_extra or {})}
+
+
+def _value(value: Any, path: str) -> Any:
+    if isinstance(value, tuple):
+        return [_value(each, f"{path}[{place}]") for place, each in enumerate(value)]
+    if isinstance(value, BaseModel):
+        return _plain(value, path)
+    if isinstance(value, SecretStr):
+        return _written(value.get_secret_value(), path)
+    if type(value) is Gate:
+        return {key: held for key, held in vars(value).items() if held != getattr(Gate(), key)}
+    if isinstance(value, Gate | BaseGuardrail):
+        raise ConfigurationError(
+            f"{path}: a {type(value).__name__} object can't be written to a file; guards "
+            "can be named there (use: package.module:Name)"
+        )
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _written(secret: str, path: str) -> str:
+    try:
+        open_ = urlsplit(secret).password is None
+    except ValueError:
+        open_ = False
+    if open_ or is_reference(secret):
+        return secret
+    raise ConfigurationError(
+        f"{path}: a password is not written to a file; put the address into an "
+        "environment variable and refer to it as ${NAME}"
+    )

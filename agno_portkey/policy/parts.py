@@ -1,0 +1,205 @@
+"""The parts of a policy, each with a mode of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, WrapValidator, model_validator
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates import Gate, check_gates
+from agno_portkey.modes import Mode
+from agno_portkey.routing.config.parts import Part, Text, part_error
+from agno_portkey.routing.config.references import Secret, is_reference
+from agno_portkey.tags import check_tags
+
+__all__ = [
+    "AnyContracts",
+    "AnyGate",
+    "AnyTags",
+    "ContractsPolicy",
+    "GatePolicy",
+    "OneMode",
+    "PolicyPart",
+    "Several",
+    "StopPolicy",
+    "TagsPolicy",
+    "Worded",
+]
+
+_GATE = tuple(field.name for field in fields(Gate))
+
+
+def _mode(value: object) -> object:
+    # To YAML a bare `off` is false, and `on` is true.
+    if value is False:
+        return "off"
+    if value not in ("off", "observe", "enforce"):
+        raise ValueError(f"off, observe or enforce, not {value!r}")
+    return value
+
+
+def _whole_reference(text: str) -> str:
+    if "${" in text and not is_reference(text):
+        raise ValueError("a reference is the whole value: ${NAME}, in letters, digits and _")
+    return text
+
+
+def _several(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a list is due here, not {value!r}")
+    return value
+
+
+OneMode = Annotated[Mode, BeforeValidator(_mode)]
+# A text, or the name of a variable that it is read from.
+Worded = Annotated[Text, AfterValidator(_whole_reference)]
+# What makes of a field one that takes lists only, and says so.
+Several = BeforeValidator(_several)
+
+
+class PolicyPart(Part):
+    """A part that says which fields it takes, where another one is given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            refuse_unknown(data, tuple(cls.model_fields))
+        return data
+
+
+def refuse_unknown(data: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise an error for the keys that are none of `known`, which it lists."""
+    said = f"no such field; it takes {', '.join(known)}"
+    if unknown := [((key,), said) for key in data if key not in known]:
+        raise part_error("policy", unknown)
+
+
+# Gates
+
+
+def _one_gate(value: Any) -> Gate:
+    """A gate of its settings; the gate's own words for what is wrong with one."""
+    if isinstance(value, Gate):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"a mapping of {', '.join(_GATE)}, not {value!r}")
+    refuse_unknown(value, _GATE)
+    try:
+        return Gate(**value)
+    except ConfigurationError as error:
+        name, _, why = str(error).removeprefix("Gate.").partition(": ")
+        raise part_error("policy", [((name,), why)]) from None
+
+
+# The type's own schema is kept, for editors.
+OneGate = Annotated[Gate, WrapValidator(lambda value, handler: _one_gate(value))]
+
+
+class GatePolicy(PolicyPart):
+    """The gates that a plan has to pass, and the Runner behind them.
+
+    `runner` is the member's name or id; left out, `govern` is told. The settings of a single gate
+    may stand here in place of `gates`. In `observe` the team runs as if there were no gate, and
+    observers hear what would have been refused; in `off` nothing is looked at. A team run keeps
+    to its end the mode in which it began.
+    """
+
+    runner: Worded | None = None
+    mode: OneMode = "enforce"
+    gates: Annotated[tuple[OneGate, ...], Several, AfterValidator(check_gates)] = (Gate(),)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, data: Any) -> Any:
+        if isinstance(data, Gate | list | tuple):
+            return {"gates": [data] if isinstance(data, Gate) else data}
+        if not isinstance(data, Mapping):
+            return data
+        known = tuple(cls.model_fields)
+        settings = {key: value for key, value in data.items() if key not in known}
+        if "gates" in data or not settings:
+            refuse_unknown(data, known)
+            return data
+        refuse_unknown(data, (*known, *_GATE))
+        rest = {key: value for key, value in data.items() if key in known}
+        return {**rest, "gates": [_one_gate(settings)]}
+
+
+class _SingleGate(Part):
+    """A gate part with the settings of one gate in it; for the JSON schema alone."""
+
+    runner: str | None = None
+    mode: Mode = "enforce"
+    name: str = Gate.name
+    min_score: float = Gate.min_score
+    max_rounds: int = Gate.max_rounds
+    ordered: bool = Gate.ordered
+
+
+AnyGate = Annotated[
+    GatePolicy,
+    BeforeValidator(
+        lambda value: value, json_schema_input_type=GatePolicy | _SingleGate | list[Gate]
+    ),
+]
+
+
+# Contracts and tags
+
+
+class ContractsPolicy(PolicyPart):
+    """Structured outputs. In `observe` a broken one is told, and goes through as Agno makes it.
+
+    In `off` none is looked at. A mode alone may stand for the part.
+    """
+
+    mode: OneMode = "enforce"
+
+
+class TagsPolicy(PolicyPart):
+    """Tags that go out with every call; in `off` none does. To observe is to send.
+
+    The tags alone may stand for the part.
+    """
+
+    values: Annotated[
+        Mapping[str, Annotated[str, AfterValidator(_whole_reference)]],
+        BeforeValidator(
+            lambda value: check_tags(value), json_schema_input_type=dict[str, str | float | bool]
+        ),
+    ] = {}
+    mode: OneMode = "enforce"
+
+
+def _contracts(value: Any) -> Any:
+    return {"mode": value} if isinstance(value, str | bool) else value
+
+
+def _tags(value: Any) -> Any:
+    bare = isinstance(value, Mapping) and not value.keys() <= TagsPolicy.model_fields.keys()
+    return {"values": value} if bare else value
+
+
+AnyContracts = Annotated[
+    ContractsPolicy,
+    BeforeValidator(_contracts, json_schema_input_type=ContractsPolicy | Mode),
+]
+AnyTags = Annotated[
+    TagsPolicy,
+    BeforeValidator(_tags, json_schema_input_type=TagsPolicy | dict[str, str | float | bool]),
+]
+
+
+class StopPolicy(PolicyPart):
+    """The kill switch. `database` is the address of the database that it is in.
+
+    Left out, it is that of AGNO_PORTKEY_DATABASE_URL, else the team's own. In `observe` a stopped
+    swarm goes on, and observers hear of it; in `off` the switch is not looked at.
+    """
+
+    database: Secret | None = None
+    mode: OneMode = "enforce"

@@ -1,0 +1,7 @@
+"""Everything that an agent or team can reach, and what of it goes round the gateway."""
+
+from agno_portkey.reach.allow import Allow
+from agno_portkey.reach.held import held_by, same
+from agno_portkey.reach.survey import Factory, Hidden, Place, Survey
+
+__all__ = ["Allow", "Factory", "Hidden", "Place", "Survey", "held_by", "same"]

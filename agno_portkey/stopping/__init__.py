@@ -1,0 +1,22 @@
+"""The kill switch: what a swarm may not do any more, said once in the database that it shares."""
+
+from agno_portkey.stopping.brake import Brake, aguard_tool, guard_tool, stop_layer, stoppable
+from agno_portkey.stopping.databases import missing_file
+from agno_portkey.stopping.record import ALL, Stop, Store, fold
+from agno_portkey.stopping.switch import DATABASE_VARIABLE, StopSwitch, switch_of
+
+__all__ = [
+    "ALL",
+    "DATABASE_VARIABLE",
+    "Brake",
+    "Stop",
+    "StopSwitch",
+    "Store",
+    "aguard_tool",
+    "fold",
+    "guard_tool",
+    "missing_file",
+    "stop_layer",
+    "stoppable",
+    "switch_of",
+]

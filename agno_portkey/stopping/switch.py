@@ -1,0 +1,300 @@
+"""`StopSwitch`: whether a swarm is stopped, as the database said it a moment ago."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from agno_portkey.calls import IO
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.stopping.databases import store_of
+from agno_portkey.stopping.record import ALL, LONGEST, Stop, fold
+from agno_portkey.verdict import Verdict
+
+__all__ = ["DATABASE_VARIABLE", "StopSwitch", "switch_of"]
+
+DATABASE_VARIABLE = "AGNO_PORTKEY_DATABASE_URL"
+_LONGEST_PAUSE = 60.0
+_log = logging.getLogger("agno_portkey")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What one read found, when it began, and how long that counts (monotonic seconds)."""
+
+    began: float
+    until: float
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+    problem: str | None = None
+    # From here on the next read is begun while this one still counts.
+    ahead: float = -math.inf
+
+
+class _Reading:
+    """One read under way, on a thread of its own."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.done = threading.Event()
+
+
+class StopSwitch:
+    """Stops swarms for all processes that share `database`, and tells whether one is stopped.
+
+    `database` is an Agno database on SQL, an `InMemoryDb` (which no other process sees), an
+    address such as `postgresql://...` or `sqlite:///agno.db`, a file, or a `Store`. What was read
+    counts for `max_age` seconds; a read takes at most `timeout`. So no call begins later than the
+    longer of the two after a stop is written. A state that can't be read stops everything.
+    """
+
+    def __init__(self, database: Any, *, max_age: float = 0.5, timeout: float = 1.0) -> None:
+        for name, value in (("max_age", max_age), ("timeout", timeout)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 60:
+                raise ConfigurationError(
+                    f"{name}: seconds, more than 0 and under 60, not {value!r}"
+                )
+        self._store = store_of(database, timeout)
+        self._max_age = max_age
+        self._timeout = timeout
+        self._asked: frozenset[str] = frozenset()
+        self._known = _Known(-math.inf, -math.inf, problem="it was not read yet")
+        self._logged: object = (False, {})
+        self._begin_anew()
+
+    def __repr__(self) -> str:
+        return f"StopSwitch({self._store.place!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StopSwitch:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a StopSwitch stays in its process: make one from the database there")
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._noting = threading.Lock()
+        self._note_after = -math.inf
+        self._reading: _Reading | None = None
+        self._hanging = 0
+        self._pause_until = -math.inf
+
+    # What calls ask
+
+    def check(self, *swarms: str) -> Verdict | None:
+        """Why `swarms` may not go on, or None; blocks where what is known is too old."""
+        self._asked_for(swarms)
+        if self.needs_reading():
+            self.read()
+        return self._verdict(swarms)
+
+    async def verdict(self, io: IO, *swarms: str) -> Verdict | None:
+        """The same for a layer: it waits through `io`."""
+        self._asked_for(swarms)
+        if self.needs_reading():
+            await io.run(self.read)
+        return self._verdict(swarms)
+
+    def needs_reading(self) -> bool:
+        """Whether what is known is too old to answer from."""
+        known, now = self._known, time.monotonic()
+        if now >= known.until:
+            return True
+        if now >= known.ahead:
+            self._begin()
+        return False
+
+    def read(self) -> None:
+        """Have the state read anew, or wait for the read under way, for `timeout` each."""
+        asked = time.monotonic()
+        while (reading := self._begin()) is not None:
+            reading.done.wait(max(0.0, reading.began + self._timeout - time.monotonic()))
+            if not reading.done.is_set():
+                self._give_up(reading)
+            # One that was under way already may be from before a stop.
+            if self._known.began >= asked or time.monotonic() < self._known.until:
+                return
+
+    def _asked_for(self, swarms: tuple[str, ...]) -> None:
+        if not self._asked.issuperset(swarms):
+            self._asked |= {*swarms}
+
+    def _verdict(self, swarms: tuple[str, ...]) -> Verdict | None:
+        known = self._known
+        if known.problem is not None:
+            reason = f"the stop state can't be read: {known.problem}"
+            return Verdict(False, "stop", (reason,), evidence={"problem": known.problem})
+        if not known.stops:
+            return None
+        for name in (ALL, *map(fold, swarms)):
+            if (stop := known.stops.get(name)) is not None:
+                return _refusal(stop)
+        return None
+
+    # Reading
+
+    def _locked(self) -> threading.Lock:
+        if os.getpid() != self._pid:
+            # After a fork: neither who holds it nor who was reading is in this process.
+            self._begin_anew()
+        return self._lock
+
+    def _begin(self) -> _Reading | None:
+        """The read under way, or a new one; None while nothing is read for a while."""
+        with self._locked():
+            if self._reading is not None:
+                return self._reading
+            now = time.monotonic()
+            if now < self._pause_until:
+                return None
+            reading = self._reading = _Reading(now)
+        try:
+            threading.Thread(
+                target=self._work, args=(reading,), daemon=True, name="agno-portkey-stop"
+            ).start()
+        except RuntimeError as error:
+            self._learn(reading, self._problem(str(error)))
+        return reading
+
+    def _work(self, reading: _Reading) -> None:
+        try:
+            stops = self._store.stops()
+        except BaseException as error:
+            known = self._problem(_cause(error))
+        else:
+            ahead, until = reading.began + self._max_age / 2, reading.began + self._max_age
+            known = _Known(reading.began, until, stops, ahead=ahead)
+        self._learn(reading, known)
+        if known.problem is None:
+            self._note()
+
+    def _note(self) -> None:
+        """Leave the names that were asked for where operators see them, if that can be done."""
+        names = {
+            name for name in self._asked if fold(name) and name != ALL and len(name) <= LONGEST
+        }
+        if time.monotonic() < self._note_after or not self._noting.acquire(blocking=False):
+            return
+        try:
+            self._store.note(names)
+        except Exception as error:
+            # Whoever may read only is not to knock at each read.
+            self._note_after = time.monotonic() + _LONGEST_PAUSE
+            _log.debug("the names of swarms can't be noted: %s", _cause(error))
+        finally:
+            self._noting.release()
+
+    def _learn(self, reading: _Reading, known: _Known) -> None:
+        with self._lock:
+            if self._reading is reading:
+                self._reading = None
+                self._know(known)
+            else:
+                # Late, and too old to count; but the next one may come in time.
+                self._hanging -= 1
+                self._pause_until = -math.inf
+                self._known = replace(self._known, until=-math.inf)
+        reading.done.set()
+
+    def _give_up(self, reading: _Reading) -> None:
+        with self._lock:
+            if self._reading is not reading:
+                return
+            self._reading = None
+            self._hanging += 1
+            # Threads that hang are not to pile up.
+            pause = min(_LONGEST_PAUSE, self._timeout * 2**self._hanging)
+            self._pause_until = time.monotonic() + pause
+            known = self._problem(f"no answer within {self._timeout:g} s")
+            self._know(replace(known, until=self._pause_until))
+
+    def _problem(self, cause: str) -> _Known:
+        now = time.monotonic()
+        problem = f"{cause} ({self._store.place})"
+        return _Known(now, now + self._max_age, problem=problem, ahead=math.inf)
+
+    def _know(self, known: _Known) -> None:
+        self._known = known
+        before, self._logged = self._logged, (known.problem is not None, known.stops)
+        if self._logged != before and known.problem is not None:
+            _log.error("the stop state can't be read: %s", known.problem)
+        elif self._logged != before:
+            told = "; ".join(map(str, known.stops.values()))
+            _log.warning("the stop state: %s", told or "nothing is stopped")
+
+    # What an operator does
+
+    def stop(self, swarm: str, *, reason: str | None = None, by: str | None = None) -> Stop:
+        """Stop `swarm`, or with `*` every one; blocks until it is written."""
+        if not isinstance(swarm, str) or not fold(swarm) or len(swarm) > LONGEST:
+            raise ConfigurationError(f"swarm: a name of 1 to {LONGEST} characters, not {swarm!r}")
+        stop = Stop(swarm.strip(), datetime.now(UTC), by, reason)
+        self._at_the_store("written", lambda: self._store.put(stop))
+        return stop
+
+    def resume(self, swarm: str) -> list[Stop]:
+        """Let `swarm` go on, or with `*` those stopped together; returns what was lifted."""
+        return [*self._at_the_store("written", lambda: self._store.lift(swarm))]
+
+    def stopped(self) -> Mapping[str, Stop]:
+        """What is stopped now, by name; read anew, and blocks."""
+        stops = self._at_the_store("read", self._store.stops)
+        return {stop.swarm: stop for stop in stops.values()}
+
+    def known_swarms(self) -> set[str]:
+        """The swarms that some process has asked for, now or ever; blocks."""
+        return {*self._at_the_store("read", self._store.noted)}
+
+    def _at_the_store(self, done: str, action: Any) -> Any:
+        try:
+            return action()
+        except Exception as error:
+            raise ConfigurationError(
+                f"database: the stop state can't be {done}: {_cause(error)} ({self._store.place})"
+            ) from error
+        finally:
+            with self._locked():
+                self._known = replace(self._known, until=-math.inf)
+
+
+def switch_of(owner: Any) -> StopSwitch | None:
+    """The switch of an agent, team or workflow; None where there is no database to hold it.
+
+    It is in the database that `AGNO_PORTKEY_DATABASE_URL` names, where operators then find it
+    too, else in the owner's own `db`.
+    """
+    if named := os.environ.get(DATABASE_VARIABLE):
+        return StopSwitch(named)
+    database = getattr(owner, "db", None)
+    if database is None:
+        return None
+    try:
+        return StopSwitch(database)
+    except ConfigurationError as error:
+        _log.warning("there is no kill switch: %s; or set %s", error, DATABASE_VARIABLE)
+        return None
+
+
+def _refusal(stop: Stop) -> Verdict:
+    option = "--all" if stop.swarm == ALL else f'--swarm "{stop.swarm}"'
+    evidence = {
+        "swarm": stop.swarm,
+        "stopped_at": stop.at.isoformat(),
+        "by": stop.by,
+        "reason": stop.reason,
+    }
+    reason = f"{stop}; it goes on after: agno-portkey resume {option}"
+    return Verdict(False, "stop", (reason,), evidence=evidence)
+
+
+def _cause(error: BaseException) -> str:
+    """What a database said, in one line, without the statement."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    return (said or type(error).__name__)[:300]

@@ -1,0 +1,114 @@
+"""`govern_workflow`: governs every agent and team in a workflow, and has its steps stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from agno.agent import Agent
+from agno.team import Team
+from agno.workflow.agent import WorkflowAgent
+from agno.workflow.workflow import Workflow
+
+from agno_portkey.errors import UngovernedPathError
+from agno_portkey.workflows.agent import GovernedWorkflowAgent
+from agno_portkey.workflows.flow import GovernedWorkflow
+from agno_portkey.workflows.parts import (
+    Executor,
+    Terms,
+    executors,
+    functions,
+    harden,
+    prepare,
+    steps_of,
+    title,
+)
+from agno_portkey.workflows.steps import waits_for_people
+
+__all__ = ["convert", "govern_workflow", "nothing_in_functions", "refuse_steps", "ungoverned_steps"]
+
+Governed = TypeVar("Governed", bound=Workflow)
+
+
+def nothing_in_functions(function: Callable[..., Any], where: str) -> Iterable[str]:
+    """Lists nothing: a function's own agents are for its author to govern."""
+    return ()
+
+
+def govern_workflow(
+    workflow: Governed,
+    bind: Callable[[Executor, str], None],
+    *,
+    governed: Callable[[Executor], bool],
+    inspect: Callable[[Callable[..., Any], str], Iterable[str]] = nothing_in_functions,
+) -> Governed:
+    """Govern all that runs in `workflow` with `bind`, and have a failed step stop it.
+
+    `bind(owner, swarm)` is called once for each agent and team, at any depth, with the workflow's
+    name; `governed` tells afterwards, also of a copy, whether that was done. `inspect` lists what
+    a function of the workflow holds that can't be governed. Raises `UngovernedPathError` with a
+    list before anything is changed.
+    """
+    prepare(workflow)
+    refuse_steps(
+        [
+            *ungoverned_steps(workflow),
+            *(path for function, at in functions(workflow) for path in inspect(function, at)),
+        ]
+    )
+    bound: set[int] = set()
+    for owner, _ in executors(workflow):
+        if id(owner) not in bound:
+            bound.add(id(owner))
+            bind(owner, title(workflow))
+    convert(workflow, governed)
+    return workflow
+
+
+def refuse_steps(paths: Sequence[str]) -> None:
+    """Raise `UngovernedPathError` with all `paths`, if there are any."""
+    if paths:
+        raise UngovernedPathError(
+            "these ways lead round the gateway or the gate:\n- " + "\n- ".join(paths)
+        )
+
+
+def ungoverned_steps(workflow: Workflow) -> Iterator[str]:
+    """What of a prepared workflow can't be governed, or is told to go on after a failure."""
+    if callable(workflow.steps):
+        yield f"{title(workflow)}.steps is one function, whose steps can't be seen: give a list"
+        return
+    agent: object = workflow.agent
+    if agent is not None and not isinstance(agent, WorkflowAgent):
+        yield f"{title(workflow)}.agent is {type(agent).__name__}: give a WorkflowAgent"
+    for step in steps_of(workflow):
+        where = f"{title(workflow)}, step {step.name!r}"
+        for held, kind in ((step.agent, Agent), (step.team, Team), (step.workflow, Workflow)):
+            if held is not None and not isinstance(held, kind):
+                yield f"{where}: {type(held).__name__} runs elsewhere and can't be governed"
+        if step.executor is None and step.skip_on_failure:
+            yield f"{where} has skip_on_failure=True: it would go on after a guard has blocked"
+        if step.executor is None and waits_for_people(step):
+            yield f"{where} has on_error='pause': a person could go on after a guard has blocked"
+        if isinstance(step.workflow, Workflow):
+            yield from ungoverned_steps(step.workflow)
+
+
+def convert(workflow: Workflow, governed: Callable[[Executor], bool]) -> None:
+    """Have a failed step stop a prepared `workflow`, and every one inside it.
+
+    `governed` tells at each run whether who is in a step, be it a copy, may run there.
+    """
+    terms = Terms(governed)
+    for step in steps_of(workflow):
+        if step.workflow is not None:
+            convert(step.workflow, governed)
+    if hasattr(workflow, "terms"):
+        return
+    kind: type = type(workflow)
+    # One class for each governed workflow, since the host's copies keep nothing but the class.
+    workflow.__class__ = type(kind.__name__, (GovernedWorkflow, kind), {"terms": terms})
+    if workflow.agent is not None:
+        kind = type(workflow.agent)
+        workflow.agent.__class__ = type(kind.__name__, (GovernedWorkflowAgent, kind), {})
+    harden(workflow, terms)

@@ -1,0 +1,213 @@
+"""What stops a workflow: the error that no part of the host swallows, and where its reason is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agno.exceptions import InputCheckError, OutputCheckError
+from agno.run.agent import RunContentEvent, RunErrorEvent
+from agno.run.base import BaseRunOutputEvent, RunStatus
+from agno.run.team import RunContentEvent as TeamRunContentEvent
+from agno.run.team import RunErrorEvent as TeamRunErrorEvent
+from agno.workflow.step import UnresolvableCallableError
+from agno.workflow.types import StepOutput
+
+from agno_portkey.errors import Blocked, OutputBlocked
+from agno_portkey.guardrails.at_rest import clean, replaced
+from agno_portkey.guardrails.refusals import VERDICT_KEY, verdict_of
+from agno_portkey.verdict import Verdict
+
+__all__ = [
+    "STEP_KEY",
+    "StepStopped",
+    "Stop",
+    "failed",
+    "from_error",
+    "from_event",
+    "from_run",
+    "is_check",
+    "keep",
+    "mark",
+    "settle",
+    "stop_of",
+    "told",
+]
+
+# Where the workflow's run says which step stopped it, in its metadata.
+STEP_KEY = "agno_portkey.step"
+
+_MARK = "_agno_portkey_stopped"
+_KEPT = "_agno_portkey_kept"
+
+_PIECES = (RunContentEvent, TeamRunContentEvent)
+_FAILED = (RunErrorEvent, TeamRunErrorEvent)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Which step ended a workflow, and why.
+
+    `kind` names the error of the guard, contract or gate that blocked the step; it is None where
+    the step failed in another way.
+    """
+
+    step: str
+    verdict: Verdict
+    kind: str | None = None
+
+    @property
+    def is_of_input(self) -> bool:
+        """Whether what the step was given was refused, and not what it said or did."""
+        return self.kind is not None and self.verdict.evidence.get("side") == "input"
+
+    @property
+    def message(self) -> str:
+        return f"step {self.step!r} stopped the workflow: {self.verdict.reason}"
+
+
+class StepStopped(OutputBlocked, UnresolvableCallableError):
+    """A step was blocked or failed, so its workflow ends; `stop` says which and why.
+
+    It is an `UnresolvableCallableError` since that is the one error that the host's steps never
+    try again or skip, and that none of its containers turns into an output.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop.verdict, stop.message)
+        self.stop = stop
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.stop,))
+
+
+def from_error(step: str, error: BaseException) -> StepStopped:
+    """What is raised in place of `error`, which ended `step`."""
+    if isinstance(error, StepStopped):
+        return error
+    verdict = getattr(error, "verdict", None)
+    if isinstance(verdict, Verdict):
+        return _stopped(step, verdict, type(error).__name__)
+    return _stopped(step, _failure(step, str(error) or type(error).__name__), None)
+
+
+def from_event(step: str, event: Any) -> StepStopped:
+    """What is raised for an event that ended the run of a step's agent, team or workflow."""
+    words = getattr(event, "content", None) or getattr(event, "error", None)
+    verdict = verdict_of(event)
+    if verdict is not None:
+        return _stopped(step, verdict, _kind(event))
+    return _stopped(step, _failure(step, str(words or "its run failed")), None)
+
+
+def from_run(step: str, run: Any) -> StepStopped:
+    """What is raised for the output of a step's agent, team or workflow that ended as failed."""
+    verdict = verdict_of(run)
+    if verdict is not None:
+        return _stopped(step, verdict, _kind(run))
+    return _stopped(step, _failure(step, told(run) or "its run ended with status ERROR"), None)
+
+
+def told(run: Any) -> str | None:
+    """The reason in a failed run's content; None where that may be the refused answer itself.
+
+    The host leaves an answer that a plain post-hook refused as the run's content.
+    """
+    content = getattr(run, "content", None)
+    if not isinstance(content, str) or not content:
+        return None
+    portkey = (getattr(run, "model_provider_data", None) or {}).get("portkey")
+    if isinstance(portkey, Mapping) and portkey.get("error"):
+        return content
+    answered = any(m.role == "assistant" for m in getattr(run, "messages", None) or ())
+    return None if answered else content
+
+
+def failed(item: object) -> bool:
+    """Whether `item` is the output of a run that ended as failed."""
+    return getattr(item, "status", None) == RunStatus.error
+
+
+def is_check(error: BaseException) -> bool:
+    """Whether a guard, contract or gate raised `error`."""
+    return isinstance(error, InputCheckError | OutputCheckError | Blocked)
+
+
+def mark(holder: object, stop: Stop) -> None:
+    """Note on a run, or on its context, what stopped it; the first stop counts."""
+    if holder is not None and stop_of(holder) is None:
+        setattr(holder, _MARK, stop)
+
+
+def stop_of(holder: object) -> Stop | None:
+    return getattr(holder, _MARK, None)
+
+
+def keep(run: Any, texts: Mapping[str, str]) -> None:
+    """Note what is to be stored in place of which texts, of all that a workflow's run holds."""
+    if run is not None and texts:
+        setattr(run, _KEPT, {**getattr(run, _KEPT, {}), **texts})
+
+
+def settle(run: Any) -> None:
+    """Give a workflow's run what it may store, and a stopped one its reason and the verdict."""
+    stop = stop_of(run)
+    kept: dict[str, str] = getattr(run, _KEPT, {})
+    if stop is None:
+        # What went through its guards stays as it is; the request was rewritten by one of them.
+        run.input = replaced(run.input, kept)
+        _drop_refused(run)
+        return
+    clean(run, kept)
+    _clean_outputs([run.step_results, *(run.events or ())], kept)
+    if kept and run.events:
+        # A refused text may stand there in pieces, which nobody would know again.
+        run.events = [e for e in run.events if not isinstance(e, _PIECES)]
+    _drop_refused(run)
+    run.status = RunStatus.error
+    run.content = stop.message
+    # A new mapping: the run's own is shared with the caller and the steps.
+    run.metadata = {**(run.metadata or {}), STEP_KEY: stop.step}
+    if stop.kind is not None:
+        run.metadata[VERDICT_KEY] = {"error": stop.kind, **stop.verdict.as_dict()}
+
+
+def _drop_refused(run: Any) -> None:
+    """Drop what runs that failed had said in a stream before; that they failed stays."""
+    if run.events:
+        refused = {e.run_id for e in run.events if isinstance(e, _FAILED)}
+        run.events = [
+            e
+            for e in run.events
+            if isinstance(e, _FAILED) or getattr(e, "run_id", None) not in refused
+        ]
+
+
+def _clean_outputs(held: Any, kept: Mapping[str, str]) -> None:
+    """Clean the outputs of steps, which stand in runs and in their events."""
+    if isinstance(held, list | tuple):
+        for item in held:
+            _clean_outputs(item, kept)
+    elif isinstance(held, StepOutput):
+        held.content, held.error = replaced(held.content, kept), replaced(held.error, kept)
+        _clean_outputs(held.steps, kept)
+    elif isinstance(held, BaseRunOutputEvent):
+        _clean_outputs([*vars(held).values()], kept)
+
+
+def _stopped(step: str, verdict: Verdict, kind: object) -> StepStopped:
+    return StepStopped(Stop(step, verdict, None if kind is None else str(kind)))
+
+
+def _failure(step: str, reason: str) -> Verdict:
+    return Verdict(False, step, (reason,))
+
+
+def _kind(run: Any) -> str:
+    """The name of the error that a run's output or last event tells of."""
+    metadata = getattr(run, "metadata", None)
+    held = metadata.get(VERDICT_KEY) if isinstance(metadata, Mapping) else None
+    if isinstance(held, Mapping) and held.get("error"):
+        return str(held["error"])
+    return str(getattr(getattr(run, "content", None), "error", None) or OutputBlocked.__name__)

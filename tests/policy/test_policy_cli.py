@@ -1,0 +1,145 @@
+"""A policy is checked and shown on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from test_policy import WHOLE
+from typer.testing import CliRunner, Result
+
+from agno_portkey.cli import app
+from agno_portkey.policy import Policy, json_schema
+
+
+def policy(*arguments: str, **environment: str) -> Result:
+    # Wide enough for every sentence to stand on one line.
+    return CliRunner().invoke(app, ["policy", *arguments], env={"COLUMNS": "300", **environment})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(WHOLE)
+    return path
+
+
+def rows(result: Result) -> list[list[str]]:
+    lines = [line.split("│") for line in result.stdout.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line[1:-1]] for line in lines]
+
+
+def test_a_sound_policy_is_shown_part_by_part(file: Path) -> None:
+    result = policy("check", str(file))
+    assert result.exit_code == 0, result.output
+    assert rows(result) == [
+        ["guards", "observe", "policy_guards:NoWords"],
+        ["guards", "the guard's own", "policy_guards:NoWords"],
+        ["gate", "observe", "quality (score 8), safety (score 9) before Runner"],
+        ["contracts", "observe", "structured outputs"],
+        ["tags", "off", "cost_center=cc-42, tier=2, beta=true"],
+        ["stop", "observe", "the database of the policy"],
+        ["allow", "", "Scout.tools*"],
+    ]
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("gate: {}")
+    assert rows(policy("check", str(file))) == [
+        ["gate", "enforce", "gate (score 7) before the Runner that govern is given"],
+        ["contracts", "enforce", "structured outputs"],
+        ["tags", "enforce", "none of its own"],
+        ["stop", "enforce", "the database of the environment or team"],
+    ]
+    file.write_text("{}")
+    assert len(rows(policy("check", str(file)))) == 3
+
+
+def test_the_environment_shows_where_it_overrides(file: Path) -> None:
+    shown = rows(
+        policy(
+            "check",
+            str(file),
+            AGNO_PORTKEY_GATE_MODE="off",
+            AGNO_PORTKEY_TAGS_MODE="junk",
+            AGNO_PORTKEY_GUARDS_MODE="off",
+        )
+    )
+    modes = [(part, mode) for part, mode, _ in shown]
+    assert modes[:5] == [
+        ("guards", "off (AGNO_PORTKEY_GUARDS_MODE)"),
+        ("guards", "off (AGNO_PORTKEY_GUARDS_MODE)"),
+        ("gate", "off (AGNO_PORTKEY_GATE_MODE)"),
+        ("contracts", "observe"),
+        ("tags", "enforce (AGNO_PORTKEY_TAGS_MODE)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            "gate: {min_score: 18}\nstop: {mode: y}",
+            [
+                ["policy.gate.min_score", "from 0 to 10, not 18"],
+                ["policy.stop.mode", "off, observe or enforce, not 'y'"],
+            ],
+        ),
+        (
+            "guards: ['policy_guards:NUMBER']",
+            [
+                [
+                    "policy.guards[0].use",
+                    "policy_guards:NUMBER is neither a class nor a function",
+                ]
+            ],
+        ),
+        ("a: [", None),
+    ],
+)
+def test_every_problem_is_listed(
+    text: str, problems: list[list[str]] | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    result = policy("check", str(file))
+    assert result.exit_code == 1
+    if problems is not None:
+        assert rows(result) == problems
+    else:
+        [[where, why]] = rows(result)
+        assert where == ""
+        assert why.startswith("no YAML in line 1")
+
+
+def test_the_schema_is_that_of_what_is_read() -> None:
+    schema = json.loads(policy("schema").stdout)
+    assert schema == json_schema()
+    validator = jsonschema.Draft202012Validator(schema)
+    for text in (
+        WHOLE,
+        "gate: {runner: R, min_score: 8}",
+        "gate: {}",
+        "gate: [{name: a}, {name: b}]",
+        "contracts: 'off'",
+        "tags: {a: 1, mode: x}",
+        "guards: ['a:B', {use: 'a:B', words: [x]}]",
+        Policy.from_yaml(WHOLE).to_yaml(),
+    ):
+        Policy.from_yaml(text.replace("a:B", "policy_guards:shared").replace("words: [x]", "x: 1"))
+        validator.validate(yaml.safe_load(text.replace("mode: off", "mode: 'off'")))
+    for text in (
+        "gats: {}",
+        "gate: {min_scor: 8}",
+        "gate: 8",
+        "contracts: x",
+        "stop: {mode: x}",
+        "guards: [3]",
+        "guards: [{words: x}]",
+        "tags: {a: {b: 1}}",
+    ):
+        assert list(validator.iter_errors(yaml.safe_load(text))), text

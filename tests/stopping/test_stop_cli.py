@@ -1,0 +1,200 @@
+"""`agno-portkey stop`, `resume` and `stops` say what they did, and what to do if they can not."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agno_portkey.cli import app
+from agno_portkey.stopping import ALL, DATABASE_VARIABLE, StopSwitch
+
+COMMANDS = ("stop", "resume", "stops")
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "300"})
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database that a process has asked for Release and Search."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    switch = StopSwitch("agno.db", max_age=0.01)
+    while switch.known_swarms() != {"Release", "Search"}:
+        switch.check("Release", "Search")
+    return "agno.db"
+
+
+def test_a_swarm_is_stopped_and_resumed_as_it_says(db: str) -> None:
+    result = command("stop", "--swarm", "Release", "--db", db, "--reason", "enough", "--by", "kim")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "Release is stopped: new calls are refused from now on, in all processes.",
+        "To let it go on: agno-portkey resume --swarm Release --db agno.db",
+    ]
+    [stop] = StopSwitch(db).stopped().values()
+    assert (stop.swarm, stop.reason, stop.by) == ("Release", "enough", "kim")
+    listed = command("stops", "--db", db)
+    assert listed.exit_code == 0
+    for shown in ("Release", "stopped", "kim", "enough", "UTC", "Search", "may call"):
+        assert shown in listed.output
+    told = result.output.splitlines()[1].partition(": ")[2]
+    resumed = command(*shlex.split(told)[1:])
+    assert resumed.exit_code == 0
+    assert resumed.output.startswith("Lifted: the swarm Release is stopped since 20")
+    assert StopSwitch(db).stopped() == {}
+    again = command("resume", "--swarm", "Release", "--db", db)
+    assert (again.exit_code, again.output) == (
+        0,
+        "It was not stopped by that name: nothing has changed.\n",
+    )
+
+
+def test_several_are_stopped_at_once_by_whoever_it_is(db: str) -> None:
+    assert command("stop", "--swarm", "Release", "--swarm", "search", "--db", db).exit_code == 0
+    stopped = StopSwitch(db).stopped()
+    assert {*stopped} == {"Release", "search"}
+    assert all("@" in str(stop.by) for stop in stopped.values())
+    listed = command("stops", "--db", db).output
+    assert "may call" not in listed
+    assert "Search" not in listed
+
+
+def test_all_are_stopped_and_all_go_on(db: str) -> None:
+    result = command("stop", "--all", "--db", db)
+    assert result.exit_code == 0
+    assert "Every swarm is stopped" in result.output
+    assert "agno-portkey resume --all --db agno.db" in result.output
+    assert command("stop", "--swarm", "Release", "--db", db).exit_code == 0
+    listed = command("stops", "--db", db).output
+    assert "Every swarm" in listed
+    assert "stopped with all" in listed
+    # One alone does not go on while all are stopped.
+    one = command("resume", "--swarm", "Release", "--db", db)
+    assert one.exit_code == 3
+    assert "Lifted: the swarm Release" in one.output
+    assert "It does not go on yet: every swarm is stopped since" in one.output
+    command("stop", "--swarm", "Release", "--db", db)
+    assert command("resume", "--all", "--db", db).exit_code == 0
+    assert StopSwitch(db).stopped() == {}
+
+
+def test_a_name_that_nobody_has_asked_for_is_stopped_and_said(db: str) -> None:
+    result = command("stop", "--swarm", "Relaese", "--db", db)
+    assert result.exit_code == 3
+    assert "Relaese is stopped" in result.output
+    assert "No process has asked this database for 'Relaese' yet, but for: Release, Search." in (
+        result.output
+    )
+    assert "Relaese" in StopSwitch(db).stopped()
+
+
+def test_a_database_that_nobody_has_asked_is_said(tmp_path: Path) -> None:
+    file = str(tmp_path / "other.db")
+    sqlite3.connect(file).close()
+    Path(file).touch()
+    listed = command("stops", "--db", file)
+    assert (listed.exit_code, listed.output) == (
+        0,
+        "Nothing is stopped, and no process has asked this database yet.\n",
+    )
+    for which in (("--all",), ("--swarm", "Release")):
+        result = command("stop", *which, "--db", file)
+        assert result.exit_code == 3
+        assert "No process has asked this database for" in result.output
+    assert {*StopSwitch(file).stopped()} == {ALL, "Release"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_file_that_is_not_there_is_not_made(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    which = [] if name == "stops" else ["--swarm", "Release"]
+    for at in ("agno.db", "sqlite:///agno.db", str(tmp_path), "sqlite+aiosqlite:///no/agno.db"):
+        result = command(name, *which, "--db", at)
+        assert result.exit_code == 1
+        assert "There is no database " in result.output
+        assert "one made now would stop nobody" in result.output
+        assert "db_file" in result.output
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_which_database_is_asked(
+    name: str, db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = [] if name == "stops" else ["--swarm", "Release"]
+    for arguments in ([], ["--db", " "]):
+        result = command(name, *which, *arguments)
+        assert result.exit_code == 1
+        assert "Which database? Give --db" in result.output
+    monkeypatch.setenv(DATABASE_VARIABLE, f"sqlite:///{tmp_path / db}")
+    result = command(name, *which)
+    assert result.exit_code == 0
+    assert "--db" not in result.output
+
+
+@pytest.mark.parametrize("name", ["stop", "resume"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Which swarm?"),
+        (["--swarm", "Release", "--all"], "Either --swarm or --all"),
+        (["--swarm", "*"], "every swarm is --all"),
+        (["--swarm", " "], "--swarm takes a name"),
+    ],
+)
+def test_which_swarm_is_asked(name: str, arguments: list[str], said: str, db: str) -> None:
+    result = command(name, *arguments, "--db", db)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert StopSwitch(db).stopped() == {}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("database", "said"),
+    [
+        ("sqlite://", "in memory"),
+        ("postgresql://user:pa55word@host:port/x", "an address such as"),
+        ("postgresql://user:pa55word@127.0.0.1:1/x", "the stop state can't be"),
+        ("oracle://user:pa55word@host/x", "the driver of oracle is not installed"),
+    ],
+)
+def test_a_database_that_can_not_be_used_is_said(name: str, database: str, said: str) -> None:
+    which = [] if name == "stops" else ["--all"]
+    result = command(name, *which, "--db", database)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "pa55word" not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_address_is_not_repeated(database: str) -> None:
+    StopSwitch(database).resume("nothing")
+    result = command("stop", "--swarm", "Release", "--db", database)
+    assert "resume --swarm Release --db ADDRESS" in result.output
+
+
+def test_a_user_without_a_name_is_somebody(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise OSError("no such user")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    command("stop", "--all", "--db", db)
+    [stop] = StopSwitch(db).stopped().values()
+    assert str(stop.by).startswith("somebody@")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_the_exit_code_means(name: str) -> None:
+    result = command(name, "--help")
+    assert result.exit_code == 0
+    assert "--db" in result.output
+    assert ("Ends with 3" in result.output) is (name != "stops")
