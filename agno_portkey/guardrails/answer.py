@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,6 +32,8 @@ _COUNTS = (
 _OTHERS = ("images", "videos", "audios", "files", "citations", "extra")
 # The host can't read a run back whose sound has no content; this is base64, as the provider's.
 _SILENCE = b"AAA="
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_CONTROLS = re.compile(r"[\x00-\x1f]")
 # What this package itself says of the answer.
 _OURS = "portkey"
 
@@ -143,6 +146,10 @@ def _in_answer(text: str, take: Take) -> str:
     start = min((place for mark in "{[" if (place := text.find(mark)) >= 0), default=-1)
     end = max(text.rfind("}"), text.rfind("]")) + 1
     if start < 0 or end <= start or not _is_json(text[start:end]):
+        # The host mends what is no JSON: it takes escapes off and control characters out.
+        mended = _CONTROLS.sub("", _ESCAPE.sub(lambda said: chr(int(said.group(1), 16)), text))
+        if mended != text and (found := take(mended, "assistant", "")) != mended:
+            return found
         return _in_text(text, take)
     round_it = [_in_text(part, take) if part else part for part in (text[:start], text[end:])]
     return round_it[0] + in_json(text[start:end], take, "assistant") + round_it[1]

@@ -32,7 +32,7 @@ from agno_portkey.guardrails.passages import (
     in_value,
 )
 from agno_portkey.guardrails.pieces import Pieces
-from agno_portkey.guardrails.stage import Stage
+from agno_portkey.guardrails.stage import Stage, placeholder
 from agno_portkey.modes import override_of
 from agno_portkey.verdict import Observer, Verdict
 
@@ -76,6 +76,18 @@ class Asking:
         """Take what was blocked or rewritten out of what the host keeps."""
         clean(messages, self.kept)
         clean(self._call.run_response, self.kept)
+
+    def forget_unreadable(self) -> None:
+        """Keep none of the messages that nobody can look into."""
+        instead = placeholder(", ".join(guard.name for guard in self.of(self._side)))
+        for message in self._call.messages:
+            try:
+                in_message(message, lambda text, source, path: text)
+            except Unreadable:
+                if isinstance(message.content, str):
+                    self.kept[message.content] = instead
+                message.content, message.tool_calls = instead, None
+        self.clean(self._call.messages)
 
     def unreadable(self, error: Unreadable) -> Blocked:
         names = ", ".join(guard.name for guard in self.of(self._side))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agno.models.message import Message
+from agno.tools.function import UserInputField
 from pydantic import BaseModel
 
 __all__ = ["Kept", "clean", "keep_as_sent", "replaced"]
@@ -84,7 +85,9 @@ class _Cleaning:
     def __init__(self, kept: Mapping[str, str]) -> None:
         self._instead = {raw: _last(raw, kept) for raw in kept}
         # The longest first: a short text may be part of a longer one.
-        longest_first = sorted((raw for raw in kept if len(raw) >= _WITHIN), key=len, reverse=True)
+        # One that stands in what is put in its place would be found there again.
+        inside = [raw for raw in kept if len(raw) >= _WITHIN and raw not in self._instead[raw]]
+        longest_first = sorted(inside, key=len, reverse=True)
         self._within = [pair for raw in longest_first for pair in _written(raw, self._instead[raw])]
         self._seen: set[int] = set()
 
@@ -174,6 +177,8 @@ def _written(raw: str, instead: str) -> list[tuple[str, str]]:
 
 def _is_hosts(held: Any) -> bool:
     """Whether `held` is one of the host's records: a run, a message, an event, a tool call."""
+    if isinstance(held, UserInputField):
+        return True
     if not type(held).__module__.startswith(_HOSTS):
         return False
     return dataclasses.is_dataclass(held) or isinstance(held, BaseModel)

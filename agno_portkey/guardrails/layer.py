@@ -13,7 +13,7 @@ from agno.exceptions import InputCheckError, OutputCheckError
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.drivers import Owned
 from agno_portkey.guardrails.asking import Asking
-from agno_portkey.guardrails.at_rest import Kept
+from agno_portkey.guardrails.at_rest import Kept, clean
 from agno_portkey.guardrails.base import Guard
 from agno_portkey.guardrails.passages import Unreadable
 from agno_portkey.verdict import Observer
@@ -36,6 +36,8 @@ def guard_layer(
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         asking = Asking(guards, call, io, observers, role, swarm)
+        if kept is not None and (known := kept.of(call.run_id)):
+            clean(call.messages, known)
         try:
             onward = await asking.input()
             if not (after := asking.of("output")):
@@ -50,6 +52,7 @@ def guard_layer(
             asking.clean(call.messages)
             raise
         except Unreadable as error:
+            asking.forget_unreadable()
             raise asking.unreadable(error) from error
         finally:
             if kept is not None:

@@ -8,6 +8,7 @@ of a stage at once, and nothing is copied where nothing changes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -54,6 +55,9 @@ _SOURCES: dict[str, Source] = {
     "tool": "tool",
 }
 _CALL: Source = "tool_call"
+# Escapes in JSON that are letters, and how else they are written.
+_LETTERS = re.compile(r"\\.")
+_NUMBERS = {f"\\{c}": f"\\u{ord(v):04x}" for c, v in zip("bfnrt", "\b\f\n\r\t", strict=True)}
 # Parts of a message that hold no text.
 _MEDIA = ("image", "image_url", "input_image", "input_audio", "file", "input_file", "video_url")
 _FILES = (Audio, File, Image, Video)
@@ -130,10 +134,21 @@ def _in_part(part: Any, take: Take, source: Source) -> Any:
         return in_message(part, take)
     if isinstance(part, dict) and isinstance(part.get("text"), str):
         found = take(part["text"], source, "")
-        return part if found == part["text"] else {**part, "text": found}
+        rest = _in_rest(part, ("type", "text"), take, source)
+        return part if found == part["text"] and not rest else {**part, **rest, "text": found}
     if isinstance(part, dict) and part.get("type") in _MEDIA:
-        return part
+        rest = _in_rest(part, ("type", part["type"]), take, source)
+        return {**part, **rest} if rest else part
     return in_value(part, take, source) if isinstance(part, str) else in_leaves(part, take, source)
+
+
+def _in_rest(
+    held: dict[str, Any], known: tuple[str, ...], take: Take, source: Source
+) -> dict[str, Any]:
+    """What of `held`, but for what stands under `known` keys, is another one now."""
+    rest = {key: value for key, value in held.items() if key not in known}
+    found = in_leaves(rest, take, source) if rest else rest
+    return {} if found is rest else found
 
 
 def in_tool_calls(calls: list[Any], take: Take) -> list[Any]:
@@ -160,7 +175,9 @@ def _in_tool_call(call: Any, take: Take) -> Any:
             found = in_leaves(held, take, _CALL)
         if found is not held and found != held:
             changed[name] = found
-    return {**call, "function": {**function, **changed}} if changed else call
+    changed |= _in_rest(function, ("name", "arguments"), take, _CALL)
+    rest = _in_rest(call, ("id", "type", "index", "function"), take, _CALL)
+    return {**call, **rest, "function": {**function, **changed}} if changed or rest else call
 
 
 def _as_json(found: str, arguments: str) -> str:
@@ -175,7 +192,11 @@ def _as_json(found: str, arguments: str) -> str:
 
 
 def in_json(text: str, take: Take, source: Source) -> str:
-    """The leaves of a text that is JSON, or the text as a whole if it is none."""
+    """The leaves of a text that is JSON, or the text as a whole if it is none.
+
+    Where escapes stand in it, the text as it is written as well: `\\b` before `luebird` is one
+    thing to who reads JSON, and another to who reads the text.
+    """
     hidden: list[Any] = []
     try:
         parsed = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, hidden))
@@ -184,7 +205,15 @@ def in_json(text: str, take: Take, source: Source) -> str:
     except ValueError:
         return take(text, source, "")
     found, seen = in_leaves(parsed, take, source), in_leaves(hidden, take, source, "(twice)")
+    if "\\" in text and take(text, source, "(as written)") != text:
+        return _LETTERS.sub(_as_number, _dumped(found))
     return text if found is parsed and seen is hidden else _dumped(found)
+
+
+def _as_number(escape: re.Match[str]) -> str:
+    """An escape that stands alone: no letter of it can be read as part of a word."""
+    said = escape.group(0)
+    return _NUMBERS.get(said, said)
 
 
 def _unique(pairs: list[tuple[str, Any]], hidden: list[Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ Report = list[tuple[int, Block | Rewrite | Flag]]
 _TELLING = 6
 # Who failed says nothing of what it was asked about: none of these is kept then.
 _KEPT_OUT = ("user", "assistant", "tool", "reasoning", "transcript")
+_DATA = ("tool_call", "citation", "data")
 
 
 def placeholder(name: str) -> str:
@@ -190,11 +191,17 @@ def _blocks(outcome: Report | Failed) -> bool:
 
 def _blocked(outcome: Report | Failed, passages: Sequence[Passage]) -> Iterable[Passage]:
     if isinstance(outcome, Failed):
-        return [p for p in passages if p.source in _KEPT_OUT]
+        return [p for p in passages if _is_kept_out(p)]
     blocks = [place for place, said in outcome if isinstance(said, Block)]
     # It was not asked about what comes behind the last one, which may say the same.
-    unknown = [p for p in passages[blocks[-1] + 1 :] if p.source in _KEPT_OUT]
+    unknown = [p for p in passages[blocks[-1] + 1 :] if _is_kept_out(p)]
     return [*(passages[place] for place in blocks), *unknown]
+
+
+def _is_kept_out(passage: Passage) -> bool:
+    """Whether `passage` may say what a guard was to find, rather than name a tool or a field."""
+    said = passage.source in _KEPT_OUT
+    return said or (passage.source in _DATA and len(passage.text) >= _TELLING)
 
 
 def _failure(

@@ -44,8 +44,10 @@ async def _check(model: Any, call: FunctionCall, io: IO) -> None:
         role=seat.role if seat else None,
         swarm=seat.swarm if seat else None,
     )
-    stage = Stage(guards, io, scene, "input", model.observers)
+    kept: dict[str, str] = {}
+    stage = Stage(guards, io, scene, "input", model.observers, kept.__setitem__)
     try:
         await looked_at(stage, call.arguments, "tool_call", leaves=True)
     except (InputCheckError, OutputCheckError, Unreadable) as error:
         refuse_tool(call, f"{call.function.name} was refused: {error}")
+        model.kept.note(scene.run_id, kept)
