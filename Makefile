@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A machine without npm gets Node from PyPI.
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
-DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py,agno_portkey/binding.py
+DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py
 
 # A file of tests runs in one process, two files at a time.
 PARALLEL := -n 2 --dist loadfile
@@ -47,7 +47,9 @@ layers: setup
 	$(BIN)/lint-imports
 
 coverage: setup  ## the tests again, with branch coverage held to its floors
-	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PARALLEL)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='$(DECIDES)' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 

@@ -215,7 +215,8 @@ def _failure(
     # They would be shown to whoever reads the error. A short one can be part of a long one.
     for text in sorted({passage.text for passage in passages}, key=len, reverse=True):
         if len(text) >= _TELLING:
-            for written in (text, repr(text)[1:-1], json.dumps(text)[1:-1]):
+            forms = (text, repr(text)[1:-1], json.dumps(text)[1:-1])
+            for written in sorted(forms, key=len, reverse=True):
                 said = said.replace(written, "[the text]")
     reason = f"{guard.name} failed: {said}"
     return Verdict(False, guard.name, (reason,), evidence={**evidence, "failed": True})

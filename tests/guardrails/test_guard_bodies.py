@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from agno.run.agent import RunInput
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agno_portkey.errors import InputBlocked
@@ -165,6 +165,7 @@ WRITTEN: tuple[Callable[[str], Exception], ...] = (
 
 
 @given(st.text(min_size=6, max_size=40), st.sampled_from(WRITTEN))
+@example("00000\\", KeyError)
 def test_a_failure_says_nothing_of_the_text(text: str, write: Callable[[str], Exception]) -> None:
     def raises(passage: Passage) -> None:
         raise write(passage.text)

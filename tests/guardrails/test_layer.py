@@ -118,12 +118,16 @@ def test_what_can_not_be_read_is_not_sent(stream: bool) -> None:
     deep: Any = WORD
     for _ in range(300):
         deep = [deep]
-    messages = [Message(role="user", content=[{"x": deep}])]
-    played = Played([Whole(name="A"), Piecewise(name="B")], messages=messages, stream=stream)
+
+    def messages() -> list[Message]:
+        return [Message(role="user", content=[{"x": deep}])]
+
+    played = Played([Whole(name="A"), Piecewise(name="B")], messages=messages(), stream=stream)
     with pytest.raises(InputBlocked, match=r"A, B can't tell: .* nested"):
         assert played.out
     assert played.sent == []
     # Who only observes lets it through.
-    played = Played([Whole(mode="observe")], messages=messages, stream=stream)
+    asked = messages()
+    played = Played([Whole(mode="observe")], messages=asked, stream=stream)
     assert played.out is not None
-    assert played.sent is messages
+    assert played.sent is asked
