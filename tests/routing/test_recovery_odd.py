@@ -398,7 +398,8 @@ def test_tools_are_called_though_the_answer_is_checked_unstreamed(
     check = GatewayCheck(id="contains", parameters={"words": ["seven"], "operator": "none"})
     model = through(target("m", output_guardrails=[Guardrail(checks=[check])]))
     assert play(Agent(model=model, tools=[deploy]), form).status == RunStatus.completed
-    assert made == ["a", "b"]
+    # The host runs the tools of one answer at once where it can.
+    assert sorted(made) == ["a", "b"]
 
 
 @pytest.mark.parametrize("form", STREAMED)
