@@ -146,10 +146,16 @@ def test_what_nobody_can_look_into_is_not_kept(
 def test_the_arguments_that_a_guard_broke_on_are_not_kept(
     form: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:
-    portkey_model.guards = (Breaks(),)
+    portkey_model.guards = (Breaks(on="input"),)
     portkey_provider.reply(Reply(tool_calls=(ToolCall("find", {"what": f"the {WORD} plan"}),)))
     db = a_database()
-    ended = play(Agent(model=portkey_model, db=db), form)
+
+    def find(what: str) -> str:
+        """Find it."""
+        return "found"
+
+    # It looks at what is sent: at the arguments when they come back as history.
+    ended = play(Agent(model=portkey_model, db=db, tools=[find]), form)
     assert ended.status.value == "ERROR"
     assert WORD not in stored(db)
 
