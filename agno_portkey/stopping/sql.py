@@ -75,7 +75,9 @@ class SqlStore:
 
     def note(self, swarms: Collection[str]) -> None:
         if not {*swarms} <= self._named:
-            self._make_table()
+            if not self._seen:
+                self._make_table()
+            # A table that was there and is gone stays so: made anew, it would hold no stop.
             known = self.noted()
             for name in {*swarms} - known if len(known) < _NAMES else ():
                 self._write(name, {"asked_at": datetime.now(UTC).isoformat()})

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sqlite3
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from stopping_store import Kept, settled
 
 from agno_portkey.drivers import AsyncIO
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.stopping import StopSwitch
+from agno_portkey.stopping import Stop, StopSwitch
+from agno_portkey.stopping.databases import store_of
 from agno_portkey.verdict import Verdict
 
 # A read that is to be in time may take long on a busy machine; one that hangs is not waited for.
@@ -180,6 +182,20 @@ def test_a_table_that_was_dropped_lifts_no_stop(tmp_path: Path) -> None:
     assert "its table agno_portkey_stops was there and is gone" in verdict.reason
     switch.resume("Release")
     assert settled(switch, "Search", passed=True) is None
+
+
+def test_names_of_swarms_do_not_bring_a_dropped_table_back(tmp_path: Path) -> None:
+    file = tmp_path / "agno.db"
+    store = store_of(str(file), 20)
+    store.put(Stop("Release", datetime.now(UTC)))
+    assert [*store.stops()] == ["release"]
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE agno_portkey_stops")
+    connection.close()
+    with pytest.raises(RuntimeError, match="was there and is gone"):
+        store.note({"Search"})
+    with pytest.raises(RuntimeError, match="was there and is gone"):
+        store.stops()
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
