@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -15,29 +13,31 @@ from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
 from agno.team import Team
 
-from agno_portkey.errors import ConfigurationError, UngovernedPathError
+from agno_portkey.brakes import Brakes
+from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Seat
 from agno_portkey.hooks import ContractHook, GateHook
 from agno_portkey.hooks.watch import WatchHook
+from agno_portkey.hooks.watched import watched_kind
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
-from agno_portkey.reach import Allow, Factory, Hidden, Survey
-from agno_portkey.stopping import Brake, StopSwitch
+from agno_portkey.reach import Allow, Factory, Hidden, Survey, refuse_paths, seeing
+from agno_portkey.stopping import StopSwitch
 from agno_portkey.verdict import Observer
-from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner, initialise, name_of, walk
+from agno_portkey.walk import (
+    FALLBACKS,
+    MANAGERS,
+    OWN_MODELS,
+    Owner,
+    initialise,
+    name_of,
+    place_of,
+    walk,
+)
 
 __all__ = ["Binding", "refuse_paths"]
 
 _MINE = "_agno_portkey_binding"
-
-
-def refuse_paths(paths: Sequence[str], found: Survey) -> None:
-    """Raise `UngovernedPathError` with all `paths`, if there are any, and how to allow one."""
-    if paths:
-        said = "these ways lead round the gateway or the gate:\n- " + "\n- ".join(paths)
-        if (example := found.example) is not None:
-            said += f"\nOne that is meant to be there: govern(..., allow=[{example!r}])"
-        raise UngovernedPathError(said)
 
 
 class Binding:
@@ -65,9 +65,10 @@ class Binding:
         self.watch = WatchHook(self.late)
         self._tags, self._guards, self._observers = tags, guards, observers
         self._allow, self._modes, self._strict = allow, modes, strict
-        self._switch, self._swarm = switch, swarm
+        self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
         self._seats: WeakSet[Seat] = WeakSet()
+        self._bare: WeakSet[Seat] = WeakSet()
         self._settled = False
         self._paths: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -80,7 +81,8 @@ class Binding:
     def survey(self, owners: Iterable[Owner], runner: Owner | None = None) -> Survey:
         """Everything that `owners` reach; what the Runner reaches is its aide, first of all."""
         everyone = list(owners)
-        found = Survey(allow=self._allow, known=everyone, prepare=initialise)
+        self.brakes.learn(everyone)
+        found = self._survey(known=everyone, prepare=initialise)
         for at, guard in enumerate(self._guards):
             found.look(f"guards[{at}]", guard, bare=True)
         if runner is not None:
@@ -102,20 +104,39 @@ class Binding:
             ]
         return paths
 
-    def require_free(self, owners: Iterable[Owner]) -> None:
-        """Refuse an owner that another governance has in hand."""
-        for owner in owners:
-            for hook in owner.pre_hooks or ():
-                hook = getattr(hook, "__self__", hook)
-                if isinstance(hook, GateHook | WatchHook) and not self._is_my_hook(hook):
-                    raise ConfigurationError(
-                        f"{name_of(owner)} is governed in another team: build it anew for this one"
-                    )
+    def require_free(self, members: Iterable[Owner]) -> None:
+        """Refuse a member that another governance has in hand."""
+        everyone = list(members)
+        for owner in everyone:
+            if self._is_taken(owner):
+                where = place_of(owner, everyone)
+                raise ConfigurationError(
+                    f"{name_of(owner)} is governed in another team{where and f' ({where})'}: build "
+                    "it anew for this one; no member can be excused from its team's governance"
+                )
+
+    def beneath(self, shared: Iterable[Owner]) -> list[Owner]:
+        """Everyone that owners reach which another governance has, themselves included."""
+        found = Survey(allow=Allow(("*",)))
+        for owner in shared:
+            found.look(name_of(owner), owner)
+        found.finish()
+        return [hidden.owner for hidden in found.hidden]
+
+    def _survey(self, **options: Any) -> Survey:
+        return Survey(allow=self._allow, taken=self._is_taken, **options)
+
+    def _is_taken(self, owner: Owner) -> bool:
+        hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
+        return any(
+            isinstance(hook, GateHook | WatchHook) and not self._is_my_hook(hook) for hook in hooks
+        )
 
     # Binding
 
     def bind(self, owner: Owner, seat: Seat, aide: Seat, *, bare: bool = False) -> None:
         """Bind the models that `owner` holds by itself: its own to `seat`, others to `aide`."""
+        seat, aide = self.brakes.on(seat, owner), self.brakes.on(aide, owner)
         if isinstance(owner.model, PortkeyModel):
             owner.model = self._bound(owner.model, seat, bare)
         for slot in OWN_MODELS:
@@ -142,6 +163,7 @@ class Binding:
 
     def take(self, found: Survey) -> None:
         """Govern what a survey found beside the members."""
+        self.brakes.learn_hidden(found.hidden)
         for hidden in found.hidden:
             if not self._has_my_hooks(hidden.owner):
                 self._take_hidden(hidden)
@@ -149,6 +171,7 @@ class Binding:
             if not self._is_mine(place.model):
                 holder, swarm = self._whose(place.holder)
                 seat = self._seat("aide" if place.aide else "member", holder, swarm)
+                seat = self.brakes.on(seat, place.holder)
                 place.edge.put(self._bound(place.model, seat, place.bare))
         for factory in found.factories:
             held = getattr(factory.owner, factory.slot)
@@ -169,12 +192,12 @@ class Binding:
         owner.pre_hooks = before
         owner.post_hooks = after
         owner._hooks_normalised = False
+        # Where the host asks a model without a pre-hook, the class asks.
+        owner.__class__ = watched_kind(type(owner))
 
     def _take_hidden(self, hidden: Hidden) -> None:
         owner = hidden.owner
-        _, swarm = self._whose(hidden.holder)
-        if isinstance(owner, Team):
-            swarm = name_of(owner)
+        swarm = name_of(owner) if isinstance(owner, Team) else self._whose(hidden.holder)[1]
         seat = self._seat("aide" if hidden.aide else "member", name_of(owner), swarm)
         if not self._settled:
             self._paths[str(owner.id)] = hidden.path
@@ -190,21 +213,13 @@ class Binding:
     def _seat(self, part: Any, role: str, swarm: str | None) -> Seat:
         return Seat(part, role, swarm, self.charter, modes=self._modes)
 
-    def _braked(self, seat: Seat) -> Seat:
-        """`seat` with the brake of its team and of the whole; an agent alone is its own swarm."""
-        if self._switch is None:
-            return seat
-        swarms = dict.fromkeys(name for name in (seat.swarm or seat.role, self._swarm) if name)
-        observers = tuple(self._observers)
-        brake = Brake(self._switch, tuple(swarms), seat.role, self._modes.stop, observers)
-        return replace(seat, brake=brake)
-
     def _bound(self, model: PortkeyModel, seat: Seat, bare: bool = False) -> PortkeyModel:
         # A guard's own model can't be guarded by that guard.
         guards = () if bare else self._guards
-        seat = self._braked(seat)
         twin = model.bound_to(seat, tags=self._tags, guards=guards, observers=self._observers)
         self._seats.add(seat)
+        if bare:
+            self._bare.add(seat)
         if not self._settled:
             self.models.append(twin)
         return twin
@@ -212,6 +227,10 @@ class Binding:
     def _is_mine(self, model: object) -> bool:
         seat = getattr(model, "seat", None)
         return seat is not None and seat in self._seats
+
+    def _has_my_guards(self, model: PortkeyModel) -> bool:
+        held = {id(guard) for guard in model.guards}
+        return model.seat in self._bare or all(id(guard) in held for guard in self._guards)
 
     def _is_my_hook(self, hook: object) -> bool:
         return hook is self.watch or hook is self.gate_hook
@@ -224,23 +243,7 @@ class Binding:
     def _governed(self, inner: Callable[..., Any], factory: Factory) -> Callable[..., Any]:
         """`inner`, whose products are governed before anybody gets them."""
 
-        def made(result: Any) -> Any:
-            self._produced(result, factory)
-            return result
-
-        if inspect.iscoroutinefunction(inner):
-
-            @functools.wraps(inner)
-            async def produce(*args: Any, **kwargs: Any) -> Any:  # pyright: ignore
-                return made(await inner(*args, **kwargs))
-
-        else:
-
-            @functools.wraps(inner)
-            def produce(*args: Any, **kwargs: Any) -> Any:
-                result = inner(*args, **kwargs)
-                return _afterwards(result, made) if inspect.isawaitable(result) else made(result)
-
+        produce = seeing(inner, lambda made: self._produced(made, factory))
         setattr(produce, _MINE, self)
         return produce
 
@@ -248,11 +251,10 @@ class Binding:
         with self._lock:
             if factory.slot == "members" and isinstance(result, list | tuple):
                 _hand_down(factory.owner.model, result)
-            found = Survey(allow=self._allow, prepare=initialise)
+            found = self._survey(prepare=initialise)
             found.look(f"{factory.path}()", result, holder=factory.owner)
             found.finish()
             refuse_paths(self.ungoverned(found), found)
-            self.require_free(hidden.owner for hidden in found.hidden)
             self.take(found)
             self.settle(hidden.owner for hidden in found.hidden)
 
@@ -261,13 +263,14 @@ class Binding:
     def settle(self, owners: Iterable[Owner]) -> None:
         """Take what `owners` hold now as governed."""
         self._settled = True
+        self.brakes.forget()
         for owner in owners:
             self.watch.note(owner)
 
     def late(self, owner: Owner) -> str | None:
         """What of `owner`, which may be a copy of the governed one, is not governed any more."""
         everyone = [member for member, _ in walk(owner, None)]
-        found = Survey(allow=self._allow, known=everyone)
+        found = self._survey(known=everyone)
         for member in everyone:
             found.owner(member, self._paths.get(str(member.id)))
         found.finish()
@@ -276,6 +279,8 @@ class Binding:
         for path, model in (*found.slots, *((p.path, p.model) for p in found.places)):
             if not self._is_mine(model):
                 return f"{path} is another model"
+            if not self._has_my_guards(model):
+                return f"{path} has lost its guards"
         for factory in found.factories:
             if getattr(getattr(factory.owner, factory.slot), _MINE, None) is not self:
                 return f"{factory.path} is made by another function"
@@ -285,10 +290,6 @@ class Binding:
             if not self._has_my_hooks(member):
                 return f"{name_of(member)} has lost its hooks"
         return None
-
-
-async def _afterwards(result: Awaitable[Any], made: Callable[[Any], Any]) -> Any:
-    return made(await result)
 
 
 def _hand_down(model: Any, members: Iterable[Any]) -> None:

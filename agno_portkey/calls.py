@@ -15,10 +15,11 @@ from agno.models.message import Message
 from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
 
+from agno_portkey.drivers import Owned
 from agno_portkey.errors import ToolRefused
 from agno_portkey.workers import Job
 
-__all__ = ["IO", "Call", "Deltas", "Layer", "Next", "refuse_tool"]
+__all__ = ["IO", "Call", "Deltas", "Layer", "Next", "Opens", "refuse_tool"]
 
 Deltas = AsyncIterator[ModelResponse]
 
@@ -97,5 +98,7 @@ def refuse_tool(call: FunctionCall, reason: str) -> None:
     call.function = refused
 
 
-Next = Callable[[Call], Deltas]
+# The answer to a call. A layer closes what it opens: `async with inner(call) as out`.
+Next = Callable[[Call], Owned[ModelResponse]]
 Layer = Callable[[Call, IO, Next], Deltas]
+Opens = Callable[[Call], Deltas]

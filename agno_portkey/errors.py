@@ -3,7 +3,9 @@
 ```
 AgnoPortkeyError
 ├── ConfigurationError (ValueError)     an argument, file or variable is wrong; refused when built
-│   └── UngovernedPathError             govern found a way round the gateway or the gate
+│   ├── UngovernedPathError             govern found a way round the gateway or the gate
+│   └── ModelMissing                    no language model to find names and places with
+├── AnalysisFailed                      a text could not be searched for personal data
 ├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
 ├── LocalGatewayError                   the local gateway can't be installed or started
 ├── ToolRefused (AgentRunException)     a protected tool was called without leave
@@ -27,6 +29,7 @@ AgnoPortkeyError
         ├── ContractError               a structured output does not fit its schema
         ├── TruncatedStream             a stream broke off; carries the part that was shown
         ├── RunDeclined                 the team ends without a cleared and finished run
+        ├── StepStopped                 a workflow's step was blocked or failed, and ends it
         └── GatewayDeniedOutput         446: a gateway guardrail denied the answer
 ```
 
@@ -48,12 +51,14 @@ from agno.exceptions import (
     ModelRateLimitError,
     OutputCheckError,
 )
+from agno.workflow.step import UnresolvableCallableError
 
 if TYPE_CHECKING:
     from agno_portkey.verdict import Verdict
 
 __all__ = [
     "AgnoPortkeyError",
+    "AnalysisFailed",
     "BadResponse",
     "Blocked",
     "CircuitOpen",
@@ -73,8 +78,10 @@ __all__ = [
     "InputBlocked",
     "LocalGatewayError",
     "MissingExtraError",
+    "ModelMissing",
     "OutputBlocked",
     "RunDeclined",
+    "StepStopped",
     "Stopped",
     "ToolRefused",
     "TruncatedStream",
@@ -93,6 +100,14 @@ class ConfigurationError(AgnoPortkeyError, ValueError):
 
 class UngovernedPathError(ConfigurationError):
     """A governed object can reach a model or a protected tool by a way that is not governed."""
+
+
+class ModelMissing(ConfigurationError):
+    """Names or places are to be found, and there is no language model that finds them."""
+
+
+class AnalysisFailed(AgnoPortkeyError):
+    """A text could not be searched for personal data: too slow, or a recogniser broke."""
 
 
 class MissingExtraError(AgnoPortkeyError, ImportError):
@@ -232,6 +247,24 @@ class TruncatedStream(OutputBlocked):
 
 class RunDeclined(OutputBlocked):
     """The team ends without a plan that was cleared and run; `verdict` lists the reasons."""
+
+
+class StepStopped(OutputBlocked, UnresolvableCallableError):
+    """A step was blocked or failed, so its workflow ends; `stop` says which and why.
+
+    It is an `UnresolvableCallableError` since that is the one error that the host's steps never
+    try again or skip, and that none of its containers turns into an output.
+    """
+
+    def __init__(self, verdict: Verdict, message: str | None = None, stop: Any = None) -> None:
+        super().__init__(verdict, message)
+        self.stop = stop
+        if (kind := getattr(stop, "kind", None)) is not None:
+            # What the host tells of it names the guard's, contract's or gate's own error.
+            self.additional_data = {**(self.additional_data or {}), "error": kind}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.verdict, self.message, self.stop))
 
 
 class GatewayDeniedOutput(OutputBlocked):

@@ -37,7 +37,8 @@ def is_governed(owner: Owner) -> bool:
 class FlowInstall(Install):
     """Checks all of a workflow first, then changes all of it; its name is everyone's swarm.
 
-    Whoever in it is governed already, as a gated team is, stays as it is.
+    Whoever in it is governed already, as a gated team is, stays as it is, and is stopped with the
+    workflow as well.
     """
 
     @classmethod
@@ -56,7 +57,9 @@ class FlowInstall(Install):
         prepare(flow)
         refuse_steps([*ungoverned_steps(flow)])
         self.swarm = title(flow)
-        heads = {id(owner): owner for owner, _ in executors(flow) if not is_governed(owner)}
+        owners = {id(owner): owner for owner, _ in executors(flow)}
+        heads = {key: owner for key, owner in owners.items() if not is_governed(owner)}
+        self.governed = [owner for key, owner in owners.items() if key not in heads]
         for head in heads.values():
             initialise(head)
         everyone = {id(owner): owner for head in heads.values() for owner, _ in walk(head, None)}
@@ -78,6 +81,8 @@ class FlowInstall(Install):
 
     def apply(self) -> None:
         super().apply()
+        for owner in self.governed:
+            self.binding.brakes.join(owner)
         flow: Any = self.root
         convert(flow, is_governed)
 

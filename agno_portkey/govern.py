@@ -7,14 +7,18 @@ are held, and installs the hooks. What it can't govern it refuses, with a list.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from agno.agent import Agent
+from agno.agent.factory import AgentFactory
+from agno.factory import BaseFactory
 from agno.guardrails import BaseGuardrail
 from agno.registry import Registry
 from agno.team import Team
+from agno.team.factory import TeamFactory
 from agno.tools.function import Function
+from agno.workflow.factory import WorkflowFactory
 from agno.workflow.workflow import Workflow
 
 from agno_portkey.errors import ConfigurationError
@@ -23,16 +27,20 @@ from agno_portkey.gates import Gate
 from agno_portkey.guardrails import check_guards
 from agno_portkey.install import Install, Wanted
 from agno_portkey.model import PortkeyModel
+from agno_portkey.modes import Modes
 from agno_portkey.policy import Policy, terms_of
-from agno_portkey.reach import Allow
+from agno_portkey.reach import Allow, seeing
 from agno_portkey.verdict import Observer
-from agno_portkey.walk import identity, name_of, walk
+from agno_portkey.walk import identity, walk
+from agno_portkey.workflows import executors, functions
 
 __all__ = ["govern", "registry_of"]
 
-Governed = TypeVar("Governed", Agent, Team, Workflow)
+Governed = TypeVar("Governed", Agent, Team, Workflow, AgentFactory, TeamFactory, WorkflowFactory)
 
 _MARK = "_agno_portkey_governance"
+# What the fields of `Wanted` are called where they are asked for.
+_CALLED = {"gates": "gate", "given": "guards", "database": "stop database"}
 
 
 def govern(
@@ -58,7 +66,8 @@ def govern(
     gate, Runner or value of a tag and the argument another, that is refused.
 
     Of a workflow everyone in its steps is governed, with its name as their swarm, and a step that
-    was blocked or has failed ends it, with status ERROR and the reason as its content.
+    was blocked or has failed ends it, with status ERROR and the reason as its content. Of a factory
+    (`AgentFactory`, `TeamFactory`, `WorkflowFactory`) whatever it makes is governed as it is made.
 
     Agents that tools, hooks or closures hold are governed like members, and what callable
     `members`, `tools` and `knowledge` make, as they make it. `allow` lists deliberate
@@ -68,13 +77,17 @@ def govern(
     Raises `ConfigurationError` for a wrong argument, and `UngovernedPathError` listing every
     way round the gateway that it found.
     """
-    if not isinstance(owner, Agent | Team | Workflow):
+    if not isinstance(owner, Agent | Team | Workflow | BaseFactory):
         kind = type(owner).__name__
-        raise ConfigurationError(f"govern: an Agent, a Team or a Workflow, not {kind}")
+        raise ConfigurationError(
+            f"govern: an Agent, a Team, a Workflow or a factory of them, not {kind}"
+        )
     # Joined below with the policy's: what is wrong is said of the argument.
     check_guards(guards)
     Allow(allow)
-    terms = terms_of(policy, runner=runner, gate=gate, tags=tags, guards=guards, allow=allow)
+    terms = terms_of(
+        policy, runner=runner, gate=gate, tags=tags, guards=guards, allow=allow
+    )
     named = terms.runner
     wanted = Wanted(
         runner=named if named is None or isinstance(named, str) else identity(named),
@@ -83,45 +96,99 @@ def govern(
         guards=check_guards(terms.guards),
         given=terms.guards,
         observers=tuple(observers),
-        allow=Allow(terms.allow),
+        allow=Allow(terms.allow, idle=isinstance(owner, BaseFactory)),
         modes=terms.modes,
         database=terms.database,
     )
-    known: _Governance | None = getattr(owner, _MARK, None)
-    if known is not None:
-        if known.wanted == wanted:
-            return owner
-        raise ConfigurationError(
-            f"{owner.name or owner.id} is governed already, in another way: build it anew to "
-            "change that"
-        )
-    work = FlowInstall.of(owner, wanted) if isinstance(owner, Workflow) else Install(owner, wanted)
-    work.check()
-    work.apply()
-    setattr(owner, _MARK, _Governance(wanted, work.binding.models, work.tools.protected))
+    with terms.placing():
+        _govern(owner, wanted)
     return owner
 
 
-def registry_of(owner: Agent | Team) -> Registry:
-    """An Agno `Registry` of a governed team's bound models, protected tools and schemas.
+def registry_of(owner: Agent | Team | Workflow) -> Registry:
+    """An Agno `Registry` of what is governed: bound models, protected tools and schemas.
 
-    Give it to `AgentOS` or `from_dict`: a team that comes back from a database has lost its hooks,
-    and with these models it refuses to run until it is governed again.
+    Give it to `AgentOS` or `from_dict`: what comes back from a database has lost its hooks, and a
+    gated team with these models refuses to run until it is governed again. A workflow's holds the
+    functions of its steps and those governed before it, too.
     """
-    known: _Governance | None = getattr(owner, _MARK, None)
-    if known is None:
-        raise ConfigurationError(f"{name_of(owner)} is not governed: call govern first")
-    schemas = {o.output_schema for o, _ in walk(owner, None) if isinstance(o.output_schema, type)}
+    name = str(owner.name or owner.id)
+    if getattr(owner, _MARK, None) is None:
+        raise ConfigurationError(f"{name} is not governed: call govern first")
+    flow = owner if isinstance(owner, Workflow) else None
+    heads: list[Any] = [owner] if flow is None else [head for head, _ in executors(flow)]
+    known = [getattr(each, _MARK) for each in (owner, *heads) if hasattr(each, _MARK)]
+    members = [member for head in heads for member, _ in walk(head, None)]
+    schemas = {m.output_schema for m in members if isinstance(m.output_schema, type)}
     return Registry(
-        name=f"{name_of(owner)}, governed",
-        models=list(known.models),
-        tools=list(known.tools),
+        name=f"{name}, governed",
+        models=[*{id(model): model for each in known for model in each.models}.values()],
+        tools=[*{id(tool): tool for each in known for tool in each.tools}.values()],
         schemas=list(schemas),
+        functions=[function for function, _ in functions(flow)] if flow is not None else [],
     )
 
 
 @dataclass(frozen=True)
 class _Governance:
     wanted: Wanted
-    models: list[PortkeyModel]
-    tools: list[Function]
+    models: Sequence[PortkeyModel] = ()
+    tools: Sequence[Function] = ()
+
+
+def _govern(owner: Any, wanted: Wanted) -> None:
+    known: _Governance | None = getattr(owner, _MARK, None)
+    if known is not None:
+        _require_same(owner, known.wanted, wanted)
+    elif isinstance(owner, BaseFactory):
+        _govern_products(owner, wanted)
+        setattr(owner, _MARK, _Governance(wanted))
+    else:
+        flow = isinstance(owner, Workflow)
+        work = FlowInstall.of(owner, wanted) if flow else Install(owner, wanted)
+        work.check()
+        work.apply()
+        setattr(owner, _MARK, _Governance(wanted, work.binding.models, work.tools.protected))
+
+
+def _require_same(owner: Any, known: Wanted, wanted: Wanted) -> None:
+    """Refuse to govern anew what is governed in another way, naming what differs."""
+    if changed := [*_differing(known, wanted), *_differing(known.modes, wanted.modes)]:
+        raise ConfigurationError(
+            f"{owner.name or owner.id} is governed already, in another way (with another "
+            f"{', '.join(changed)}): build it anew to change that"
+        )
+
+
+def _differing(known: Any, wanted: Any) -> list[str]:
+    """What two goes were given differently, by the names it was given under."""
+    both = (
+        (field.name, getattr(known, field.name), getattr(wanted, field.name))
+        for field in fields(known)
+        if field.compare
+    )
+    mode = " mode" if isinstance(known, Modes) else ""
+    return [
+        f"{_CALLED.get(name, name)}{mode}"
+        for name, one, two in both
+        if one != two and not isinstance(one, Modes)
+    ]
+
+
+def _govern_products(factory: BaseFactory[Any], wanted: Wanted) -> None:
+    """Have what `factory` makes governed before anybody gets it, be it for a request or a job."""
+    if wanted.gates and not isinstance(factory, TeamFactory):
+        raise ConfigurationError("gate: only a Team can have a gated Runner")
+    made = factory.factory
+
+    def seen(product: Any) -> None:
+        if not isinstance(product, Agent | Team | Workflow):
+            kind = type(product).__name__
+            raise ConfigurationError(
+                f"{factory.id}: it made a {kind}, and no Agent, Team or Workflow to govern"
+            )
+        # As the host does afterwards: the kill switch is in the database.
+        product.id, product.db = product.id or factory.id, product.db or factory.db
+        _govern(product, wanted)
+
+    factory.factory = seeing(made, seen)

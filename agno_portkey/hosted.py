@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 from abc import ABCMeta
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, NoReturn, TypeVar, cast
 
 from agno_portkey.errors import InputBlocked, OutputBlocked
 from agno_portkey.verdict import Verdict
@@ -19,12 +19,23 @@ __all__ = ["Bound", "Done", "Made", "hosted"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Done:
-    """A finished awaitable: harmless where the host calls an async form and never awaits it."""
+class Done(Coroutine[Any, Any, None]):
+    """A finished coroutine: harmless where the host calls an async form and never awaits it."""
+
+    __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, None]:
         return
         yield
+
+    def send(self, value: Any) -> NoReturn:
+        raise StopIteration
+
+    def throw(self, error: Any, *rest: Any) -> NoReturn:
+        raise error
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Bound:

@@ -10,6 +10,7 @@ from agno.guardrails import BaseGuardrail
 from agno.team import Team
 
 from agno_portkey.binding import Binding, refuse_paths
+from agno_portkey.brakes import brake_tools
 from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Gate, Seat
@@ -98,7 +99,7 @@ class Install:
         members = [owner for owner, _ in self.everyone]
         self.found = self.binding.survey(members, self.runner)
         owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
-        self.binding.require_free(owners)
+        self.binding.require_free(members)
         paths = self.binding.ungoverned(self.found)
         if self.runner is not None:
             paths += self._round_the_gate(self.runner, owners)
@@ -116,6 +117,9 @@ class Install:
         paths += self.tools.take(runner)
         for owner in owners:
             paths += self.tools.claim(owner)
+        for owner in self.binding.beneath(self.found.shared):
+            if (held := self.tools.unprotected(owner)) is not None:
+                paths.append(f"{held}, which is the Runner's: it would run without the gate")
         return paths
 
     def apply(self) -> None:
@@ -136,6 +140,8 @@ class Install:
         for owner, swarm in self.everyone:
             self._bind(owner, swarm)
             binding.install_hooks(owner)
+        if self.runner is not None:
+            brake_tools(self.tools.protected, self.runner)
         binding.take(self.found)
         binding.settle([owner for owner, _ in self.everyone] + [h.owner for h in self.found.hidden])
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agno.exceptions import InputCheckError, OutputCheckError
+from agno.exceptions import InputCheckError, OutputCheckError, RunCancelledException
+from agno.guardrails import BaseGuardrail
 from agno.models.message import Message
 from agno.models.openai.like import OpenAILike
-from agno.models.response import ModelResponse
+from agno.models.response import ModelResponse, ModelResponseEvent
+from agno.run.cancel import araise_if_cancelled
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import Call
-from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive
+from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails import (
     Kept,
@@ -21,30 +23,39 @@ from agno_portkey.guardrails import (
     ashown,
     atold,
     check_tool,
+    check_unsent,
     clean,
     forget_refusal,
+    note_as_sent,
     note_refusal,
     require_answer,
     shown,
     told,
+    unsent,
+    withhold,
 )
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.stopping import aguard_tool, guard_tool
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from agno_portkey.model import PortkeyModel
 
 __all__ = ["Calls"]
+
+_CANCELLED = (RunCancelledException, CancelledError, GeneratorExit, KeyboardInterrupt)
+# Events at which a stream may hold results that no call has sent yet.
+_BETWEEN = (
+    ModelResponseEvent.tool_call_completed.value,
+    ModelResponseEvent.model_request_started.value,
+)
 
 
 class Calls(OpenAILike):
     """What the host calls of a `PortkeyModel`, which has the fields."""
 
     seat: Seat | None
+    guards: Sequence[BaseGuardrail]
     router: Router
     kept: Kept
 
@@ -54,14 +65,13 @@ class Calls(OpenAILike):
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
         with _noting(call := _call(messages, assistant_message, kwargs)):
-            return merge(drive(deltas(cast("PortkeyModel", self), call, SyncIO())))
+            return step(_whole(deltas(cast("PortkeyModel", self), call, SyncIO())))
 
     async def ainvoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
         with _noting(call := _call(messages, assistant_message, kwargs)):
-            async with deltas(cast("PortkeyModel", self), call, AsyncIO()) as out:
-                return merge([delta async for delta in out])
+            return await _whole(deltas(cast("PortkeyModel", self), call, AsyncIO()))
 
     def invoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
@@ -83,47 +93,86 @@ class Calls(OpenAILike):
         response: ModelResponse | None = None
         try:
             response = super().response(*args, **kwargs)
+            self._look_at_rest(kwargs)
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
+        except _CANCELLED:
+            withhold(self, kwargs)
+            raise
         finally:
-            self._settle(kwargs.get("run_response"), response)
+            self._settle(kwargs, response)
 
     async def aresponse(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response: ModelResponse | None = None
         try:
             response = await super().aresponse(*args, **kwargs)
+            await self._alook_at_rest(kwargs)
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
+        except _CANCELLED:
+            withhold(self, kwargs)
+            raise
         finally:
-            self._settle(kwargs.get("run_response"), response)
+            self._settle(kwargs, response)
 
     def response_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         try:
+            # Closed as soon as the host drops it: before it stores a run that was cancelled.
             yield from super().response_stream(*args, **kwargs)
+            self._look_at_rest(kwargs)
+        except _CANCELLED:
+            withhold(self, kwargs)
+            raise
         finally:
-            self._settle(kwargs.get("run_response"), None)
+            self._settle(kwargs, None)
 
     async def aresponse_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         try:
             async with Owned(super().aresponse_stream(*args, **kwargs)) as events:
                 async for event in events:
+                    # The host, which asks next, closes this only after it has stored the run.
+                    if _may_hold_results(event, kwargs):
+                        await araise_if_cancelled(kwargs["run_response"].run_id)
                     yield event
+            await self._alook_at_rest(kwargs)
+        except _CANCELLED:
+            withhold(self, kwargs)
+            raise
         finally:
-            self._settle(kwargs.get("run_response"), None)
+            self._settle(kwargs, None)
+
+    def _look_at_rest(self, asked: dict[str, Any]) -> None:
+        if self.guards and (rest := unsent(asked)) is not None:
+            with _noting(rest):
+                step(check_unsent(self, rest, SyncIO()))
+
+    async def _alook_at_rest(self, asked: dict[str, Any]) -> None:
+        if self.guards and (rest := unsent(asked)) is not None:
+            with _noting(rest):
+                await check_unsent(self, rest, AsyncIO())
 
     def _ends(self) -> bool:
         """Whether a team that routes ends with its member's refusal; a gate sees to its own."""
         return self.seat is None or self.seat.charter is None
 
-    def _settle(self, run_response: Any, response: ModelResponse | None) -> None:
+    def _settle(self, asked: dict[str, Any], response: ModelResponse | None) -> None:
+        run_response = asked.get("run_response")
         self.router.shares.settle(self, run_response)
         if kept := self.kept.of(getattr(run_response, "run_id", None)):
+            clean(asked.get("messages"), kept)
             clean(run_response, kept)
             clean(response, kept)
 
     # Every tool of an agent or team runs through its model
+
+    def get_function_calls_to_run(
+        self, assistant_message: Message, messages: list[Message], functions: Any = None
+    ) -> list[FunctionCall]:
+        calls = super().get_function_calls_to_run(assistant_message, messages, functions)
+        note_as_sent(calls, messages)
+        return calls
 
     def run_function_call(
         self,
@@ -175,15 +224,29 @@ class Calls(OpenAILike):
         return None
 
 
-@contextmanager
-def _noting(call: Call) -> Iterator[None]:
-    """Leave the verdict of what refuses the call with the run that it ends."""
-    forget_refusal(call.run_response)
-    try:
-        yield
-    except (InputCheckError, OutputCheckError) as error:
-        note_refusal(call.run_response, error)
-        raise
+def _may_hold_results(event: Any, asked: dict[str, Any]) -> bool:
+    """Whether a run that is cancelled at `event` would keep results that no call has sent."""
+    return asked.get("run_response") is not None and getattr(event, "event", None) in _BETWEEN
+
+
+async def _whole(answer: Owned[ModelResponse]) -> ModelResponse:
+    """The answer to a plain call."""
+    async with answer as out:
+        return merge([delta async for delta in out])
+
+
+class _noting:
+    """Leaves the verdict of what refuses the call with the run that it ends."""
+
+    def __init__(self, call: Call) -> None:
+        self._run = call.run_response
+
+    def __enter__(self) -> None:
+        forget_refusal(self._run)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InputCheckError | OutputCheckError):
+            note_refusal(self._run, error)
 
 
 def _call(

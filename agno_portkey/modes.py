@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, cast, get_args
 
 from agno_portkey.errors import ConfigurationError
@@ -53,11 +54,17 @@ def override_of(part: str) -> Mode | None:
         return None
     said = said.strip().lower()
     if said not in _MODES:
-        logging.getLogger("agno_portkey").warning(
-            "%s is %r, and not one of %s: taken as enforce", variable_of(part), said, _MODES
-        )
+        _warn(variable_of(part), said)
         return "enforce"
     return cast("Mode", said)
+
+
+@lru_cache(maxsize=256)
+def _warn(variable: str, said: str) -> None:
+    """Say once of each value that it is no mode: it is read at every call."""
+    logging.getLogger("agno_portkey").warning(
+        "%s is %r, and not one of %s: taken as enforce", variable, said, _MODES
+    )
 
 
 def mode_now(part: str, own: Mode) -> Mode:

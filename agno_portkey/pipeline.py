@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agno.models.response import ModelResponse
 
-from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+from agno_portkey.calls import IO, Call, Layer, Next, Opens
 from agno_portkey.contracts import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
@@ -25,7 +25,8 @@ __all__ = ["compose", "deltas", "merge"]
 def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
     """The response to `call` as deltas, through just the layers that it needs, outer to inner."""
     layers: list[Layer] = []
-    if (brake := model.seat.brake if model.seat is not None else None) is not None:
+    brake = model.seat.brake if model.seat is not None else None
+    if brake is not None and brake.holds:
         layers.append(stop_layer(brake))
         io = brake.over(io, call.run_id)
     if model.seat is not None and (lock := interlock(model.seat)) is not None:
@@ -34,10 +35,12 @@ def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
         layers.append(contract)
     if model.guards:
         layers.append(_guards(model))
-    return Owned(compose(layers, io, lambda innermost: recovered(model, innermost, io))(call))
+    return compose(layers, io, lambda innermost: recovered(model, innermost, io))(call)
 
 
 def _contract(model: PortkeyModel, call: Call) -> Layer | None:
+    if call.response_format is None:
+        return None
     if (seat := model.seat) is None:
         return contract_layer(call, observers=model.observers)
     mode = seat.modes.contracts
@@ -71,29 +74,17 @@ def merge(items: Iterable[ModelResponse]) -> ModelResponse:
     return merged or ModelResponse()
 
 
-def compose(layers: list[Layer], io: IO, innermost: Next) -> Next:
+def compose(layers: list[Layer], io: IO, innermost: Opens) -> Next:
     """`layers`, from the outermost to the innermost, round `innermost`."""
-    composed = innermost
+
+    def sent(call: Call) -> Owned[ModelResponse]:
+        return Owned(innermost(call))
+
+    composed: Next = sent
     for layer in reversed(layers):
         composed = _around(layer, io, composed)
     return composed
 
 
 def _around(layer: Layer, io: IO, inner: Next) -> Next:
-    async def closed_with_me(call: Call) -> Deltas:
-        # An inner layer must end with this one, not when the garbage collector finds it.
-        opened: list[Owned[ModelResponse]] = []
-
-        def enter(onward: Call) -> Deltas:
-            opened.append(Owned(inner(onward)))
-            return opened[-1]
-
-        try:
-            async with Owned(layer(call, io, enter)) as out:
-                async for delta in out:
-                    yield delta
-        finally:
-            for entered in opened:
-                await entered.aclose()
-
-    return closed_with_me
+    return lambda call: Owned(layer(call, io, inner))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import secrets
 import sys
@@ -109,11 +110,16 @@ def trace_headers(trace_seed: str | None) -> dict[str, str]:
     The current OpenTelemetry span's trace if there is one; else a trace named after
     `trace_seed` (the outermost run's id), so that all calls of a run share it.
     """
-    trace_id, span_id = _current_span() or (_trace_id(trace_seed), secrets.token_hex(8))
+    trace_id, span_id = _current_span() or (_trace_id(trace_seed), _span_id())
     return {
         "x-portkey-trace-id": trace_id,
         "traceparent": f"00-{trace_id}-{span_id}-01",
     }
+
+
+def _span_id() -> str:
+    # Told apart, not kept secret; as OpenTelemetry makes them, at a tenth of the cost of a secret.
+    return f"{random.getrandbits(64) or 1:016x}"
 
 
 def _trace_id(seed: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agno.agent import Agent
 from agno.team import Team
@@ -20,6 +20,7 @@ __all__ = [
     "initialise",
     "mode_of",
     "name_of",
+    "place_of",
     "speakers",
     "unheld",
     "walk",
@@ -122,3 +123,13 @@ def identity(owner: Owner) -> str:
 
 def name_of(owner: Owner) -> str:
     return str(owner.name or owner.id or type(owner).__name__)
+
+
+def place_of(owner: Owner, teams: Iterable[Owner]) -> str:
+    """Where one of `teams` holds `owner` as a member, as `Release.members[3]`; else empty."""
+    for team in teams:
+        members = team.members if isinstance(team, Team) else ()
+        for at, member in enumerate(members if isinstance(members, list) else ()):
+            if member is owner:
+                return f"{name_of(team)}.members[{at}]"
+    return ""

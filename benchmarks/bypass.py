@@ -5,9 +5,13 @@ what the Critic and the Judge said, and the Runner's pre-hook raises `InputCheck
 approval. A way is held if no mode of running it leads round.
 
 The guards are played in a matrix: every entry, shape and stage with everything that can be wrong
-with a guard. The plain guard is an Agno `BaseGuardrail` in the same hook lists. A cell is held if
-nothing forbidden was sent, shown or stored, and the run says that it was refused, and by whom.
-Exits with 1 if one of ours does not hold.
+with a guard. Ours is installed by `govern(..., guards=[...])`, and in the hook lists of its stage.
+The plain one is an Agno `BaseGuardrail` in all the hook lists that can see what is forbidden.
+
+A cell of ours is held if nothing forbidden was sent, shown or stored, and the run ends with status
+ERROR and a verdict that names the guard; a tool or member that was refused lets its run go on, and
+is refused by name itself. Of plain Agno less is asked: it may store what it refused, and has told
+who refused if the name is in any text. Exits with 1 if one of ours does not hold.
 
     python benchmarks/bypass.py [words of a scenario's or cell's name]
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import gc
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +19,15 @@ from four_forms import STREAMED
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+import agno_portkey
+from agno_portkey.calls import IO, Call, Deltas, Layer, Next, Opens
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
 from agno_portkey.model import PortkeyModel
 from agno_portkey.pipeline import compose, merge
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, Request
 from agno_portkey.workers import Job
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 CALL = Call([Message(role="user", content="Hi")], Message(role="assistant"))
 
 
@@ -135,16 +139,17 @@ def _layer(name: str, log: list[str]) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         log.append(f"{name} in")
         try:
-            async for delta in inner(call):
-                delta.content = f"{name}({delta.content})"
-                yield delta
+            async with inner(call) as out:
+                async for delta in out:
+                    delta.content = f"{name}({delta.content})"
+                    yield delta
         finally:
             log.append(f"{name} out")
 
     return layer
 
 
-def _source(count: int, log: list[str]) -> Next:
+def _source(count: int, log: list[str]) -> Opens:
     async def source(call: Call) -> Deltas:
         try:
             for number in range(count):
@@ -226,7 +231,7 @@ def test_a_loop_that_ends_closes_what_was_abandoned_and_each_layer_once(names: l
     async def abandon() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, what: errors.append(what))
         layers = [_layer(name, log) for name in names]
-        held.append(_read_on(Owned(compose(layers, AsyncIO(), slow_to_close)(CALL))))
+        held.append(_read_on(compose(layers, AsyncIO(), slow_to_close)(CALL)))
         await anext(held[0])
 
     asyncio.run(abandon())
@@ -253,8 +258,9 @@ def test_a_layer_that_raises_is_seen_by_all_outside_of_it(names: list[str], at: 
     def watches(name: str) -> Layer:
         async def layer(call: Call, io: IO, inner: Next) -> Deltas:
             try:
-                async for delta in inner(call):
-                    yield delta
+                async with inner(call) as out:
+                    async for delta in out:
+                        yield delta
             except LookupError:
                 seen.append(name)
                 raise
@@ -262,10 +268,11 @@ def test_a_layer_that_raises_is_seen_by_all_outside_of_it(names: list[str], at: 
         return layer
 
     async def raises(call: Call, io: IO, inner: Next) -> Deltas:
-        async for delta in inner(call):
-            if delta.content:
-                raise LookupError("no")
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                if delta.content:
+                    raise LookupError("no")
+                yield delta
 
     layers = [watches(name) for name in names]
     layers.insert(min(at, len(names)), raises)
@@ -273,6 +280,36 @@ def test_a_layer_that_raises_is_seen_by_all_outside_of_it(names: list[str], at: 
     with pytest.raises(LookupError):
         list(drive(composed(CALL)))
     assert seen == list(reversed(names[:at]))
+
+
+def test_every_layer_closes_what_it_opens() -> None:
+    """By `async with inner(call)`, or by handing it on as it is."""
+    found = {}
+    for file in Path(agno_portkey.__file__).parent.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        layers = [node for node in ast.walk(tree) if _is_layer(node)]
+        opened = [call for layer in layers for call in ast.walk(layer) if _opens(call)]
+        owned = {
+            id(item.context_expr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.AsyncWith)
+            for item in node.items
+        }
+        handed_on = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Return)}
+        lost = [call.lineno for call in opened if id(call) not in owned | handed_on]
+        assert not lost, f"{file}: {lost}"
+        if opened:
+            found[file.stem] = len(opened)
+    assert found.keys() == {"brake", "check", "interlock", "layer"}
+
+
+def _is_layer(node: ast.AST) -> bool:
+    named = [a.arg for a in node.args.args] if isinstance(node, _FUNCTIONS) else []
+    return "inner" in named and "call" in named
+
+
+def _opens(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "inner"
 
 
 # merge

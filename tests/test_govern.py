@@ -26,6 +26,7 @@ from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import is_protected
 from agno_portkey.hooks import ContractHook, GateHook
 from agno_portkey.hooks.watch import WatchHook
+from agno_portkey.policy import Policy
 from agno_portkey.testing import EmbeddedProvider
 from agno_portkey.testing.story import REQUEST, SOUND, Release, release_team, tell
 
@@ -122,7 +123,7 @@ def test_guards_are_given_to_every_model(team: Team) -> None:
 
 
 def test_neither_agent_nor_team_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="an Agent, a Team or a Workflow, not str"):
+    with pytest.raises(ConfigurationError, match="a Workflow or a factory of them, not str"):
         govern("team")  # type: ignore[type-var]
 
 
@@ -140,8 +141,31 @@ def test_governing_again_changes_nothing_or_is_refused(team: Team) -> None:
     assert governed(team) is team
     assert [m.model for m in team.members] == models
     assert len(team.members[0].post_hooks) == 2
-    with pytest.raises(ConfigurationError, match="governed already, in another way"):
-        governed(team, gate=Gate(min_score=9))
+
+
+OTHER: dict[str, tuple[dict[str, Any], str]] = {
+    "gate": ({"gate": Gate(min_score=9)}, "gate"),
+    "runner": ({"runner": "Judge"}, "runner"),
+    "tags": ({"tags": {"a": "b"}}, "tags"),
+    "guards": ({"guards": [PIIDetectionGuardrail()]}, "guards"),
+    "observers": ({"observers": [print]}, "observers"),
+    "allow": ({"allow": ["x"]}, "allow"),
+    "mode": (
+        {"policy": Policy(contracts="observe", tags={"mode": "off"})},
+        "contracts mode, tags mode",
+    ),
+    "database": ({"policy": Policy(stop={"database": "a.db"})}, "stop database"),
+    "two": ({"tags": {"a": "b"}, "observers": [print]}, "tags, observers"),
+}
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_governing_again_in_another_way_names_what_differs(other: str, team: Team) -> None:
+    given, said = OTHER[other]
+    governed(team)
+    message = rf"Release is governed already, in another way \(with another {said}\): build"
+    with pytest.raises(ConfigurationError, match=message):
+        governed(team, **given)
 
 
 @pytest.mark.parametrize("mode", ["broadcast", "flag"])

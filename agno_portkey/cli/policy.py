@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +19,7 @@ from rich.text import Text
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.modes import Mode, mode_now, variable_of
 from agno_portkey.policy import GuardUse, Policy, json_schema
+from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.routing.config.parts import PartError, join_path
 
 __all__ = ["app"]
@@ -28,16 +33,18 @@ File = Annotated[Path, typer.Argument(help="A policy in YAML or JSON.")]
 def check(file: File) -> None:
     """List every problem of FILE, or show its parts and their modes, those of the environment too.
 
-    Its guards are imported, and not made: no variable that it refers to has to be set.
+    Its guards are imported, also from the current folder, and not made: no variable that it refers
+    to has to be set.
     """
     console = Console()
     try:
-        policy = Policy.from_yaml(file)
+        with _current_folder():
+            policy = Policy.from_yaml(file)
     except ConfigurationError as error:
-        table = Table("where", title=f"Problems of {file}", title_justify="left")
+        table = Table("line", "where", title=f"Problems of {file}", title_justify="left")
         table.add_column("why, and what to do", overflow="fold")
-        for where, why in _problems(error, f"{file}: "):
-            table.add_row(Text(where), Text(why))
+        for line, where, why in _problems(error, file):
+            table.add_row(line, Text(where), Text(why))
         console.print(table)
         raise typer.Exit(1) from None
     console.print(_summary(policy, file))
@@ -49,11 +56,29 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-def _problems(error: ConfigurationError, prefix: str) -> list[tuple[str, str]]:
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Have modules of the current folder found, as `python -m` does and a command does not."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _problems(error: ConfigurationError, file: Path) -> list[tuple[str, str, str]]:
+    """Each problem's line, if it is known, its place and the reason."""
     if isinstance(error, PartError):
-        return [(join_path("policy", path), why) for path, why in error.problems]
-    where, colon, why = str(error).removeprefix(prefix).partition(": ")
-    return [(where, why)] if colon and " " not in where else [("", str(error))]
+        lines = Places.of(file, None)
+        return [
+            (str(lines.line(path) or ""), join_path(ROOT, path), why)
+            for path, why in error.problems
+        ]
+    place = rf"{re.escape(str(file))}:(?:(\d+):)? (?:(\S+): )?(.*)"
+    if (said := re.fullmatch(place, str(error), re.DOTALL)) is None:
+        return [("", "", str(error))]
+    return [(said[1] or "", said[2] or "", said[3])]
 
 
 def _summary(policy: Policy, file: Path) -> Table:

@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
 import typer
@@ -65,8 +66,8 @@ def stop(
     asked = {fold(name) for name in known}
     unknown = [each.swarm for each in written if fold(each.swarm) not in {*asked, ALL}]
     for name in unknown:
-        told = ", ".join(sorted(known)) or "none at all"
-        _warn(f"No process has asked this database for {name!r} yet, but for: {told}.")
+        said = f"No process has asked this database for {name!r} yet"
+        _warn(f"{said}, but for: {_listed(known)}.{_meant(name, known)}")
     if not known and every:
         _warn("No process has asked this database for anything yet: is it the right one?")
     if unknown or not known:
@@ -76,23 +77,30 @@ def stop(
 def resume(swarm: Swarms = None, every: Every = False, db: Database = None) -> None:
     """Let a stopped swarm go on; --all takes back every stop there is.
 
-    Ends with 3 if what was named is still stopped, with every other swarm.
+    Ends with 3 if what was named was not stopped by that name, or is still stopped, with every
+    other swarm.
     """
     names = _names(swarm, every)
     switch = _switch(db)
     try:
-        if every:
-            names = [ALL, *switch.stopped()]
-        lifted = [each for name in dict.fromkeys(names) for each in switch.resume(name)]
+        before = switch.stopped()
+        lifted = {
+            name: switch.resume(name) for name in dict.fromkeys([ALL, *before] if every else names)
+        }
         still = switch.stopped().get(ALL)
     except ConfigurationError as error:
         fail(error)
-    for each in lifted:
+    for each in (stop for stops in lifted.values() for stop in stops):
         _say(f"Lifted: {each}.")
-    if not lifted:
-        _say("It was not stopped by that name: nothing has changed.")
+    missed = [] if every else [name for name, stops in lifted.items() if not stops]
+    for name in missed:
+        said = f"{name!r} was not stopped by that name: nothing has changed"
+        _warn(f"{said}. Stopped by name: {_listed({*before} - {ALL})}.{_meant(name, before)}")
+    if every and not before:
+        _say("Nothing was stopped: nothing has changed.")
     if still is not None:
         _warn(f"It does not go on yet: {still}. See: {_command('resume', ALL, db)}")
+    if missed or still is not None:
         raise typer.Exit(_CHECK_IT)
 
 
@@ -133,6 +141,17 @@ def _names(swarms: list[str] | None, every: bool) -> list[str]:
     if any(fold(name) in ("", ALL) for name in swarms):
         fail("--swarm takes a name; every swarm is --all.")
     return swarms
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none at all"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """A question for the names that are nearly `name`, if there are any."""
+    spelt = {fold(each): each for each in known if each != ALL}
+    near = get_close_matches(fold(name), spelt)
+    return f" Did you mean {' or '.join(spelt[each] for each in near)}?" if near else ""
 
 
 def _switch(db: str | None) -> StopSwitch:

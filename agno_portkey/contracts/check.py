@@ -95,15 +95,16 @@ def _held(broken: Callable[[ContractError], None]) -> Layer:
         text: list[str] = []
         provider_data: dict[str, Any] | None = None
         calls_tools = False
-        async for delta in inner(call):
-            calls_tools = calls_tools or bool(delta.tool_calls)
-            if isinstance(delta.content, str) and delta.content:
-                text.append(delta.content)
-            delta.content = None
-            provider_data = delta.provider_data or provider_data
-            if not delta.tool_calls:
-                delta.provider_data = None
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                calls_tools = calls_tools or bool(delta.tool_calls)
+                if isinstance(delta.content, str) and delta.content:
+                    text.append(delta.content)
+                delta.content = None
+                provider_data = delta.provider_data or provider_data
+                if not delta.tool_calls:
+                    delta.provider_data = None
+                yield delta
         if calls_tools:
             # Words beside a tool call would be glued to the object by the host, and break it.
             return
@@ -124,10 +125,11 @@ def _observed(broken: Callable[[ContractError], None]) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         text: list[str] = []
         calls_tools = False
-        async for delta in inner(call):
-            calls_tools = calls_tools or bool(delta.tool_calls)
-            text.append(delta.content if isinstance(delta.content, str) else "")
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                calls_tools = calls_tools or bool(delta.tool_calls)
+                text.append(delta.content if isinstance(delta.content, str) else "")
+                yield delta
         if calls_tools:
             return
         try:

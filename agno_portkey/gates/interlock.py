@@ -11,12 +11,13 @@ from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+from agno_portkey.drivers import Owned
 from agno_portkey.errors import ContractError, ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
 from agno_portkey.gates.tools import is_of, is_protected, protect
 from agno_portkey.modes import Modes
-from agno_portkey.runs import Part, Run, Station
+from agno_portkey.runs import Part, Run, Station, run_in
 from agno_portkey.stopping import Brake
 
 __all__ = ["Seat", "guard_call", "interlock"]
@@ -100,7 +101,7 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         protect(function, charter)
     if not seat.holds and seat.part != "leader":
         return
-    run_id = getattr(function._run_context, "run_id", None)
+    run_id = _called_in(charter, function._run_context)
     station = charter.runs.find(run_id)
     if not charter.enforces(run_id) or (station is not None and station.run.settled):
         return
@@ -109,6 +110,13 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         function.show_result = False
     if seat.part == "leader" and _ends_a_task(function.name, call.arguments or {}):
         function.entrypoint = _refuse_to_end(charter, station)
+
+
+def _called_in(charter: Charter, context: Any) -> str | None:
+    """The run in which a tool is called; in a workflow's step the host tells the workflow's id."""
+    run_id: str | None = getattr(context, "run_id", None)
+    run = run_in(getattr(context, "dependencies", None))
+    return run.id if run is not None and charter.runs.find(run_id) is None else run_id
 
 
 def _ends_a_task(name: str, arguments: dict[str, Any]) -> bool:
@@ -135,9 +143,10 @@ def _runner(charter: Charter) -> Layer:
             mute = bool(steps.missing(charter.tools or frozenset()))
         else:
             _require_any(charter)
-        async for delta in inner(call):
-            # What it says before the plan's steps are done is no report of them.
-            yield _without_words(delta) if mute else delta
+        async with inner(call) as out:
+            async for delta in out:
+                # What it says before the plan's steps are done is no report of them.
+                yield _without_words(delta) if mute else delta
 
     return layer
 
@@ -145,8 +154,9 @@ def _runner(charter: Charter) -> Layer:
 def _witness(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         try:
-            async for delta in inner(call):
-                yield delta
+            async with inner(call) as out:
+                async for delta in out:
+                    yield delta
         except ContractError as error:
             # The leader hears of it, and it is among the reasons if nothing better follows.
             if (station := charter.runs.find(call.run_id)) is not None:
@@ -160,8 +170,9 @@ def _witness(charter: Charter) -> Layer:
 def _aide(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         _require_any(charter)
-        async for delta in inner(call):
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                yield delta
 
     return layer
 
@@ -181,13 +192,15 @@ def _speaker(charter: Charter, seat: Seat) -> Layer:
             if outermost and (run.barred or charter.out_of_rounds(run)):
                 raise _decline(charter, run, call)
             if seat.holds and not run.settled:
-                async for delta in _held(charter, seat, run, call, inner):
-                    yield delta
+                async with Owned(_held(charter, seat, run, call, inner)) as held:
+                    async for delta in held:
+                        yield delta
                 return
             if outermost and (said := _release(run)):
                 yield ModelResponse(content=said)
-        async for delta in inner(call):
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                yield delta
 
     return layer
 
@@ -210,11 +223,12 @@ async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next)
     """Let tool calls through and keep the words until the gate is settled."""
     calls_tools = False
     text: list[str] = []
-    async for delta in inner(call):
-        calls_tools = calls_tools or bool(delta.tool_calls)
-        if isinstance(delta.content, str):
-            text.append(delta.content)
-        yield _without_words(delta)
+    async with inner(call) as out:
+        async for delta in out:
+            calls_tools = calls_tools or bool(delta.tool_calls)
+            if isinstance(delta.content, str):
+                text.append(delta.content)
+            yield _without_words(delta)
     if run.id == call.run_id:
         if not calls_tools and seat.ends_on_text:
             raise _decline(charter, run, call)

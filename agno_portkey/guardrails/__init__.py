@@ -6,6 +6,7 @@ from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.guardrails.delegations import atold, require_answer, told
 from agno_portkey.guardrails.findings import Block, Finding, Flag, Rewrite
 from agno_portkey.guardrails.foreign import AgnoGuard
+from agno_portkey.guardrails.last_results import check_unsent, unsent, withhold
 from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.guardrails.passages import Passage, Scene
 from agno_portkey.guardrails.refusals import (
@@ -14,7 +15,7 @@ from agno_portkey.guardrails.refusals import (
     raise_on_block,
     verdict_of,
 )
-from agno_portkey.guardrails.tool_calls import acheck_tool, check_tool
+from agno_portkey.guardrails.tool_calls import acheck_tool, check_tool, note_as_sent
 from agno_portkey.guardrails.tool_results import ashown, shown
 
 __all__ = [
@@ -32,14 +33,18 @@ __all__ = [
     "atold",
     "check_guards",
     "check_tool",
+    "check_unsent",
     "clean",
     "forget_refusal",
     "guard",
     "guard_layer",
+    "note_as_sent",
     "note_refusal",
     "raise_on_block",
     "require_answer",
     "shown",
     "told",
+    "unsent",
     "verdict_of",
+    "withhold",
 ]

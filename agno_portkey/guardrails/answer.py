@@ -14,7 +14,8 @@ from agno.models.response import ModelResponse
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from pydantic import BaseModel
 
-from agno_portkey.guardrails.passages import Take, Unreadable, in_json, in_leaves, in_tool_calls
+from agno_portkey.guardrails.messages import in_tool_calls, is_made
+from agno_portkey.guardrails.passages import Take, Unreadable, in_json, in_leaves
 
 __all__ = ["Held", "harmless"]
 
@@ -29,12 +30,15 @@ _COUNTS = (
     "cache_write_tokens",
 )
 # Everything else that a delta can carry, words and what is taken apart excepted.
-_OTHERS = ("images", "videos", "audios", "files", "citations", "extra")
+_MEDIA = ("images", "videos", "audios", "files")
+_OTHERS = (*_MEDIA, "citations", "extra")
 # The host can't read a run back whose sound has no content; this is base64, as the provider's.
 _SILENCE = b"AAA="
+# Providers write what they like in the place of a role or of a count.
+_ROLES = (None, "assistant", "model", "tool", "user", "system", "developer")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _CONTROLS = re.compile(r"[\x00-\x1f]")
-# What this package itself says of the answer.
+# What this package itself says of the answer: figures and names, no name with a blank in it.
 _OURS = "portkey"
 
 
@@ -62,6 +66,7 @@ class Held:
 
     def take(self, delta: ModelResponse) -> None:
         """Hold `delta`, which is taken apart: what came in pieces is looked at as a whole."""
+        _keep_figures(delta)
         if isinstance(delta.content, str):
             self.content.append(delta.content)
         elif delta.content is not None:
@@ -103,7 +108,8 @@ class Held:
         held += [ModelResponse(audio=audio) for audio in self._sound(take)]
         known = {name: values[-1] for name, values in self._ours.items()}
         for name, values in self._data.items():
-            found = in_leaves(values, take, "data", name)
+            made = name == "id" and all(map(is_made, values))
+            found = values if made else in_leaves(values, take, "data", name)
             known[name] = found[-1]
         if self._calls or known:
             held.append(ModelResponse(tool_calls=self._asked(take), provider_data=known or None))
@@ -128,10 +134,16 @@ class Held:
 
     def _sound(self, take: Take) -> list[Audio]:
         said = "".join(audio.transcript or "" for audio in self._audio)
+        sounds = [self._called(audio, take) for audio in self._audio]
         if not said or (found := take(said, "transcript", "")) == said:
-            return self._audio
+            return sounds
         # What is heard can't be rewritten: none of it is let go.
-        return [self._audio[0].model_copy(update={"transcript": found, "content": _SILENCE})]
+        return [sounds[0].model_copy(update={"transcript": found, "content": _SILENCE})]
+
+    def _called(self, audio: Audio, take: Take) -> Audio:
+        if not audio.id or is_made(audio.id) or (name := take(audio.id, "data", "id")) == audio.id:
+            return audio
+        return audio.model_copy(update={"id": name})
 
 
 def _in_text(text: str, take: Take) -> str:
@@ -165,18 +177,30 @@ def _is_json(text: str) -> bool:
     return True
 
 
+def _keep_figures(delta: ModelResponse) -> None:
+    """Take out a role that is none, and counts that are none: they pass before a verdict."""
+    if delta.role not in _ROLES:
+        delta.role = None
+    usage = delta.response_usage
+    if usage and any(isinstance(held, str | list | dict) for held in vars(usage).values()):
+        delta.response_usage = None
+
+
 def _says_something(delta: ModelResponse) -> bool:
     return any(getattr(delta, name) not in (None, [], {}) for name in _OTHERS)
 
 
 def _read(delta: ModelResponse, take: Take) -> ModelResponse:
-    """`delta` with the texts in it as `take` leaves them; pictures and files can't be read."""
+    """`delta` with the texts in it as `take` leaves them."""
     # What passed before the verdict is not said a second time: tokens would be counted twice.
     changed: dict[str, Any] = dict.fromkeys((*_COUNTS, "role", "response_usage"))
     if delta.citations is not None:
         changed["citations"] = _citations(delta.citations, take)
     if delta.extra:
         changed["extra"] = in_leaves(delta.extra, take, "data", "extra")
+    for name in _MEDIA:
+        if held := getattr(delta, name):
+            changed[name] = in_leaves(held, take, "data", name)
     return replace(delta, **changed)
 
 

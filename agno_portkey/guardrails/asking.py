@@ -11,30 +11,27 @@ from typing import Any, TypeVar
 
 from agno.models.message import Message
 from agno.models.response import ModelResponse
-from pydantic import BaseModel
 
 from agno_portkey.calls import IO, Call
 from agno_portkey.contracts.check import asks_for_json
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked, TruncatedStream
 from agno_portkey.guardrails.answer import Held, harmless
-from agno_portkey.guardrails.at_rest import clean, keep_as_sent
-from agno_portkey.guardrails.base import Guard
+from agno_portkey.guardrails.at_rest import Kept, clean, keep_as_sent
+from agno_portkey.guardrails.base import Guard, most_patient
+from agno_portkey.guardrails.definitions import as_defined, defines
+from agno_portkey.guardrails.failures import Failure, as_may_be_told
 from agno_portkey.guardrails.forms import putting
-from agno_portkey.guardrails.passages import (
-    Passage,
-    Scene,
-    Side,
-    Source,
-    Take,
-    Unreadable,
-    in_message,
-    in_value,
-)
+from agno_portkey.guardrails.media import opened, require_readable
+from agno_portkey.guardrails.messages import in_message, in_value
+from agno_portkey.guardrails.passages import Passage, Side, Source, Take, Unreadable
 from agno_portkey.guardrails.pieces import Pieces
+from agno_portkey.guardrails.segments import Ranges, Release
 from agno_portkey.guardrails.stage import Stage, placeholder
+from agno_portkey.guardrails.surroundings import beside_of, scene_of
 from agno_portkey.modes import override_of
 from agno_portkey.verdict import Observer, Verdict
+from agno_portkey.workers import Failed, Job
 
 __all__ = ["Asking"]
 
@@ -52,6 +49,7 @@ class Asking:
         observers: Sequence[Observer],
         role: str | None,
         swarm: str | None,
+        kept: Kept,
     ) -> None:
         said = override_of("guards")
         self._guards = [g for g in guards if (said or g.mode) != "off"]
@@ -59,7 +57,8 @@ class Asking:
         self._call = call
         self._io = io
         self._observers = observers
-        self._scene = _scene(call, role, swarm)
+        self._known = kept.known
+        self._scene = scene_of(call, role, swarm)
         self._side: Side = "input"
         self.kept: dict[str, str] = {}
         self._shown: list[str] = []
@@ -101,8 +100,11 @@ class Asking:
         guards = self.of("input")
         if not guards:
             return self._call
-        messages = self._call.messages
-        beside = _beside(self._call.run_response, messages)
+        call, held = self._call, self._call.messages
+        messages = held
+        if any([message.files for message in held]):  # noqa: C419 - a generator takes longer
+            messages = await opened(held, self._io)
+        beside = beside_of(call.run_response, held)
 
         def read(take: Take) -> list[Message]:
             sent = [in_message(message, take) for message in messages]
@@ -111,19 +113,28 @@ class Asking:
             return sent
 
         try:
+            if any([guard.unreadable == "refuse" for guard in guards]):  # noqa: C419
+                require_readable(messages)
+            if defines(call):
+                call = await as_defined(call, guards, self._stage(guards), self._known)
             sent = await self._ask(guards, read)
         except Unreadable:
             if self.observes:
-                return self._call
+                return call
             raise
-        if all(onward is message for onward, message in zip(sent, messages, strict=True)):
+        return self._onward(call, sent, guards)
+
+    def _onward(self, call: Call, sent: list[Message], guards: Sequence[Guard]) -> Call:
+        """`call` with what is sent of its messages, which the host keeps as well."""
+        held = call.messages
+        if all(onward is message for onward, message in zip(sent, held, strict=True)):
             self.clean(None)
-            return self._call
+            return call
         if any(guard.rewrites and not guard.keep_raw for guard in guards):
-            for message, onward in zip(messages, sent, strict=True):
+            for message, onward in zip(held, sent, strict=True):
                 keep_as_sent(message, onward)
-        self.clean(messages)
-        return self._call.with_messages(sent)
+        self.clean(held)
+        return call.with_messages(sent)
 
     # What comes back
 
@@ -137,25 +148,43 @@ class Asking:
         if not self._call.stream:
             yield await self._as_one(deltas, held, guards)
             return
-        whole = as_json or any(guard.stream == "whole" for guard in guards)
-        pieces = None if whole else Pieces(partial(self.piece, self._stage(guards)))
-        try:
-            async for delta in deltas:
-                if (now := harmless(delta)) is not None:
-                    yield now
-                held.take(delta)
-                if pieces is not None:
-                    async with Owned(pieces.released(held)) as out:
-                        async for piece in out:
-                            yield piece
-        except TruncatedStream as error:
-            raise self._as_shown(error) from error
+        release = "whole" if as_json else most_patient(guards)
+        pieces = None if release == "whole" else self._pieces(guards, release)
+        async for delta in deltas:
+            held.take(delta)
+            if (now := harmless(delta)) is not None:
+                yield now
+            if pieces is not None:
+                async with Owned(pieces.released(held)) as out:
+                    async for piece in out:
+                        yield piece
         if pieces is not None:
             async with Owned(pieces.rest()) as out:
                 async for piece in out:
                     yield piece
         for delta in await self._let_go(held, guards):
             yield delta
+
+    def _pieces(self, guards: Sequence[Guard], release: Release) -> Pieces:
+        ask = partial(self.piece, self._stage(guards))
+        asked = [
+            guard for guard in guards if type(guard).keeps_together is not Guard.keeps_together
+        ]
+        if not asked:
+            return Pieces(ask, release)
+
+        async def together(before: str, text: str) -> Ranges:
+            jobs = [Job(partial(_ranges, guard, before, text), guard.timeout) for guard in asked]
+            told = await self._io.race(jobs, lambda place, outcome: False)
+            # Who fails here fails again when asked about the piece, and blocks it.
+            whole = [(0, len(text))]
+            return [
+                span
+                for ranges in told
+                for span in (whole if isinstance(ranges, Failed) else ranges)
+            ]
+
+        return Pieces(ask, release, together)
 
     async def overhear(
         self, deltas: AsyncIterator[ModelResponse], guards: Sequence[Guard]
@@ -216,32 +245,24 @@ class Asking:
             self._shown.append(let_go)
         return let_go
 
+    async def failure(self, error: Failure) -> Failure:
+        """What may be told of a call that failed; the very error if that is all of it."""
+        self._side = "output"
+        if not (guards := self.of("output")):
+            return error
+        if isinstance(error, TruncatedStream) and not self.observes:
+            error = self._as_shown(error)
+        told = await as_may_be_told(error, self._stage(guards))
+        self.clean(self._call.messages)
+        return told
+
     def _as_shown(self, error: TruncatedStream) -> TruncatedStream:
         """The error with no more of the answer in it than was shown."""
-        evidence = {**error.verdict.evidence, "partial": "".join(self._shown)}
+        if (shown := "".join(self._shown)) == error.partial:
+            return error
+        evidence = {**error.verdict.evidence, "partial": shown}
         return TruncatedStream(replace(error.verdict, evidence=evidence), error.message)
 
 
-def _beside(run: Any, messages: Sequence[Message]) -> list[tuple[Source, Any]]:
-    """What is kept beside the messages that were made of it: the run's input, and references."""
-    beside: list[tuple[Source, Any]] = []
-    said = getattr(getattr(run, "input", None), "input_content", None)
-    if isinstance(said, dict) and "role" in said:
-        said = said.get("content")
-    if said and not any(message.content == said for message in messages):
-        plain = said.model_dump(mode="json") if isinstance(said, BaseModel) else said
-        beside.append(("user", plain))
-    found = getattr(run, "references", None) or ()
-    return beside + [("tool", [each.query, each.references]) for each in found]
-
-
-def _scene(call: Call, role: str | None, swarm: str | None) -> Scene:
-    run = call.run_response
-    return Scene(
-        "model",
-        run_id=call.run_id,
-        session_id=getattr(run, "session_id", None),
-        user_id=getattr(run, "user_id", None),
-        role=role or getattr(run, "agent_name", None) or getattr(run, "team_name", None),
-        swarm=swarm or getattr(run, "team_name", None),
-    )
+def _ranges(guard: Guard, before: str, text: str) -> list[tuple[int, int]]:
+    return [*guard.keeps_together(before, text)]

@@ -6,19 +6,28 @@ import dataclasses
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from agno.models.message import Message
 from agno.tools.function import UserInputField
 from pydantic import BaseModel
 
-__all__ = ["Kept", "clean", "keep_as_sent", "replaced"]
+from agno_portkey.guardrails.known import Known
+from agno_portkey.guardrails.messages import in_value
+from agno_portkey.guardrails.passages import Source, Unreadable
+from agno_portkey.modes import override_of
+
+__all__ = ["Kept", "clean", "keep_as_sent", "keeps_out", "parts_rewritten", "replaced", "withheld"]
 
 # How many runs' texts are remembered; a run needs its own until it ends.
 _RUNS = 1_000
 
 # A text of fewer characters is replaced where it stands alone, and not inside of others.
 _WITHIN = 8
+
+# What is kept of a text of which nobody can tell what it was rewritten into.
+_REWRITTEN = "[rewritten by a guard]"
 
 # A number of more digits is not written out.
 _LONG = 1e300
@@ -43,6 +52,8 @@ class Kept:
     """What to keep in place of which texts, by run; thread-safe, shared by a model's copies."""
 
     def __init__(self) -> None:
+        # What need not be asked about anew has the same life.
+        self.known = Known()
         self._lock = threading.Lock()
         self._runs: dict[str, dict[str, str]] = {}
 
@@ -64,6 +75,41 @@ class Kept:
 def replaced(value: Any, kept: Mapping[str, str]) -> Any:
     """`value` with what is to be kept in place of each text that is not."""
     return _Cleaning(kept).plain(value) if kept else value
+
+
+def parts_rewritten(value: Any, kept: Mapping[str, str]) -> dict[str, str]:
+    """What to keep in place of the texts in `value`, where `kept` is of texts made of them.
+
+    A text that stands in one that was rewritten, and not in what became of it, was rewritten too;
+    into what can't be told.
+    """
+    found: dict[str, str] = {}
+    final = {raw: _last(raw, kept) for raw in kept}
+
+    def take(text: str, source: Source, path: str) -> str:
+        instead = replaced(text, kept)
+        forms = (text, json.dumps(text)[1:-1])
+        gone = (any(f in raw and f not in left for f in forms) for raw, left in final.items())
+        if instead != text:
+            found[text] = instead
+        elif any(gone):
+            found[text] = _REWRITTEN
+        return text
+
+    with suppress(Unreadable):
+        in_value(value, take, "data")
+    return found
+
+
+def keeps_out(guard: Any) -> bool:
+    """Whether `guard` has a say in what is stored."""
+    mode = override_of("guards") or guard.mode
+    return not guard.keep_raw and mode not in ("off", "observe")
+
+
+def withheld(*guards: Any) -> str:
+    """What is kept in the place of a text that `guards` were not done with."""
+    return f"[withheld: {', '.join(guard.name for guard in guards)} had not looked at it]"
 
 
 def keep_as_sent(message: Message, sent: Message) -> None:
@@ -106,6 +152,10 @@ class _Cleaning:
         if isinstance(value, str):
             found: Any = self._text(value)
             return value if found == value else found
+        if isinstance(value, bytes):
+            # A file that is text; of others nothing is blocked or rewritten.
+            text = value.decode(errors="replace")
+            return value if (found := self._text(text)) == text else found.encode()
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._instead.get(str(value), value) if abs(value) < _LONG else value
         if isinstance(value, list | tuple):

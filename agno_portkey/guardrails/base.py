@@ -15,6 +15,7 @@ from agno_portkey.guardrails.either import EitherForm
 from agno_portkey.guardrails.findings import Block, Finding, Flag, Rewrite
 from agno_portkey.guardrails.forms import HookForms
 from agno_portkey.guardrails.passages import Passage, Side
+from agno_portkey.guardrails.segments import Ranges, Release
 from agno_portkey.hosted import Made
 from agno_portkey.modes import Mode, check_mode
 from agno_portkey.verdict import Observer, Verdict, check_observers
@@ -23,21 +24,31 @@ from agno_portkey.workers import Failed, Job
 if TYPE_CHECKING:
     from agno_portkey.guardrails.stage import Report
 
-__all__ = ["Guard", "guard"]
+__all__ = ["Guard", "guard", "most_patient"]
 
 On = Literal["input", "output", "both"]
-Stream = Literal["segment", "whole"]
+Stream = Release | Literal["whole"]
+# The most patient first.
+STREAMS: tuple[Stream, ...] = ("whole", "segment", "eager", "word")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "on": ("input", "output", "both"),
+    "stream": STREAMS,
+    "unreadable": ("allow", "refuse"),
+}
 
 
 class Guard(HookForms, BaseGuardrail, metaclass=Made):
     """A guardrail for `pre_hooks`, `post_hooks`, `tool_hooks` and the model; override `inspect`.
 
     `on`: whether it looks at what goes to a model or tool, at what comes back, or at both.
-    `stream`: what it needs of a streamed answer: it is released piece by piece (`segment`), or
-    held until it is whole. `rewrites`: it may give a text back changed; such guards run one after
-    the other, all others of a stage at once. `inline`: a fast pure function, run on the spot;
-    else it gets a thread, and `timeout` seconds. `mode`: `observe` tells what it would have done.
-    `keep_raw`: what it blocked or rewrote may be stored as it was.
+    `stream`: what it needs of a streamed answer, which is released by sentences (`segment`), by
+    sentences but for the small words that they begin with (`eager`), by words (`word`), or held
+    until it is `whole`; of several guards the most patient counts. `rewrites`: it may give a text
+    back changed; such guards run one after the other, all others of a stage at once. `inline`: a
+    fast pure function, run on the spot; else it gets a thread, and `timeout` seconds. `mode`:
+    `observe` tells what it would have done.
+    `keep_raw`: what it blocked or rewrote may be stored as it was. `unreadable`: whether pictures,
+    sound, films, and files that are no text are let through to the model, or refused.
 
     Whatever it raises blocks, as does a verdict that does not come in time, or is none.
     """
@@ -50,6 +61,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
     timeout: float = 10.0
     mode: Mode = "enforce"
     keep_raw: bool = False
+    unreadable: Literal["allow", "refuse"] = "allow"
     observers: Sequence[Observer] = ()
 
     _settings: ClassVar[tuple[str, ...]] = (
@@ -59,6 +71,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
         "timeout",
         "mode",
         "keep_raw",
+        "unreadable",
         "observers",
     )
 
@@ -89,6 +102,17 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
         return self.on in ("both", side)
 
     # How a stage asks
+
+    def keeps_together(self, before: str, text: str) -> Ranges:
+        """Ranges of `text`, which stands behind `before`, that are not to be cut apart.
+
+        Asked, where it is overridden, before a long piece of a streamed answer is cut.
+        """
+        return ()
+
+    def at_once(self, passages: Sequence[Passage]) -> bool:
+        """Whether it needs no thread for these: it is inline, or knows what it will say."""
+        return self.inline
 
     def on_the_spot(self, passages: Sequence[Passage]) -> Report | Failed:
         """What an inline guard says; one that took too long is refused when it is done."""
@@ -190,14 +214,18 @@ def _close(said: Any) -> None:
 
 
 def check_guard(guard: Guard) -> None:
-    """Refuse a guard whose settings can't be meant."""
+    """Refuse a guard that has no body, or settings that can't be meant."""
+    if getattr(guard.inspect, "__func__", None) is Guard.inspect:
+        raise ConfigurationError(
+            f"{type(guard).__name__}: write inspect(self, passage), which gives back None, "
+            "Block(reason), Rewrite(text) or Flag(reason)"
+        )
     name = guard.name
     if not isinstance(name, str) or not name.strip():
         raise ConfigurationError(f"{type(guard).__name__}.name: a non-empty text, not {name!r}")
-    if guard.on not in ("input", "output", "both"):
-        raise ConfigurationError(f"{name}.on: input, output or both, not {guard.on!r}")
-    if guard.stream not in ("segment", "whole"):
-        raise ConfigurationError(f"{name}.stream: segment or whole, not {guard.stream!r}")
+    for setting, choices in _CHOICES.items():
+        if (held := getattr(guard, setting)) not in choices:
+            raise ConfigurationError(f"{name}.{setting}: one of {', '.join(choices)}, not {held!r}")
     timeout = guard.timeout
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise ConfigurationError(f"{name}.timeout: seconds, not {timeout!r}")
@@ -210,6 +238,12 @@ def check_guard(guard: Guard) -> None:
         raise ConfigurationError(f"{name}.inline: an async inspect can't be run on the spot")
     check_mode(guard.mode, name=f"{name}.mode")
     guard.observers = check_observers(guard.observers)
+
+
+def most_patient(guards: Sequence[Guard]) -> Stream:
+    """What all of `guards` together need of a streamed answer."""
+    asked = {guard.stream for guard in guards}
+    return next(stream for stream in STREAMS if stream in asked)
 
 
 class FunctionGuard(Guard):

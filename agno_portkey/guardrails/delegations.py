@@ -1,7 +1,8 @@
 """What becomes of a member that was refused: its leader is told, or ends with it where it has to.
 
-In a stream the host hands the leader an empty result. A leader that routes is not asked again:
-there the member's refusal would pass for the team's answer, with status COMPLETED.
+In a stream the host hands the leader an empty result, or says that the task is completed. A leader
+that routes is not asked again: there the member's refusal would pass for the team's answer, with
+status COMPLETED.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
+from agno.exceptions import InputCheckError, OutputCheckError
 from agno.models.message import Message
 from agno.models.response import ModelResponse
 from agno.run.agent import RunCompletedEvent, RunErrorEvent
@@ -17,13 +19,15 @@ from agno.run.team import RunErrorEvent as TeamRunErrorEvent
 from agno.tools.function import FunctionCall
 
 from agno_portkey.drivers import Owned, drive
-from agno_portkey.guardrails.refusals import raise_on_block, verdict_of
+from agno_portkey.guardrails.refusals import note_refusal, raise_on_block, verdict_of
 
 __all__ = ["atold", "require_answer", "told"]
 
 # Of these a gate tells its leader itself.
 _GATES = ("GateClosed", "RunDeclined", "ContractError")
-_DELEGATES = "delegate_task_to_member"
+_DELEGATES = ("delegate_task_to_member", "execute_task")
+# How the host ends what it says of a task whose member gave back nothing.
+_NOTHING = "completed with no content."
 
 
 def told(
@@ -54,7 +58,11 @@ def require_answer(response: ModelResponse, run_response: Any) -> None:
     members = getattr(run_response, "member_responses", None)
     done = response.tool_executions
     if members and done and done[-1].stop_after_tool_call:
-        raise_on_block(members[-1])
+        try:
+            raise_on_block(members[-1])
+        except (InputCheckError, OutputCheckError) as error:
+            note_refusal(run_response, error)
+            raise
 
 
 def _delegates(call: FunctionCall) -> bool:
@@ -84,8 +92,11 @@ async def _watched(
     if refused:
         reasons = "\n".join(dict.fromkeys(f"Refused: {event.content}" for event in refused))
         for message in results:
-            if message.role == "tool" and not message.content:
+            said = message.content
+            if message.role == "tool" and not said:
                 message.content = reasons
+            elif message.role == "tool" and isinstance(said, str) and said.endswith(_NOTHING):
+                message.content = f"{said.removesuffix(_NOTHING)}failed: {reasons}"
 
 
 async def _aiter(events: Iterator[Any]) -> AsyncIterator[Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
 from typing import Any
 
 from agno.exceptions import InputCheckError, OutputCheckError
 
 from agno_portkey.calls import IO
-from agno_portkey.drivers import AsyncIO, SyncIO, step
+from agno_portkey.drivers import AsyncIO, Owned, SyncIO, step
 from agno_portkey.errors import InputBlocked, OutputBlocked, ToolRefused
-from agno_portkey.guardrails.at_rest import clean, replaced
-from agno_portkey.guardrails.passages import Passage, Scene, Side, Source, Take, in_leaves, in_value
+from agno_portkey.guardrails.at_rest import Kept, clean, keeps_out, replaced, withheld
+from agno_portkey.guardrails.messages import in_value
+from agno_portkey.guardrails.passages import Passage, Scene, Side, Source, Take, in_leaves
 from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.guardrails.stage import Stage
+from agno_portkey.guardrails.yielded import said, saying
 from agno_portkey.hosted import hosted
 from agno_portkey.verdict import Verdict
 
@@ -60,7 +62,7 @@ class HookForms:
         if function_call is None:
             return HookForms.check(self, run_input, run_output, run_context, agent, team)
         scene = _scene("tool", run_context, agent, team)
-        tool = _Tool(self, scene, _observers(agent, team), function_name or "the tool")
+        tool = _Tool(self, scene, _model(agent, team), function_name or "the tool")
         if inspect.iscoroutinefunction(function_call):
             return tool.acall(function_call, arguments or {})
         return tool.call(function_call, arguments or {})
@@ -105,6 +107,9 @@ async def in_hook(
             run_output.content, run_output.reasoning_content = said
             clean(run_output, kept)
     except BaseException as error:
+        if not isinstance(error, Exception) and keeps_out(guard):
+            # It was cancelled before it could tell.
+            kept |= dict.fromkeys(_texts(run_input, run_output), withheld(guard))
         refusal = _as_refusal(guard, side, error)
         try:
             _take_back(run_input, run_output, kept, refusal)
@@ -113,6 +118,21 @@ async def in_hook(
         if refusal is error:
             raise
         raise refusal from error
+
+
+def _texts(run_input: Any, run_output: Any) -> list[str]:
+    """The texts that a hook is asked about."""
+    found: list[str] = []
+
+    def collect(text: str, source: Source, path: str) -> str:
+        found.append(text)
+        return text
+
+    if run_output is None:
+        in_value(run_input.input_content, collect, "user")
+    else:
+        _in_answer((run_output.content, run_output.reasoning_content), collect, "assistant")
+    return found
 
 
 def _take_back(
@@ -167,19 +187,21 @@ def putting(texts: list[str]) -> Take:
 class _Tool:
     """A guard round one call of a tool."""
 
-    def __init__(self, guard: Any, scene: Scene, observers: Any, name: str) -> None:
+    def __init__(self, guard: Any, scene: Scene, model: Any, name: str) -> None:
         self._guard = guard
         self._scene = scene
-        self._observers = observers
+        self._model = model
         self._name = name
 
     def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         io = SyncIO()
         result = function(**step(self._into(io, function, arguments)))
-        if inspect.isgenerator(result) or inspect.isawaitable(result):
+        if inspect.isgenerator(result):
+            return self._held(io, result)
+        if inspect.isawaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
-            raise ToolRefused(f"{self._name} yields its result piece by piece: it can't be checked")
+            raise ToolRefused(f"{self._name} gives its result later: it can't be checked")
         return step(self._out(io, result))
 
     async def acall(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -188,8 +210,26 @@ class _Tool:
         while inspect.isawaitable(result):  # a plain function's, which the host awaits later
             result = await result
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise ToolRefused(f"{self._name} yields its result piece by piece: it can't be checked")
+            return self._aheld(io, result)
         return await self._out(io, result)
+
+    def _held(self, io: IO, result: Iterator[Any]) -> Iterator[Any]:
+        """What a tool yields, none of it before its verdict."""
+        yield from step(self._pieces(io, [*result]))
+
+    async def _aheld(self, io: IO, result: Any) -> AsyncIterator[Any]:
+        if inspect.isasyncgen(result):
+            async with Owned(result) as pieces:
+                items = [item async for item in pieces]
+        else:
+            items = [*result]
+        for item in await self._pieces(io, items):
+            yield item
+
+    async def _pieces(self, io: IO, items: list[Any]) -> list[Any]:
+        text = said(items)
+        found = await self._out(io, text)
+        return items if found is text else saying(items, found, {text: found})
 
     async def _into(
         self, io: IO, function: Callable[..., Any], arguments: dict[str, Any]
@@ -211,7 +251,9 @@ class _Tool:
         return await self._asked(io, result, "output", "tool")
 
     async def _asked(self, io: IO, value: Any, side: Side, source: Source) -> Any:
-        stage = Stage((self._guard,), io, self._scene, side, self._observers)
+        kept: dict[str, str] = {}
+        observers = getattr(self._model, "observers", ())
+        stage = Stage((self._guard,), io, self._scene, side, observers, kept.__setitem__)
         try:
             return await looked_at(stage, value, source, leaves=True)
         except Exception as error:
@@ -220,6 +262,10 @@ class _Tool:
             said = error if isinstance(error, InputCheckError | OutputCheckError) else None
             reason = str(said or f"{self._guard.name} can't tell: {error}")
             raise ToolRefused(f"{self._name} {what}: {reason}") from error
+        finally:
+            # A model of ours has it out of all that is stored of the run.
+            if isinstance(known := getattr(self._model, "kept", None), Kept):
+                known.note(self._scene.run_id, kept)
 
 
 def _free(function: Any, name: str) -> Any:
@@ -242,5 +288,8 @@ def _scene(stage: Any, run_context: Any, agent: Any, team: Any) -> Scene:
 
 
 def _observers(agent: Any, team: Any) -> Any:
-    model = getattr(team if team is not None else agent, "model", None)
-    return getattr(model, "observers", ())
+    return getattr(_model(agent, team), "observers", ())
+
+
+def _model(agent: Any, team: Any) -> Any:
+    return getattr(team if team is not None else agent, "model", None)

@@ -15,6 +15,7 @@ from agno_portkey.drivers import Owned
 from agno_portkey.guardrails.asking import Asking
 from agno_portkey.guardrails.at_rest import Kept, clean
 from agno_portkey.guardrails.base import Guard
+from agno_portkey.guardrails.failures import FAILURES
 from agno_portkey.guardrails.passages import Unreadable
 from agno_portkey.verdict import Observer
 
@@ -33,21 +34,27 @@ def guard_layer(
 
     What they rewrite is sent, or shown, and kept; what they block reaches nobody.
     """
+    remembered = kept or Kept()
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        asking = Asking(guards, call, io, observers, role, swarm)
-        if kept is not None and (known := kept.of(call.run_id)):
+        asking = Asking(guards, call, io, observers, role, swarm, remembered)
+        if known := remembered.of(call.run_id):
             clean(call.messages, known)
         try:
             onward = await asking.input()
             if not (after := asking.of("output")):
-                async for delta in inner(onward):
-                    yield delta
+                async with inner(onward) as out:
+                    async for delta in out:
+                        yield delta
                 return
             listen = asking.overhear if asking.observes else asking.output
-            async with Owned(listen(inner(onward), after)) as out:
+            async with inner(onward) as answer, Owned(listen(answer, after)) as out:
                 async for delta in out:
                     yield delta
+        except FAILURES as error:
+            if (told := await asking.failure(error)) is not error:
+                raise told from None
+            raise
         except (InputCheckError, OutputCheckError):
             asking.clean(call.messages)
             raise
@@ -55,7 +62,6 @@ def guard_layer(
             asking.forget_unreadable()
             raise asking.unreadable(error) from error
         finally:
-            if kept is not None:
-                kept.note(call.run_id, asking.kept)
+            remembered.note(call.run_id, asking.kept)
 
     return layer

@@ -31,6 +31,9 @@ def note_refusal(run_output: Any, error: BaseException) -> None:
         # A new mapping: the host shares the run's own with members and other runs.
         metadata = getattr(run_output, "metadata", None) or {}
         run_output.metadata = {**metadata, VERDICT_KEY: said}
+        # In a stream the host would leave what was shown before, its members' words among it.
+        if isinstance(getattr(run_output, "content", None), str):
+            run_output.content = str(error)
 
 
 def forget_refusal(run_output: Any) -> None:

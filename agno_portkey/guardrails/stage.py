@@ -66,21 +66,27 @@ class Stage:
         modes: list[tuple[Guard, Mode]] = [(guard, said or guard.mode) for guard in self.guards]
         asked = [each for each in modes if each[1] != "off"]
         current: Sequence[Passage] = passages
+        earlier: dict[str, list[str]] = {}
         for rewrites, group in groupby(asked, key=_rewrites):
             if not rewrites:
-                await self._check([*group], current)
+                await self._check([*group], current, earlier)
                 continue
             for guard, mode in group:
-                current = await self._rewrite(guard, mode, current)
+                current = await self._rewrite(guard, mode, current, earlier)
         return None if current is passages else [passage.text for passage in current]
 
-    async def _check(self, group: list[tuple[Guard, Mode]], passages: Sequence[Passage]) -> None:
+    async def _check(
+        self,
+        group: list[tuple[Guard, Mode]],
+        passages: Sequence[Passage],
+        earlier: dict[str, list[str]],
+    ) -> None:
         """Ask guards that only look, all that are not inline at once; the first block ends them."""
         beside = []
         for guard, mode in group:
-            if guard.inline:
+            if guard.at_once(passages):
                 if (outcome := guard.on_the_spot(passages)) or self.observers or guard.observers:
-                    self._judge(guard, mode, outcome, passages)
+                    self._judge(guard, mode, outcome, passages, earlier)
             else:
                 beside.append((guard, mode))
         if not beside:
@@ -96,33 +102,53 @@ class Stage:
         ]
         # Whoever passed is told of before whoever blocks and ends the stage.
         for guard, mode, outcome in sorted(heard, key=lambda each: _blocks(each[2])):
-            self._judge(guard, mode, outcome, passages)
+            self._judge(guard, mode, outcome, passages, earlier)
 
     async def _rewrite(
-        self, guard: Guard, mode: Mode, passages: Sequence[Passage]
+        self,
+        guard: Guard,
+        mode: Mode,
+        passages: Sequence[Passage],
+        earlier: dict[str, list[str]],
     ) -> Sequence[Passage]:
-        """The passages as `guard` leaves them; the very ones if it changes nothing."""
-        if guard.inline:
+        """The passages as `guard` leaves them; the very ones if it changes nothing.
+
+        `earlier` says what each text was before guards that keep it so rewrote it.
+        """
+        if guard.at_once(passages):
             outcome: Any = guard.on_the_spot(passages)
         else:
             [outcome] = await self.io.race([guard.job(passages)], lambda place, outcome: False)
-        self._judge(guard, mode, outcome, passages)
+        self._judge(guard, mode, outcome, passages, earlier)
         if not outcome or mode == "observe":
             return passages
         texts = {place: said.text for place, said in outcome if isinstance(said, Rewrite)}
         texts = {place: text for place, text in texts.items() if text != passages[place].text}
         if not texts:
             return passages
-        if self.keep is not None and not guard.keep_raw:
-            for place, text in texts.items():
-                self.keep(passages[place].text, text)
+        for place, text in texts.items():
+            before = passages[place].text
+            self._keep(guard, before, text, earlier)
+            if guard.keep_raw:
+                earlier.setdefault(text, []).extend((*earlier.get(before, ()), before))
         return [
             replace(passage, text=texts[place]) if place in texts else passage
             for place, passage in enumerate(passages)
         ]
 
+    def _keep(self, guard: Guard, text: str, instead: str, earlier: dict[str, list[str]]) -> None:
+        """Have `instead` kept in place of `text`, and of what it was before: that holds it too."""
+        if self.keep is not None and not guard.keep_raw:
+            for each in (*earlier.get(text, ()), text):
+                self.keep(each, instead)
+
     def _judge(
-        self, guard: Guard, mode: Mode, outcome: Report | Failed, passages: Sequence[Passage]
+        self,
+        guard: Guard,
+        mode: Mode,
+        outcome: Report | Failed,
+        passages: Sequence[Passage],
+        earlier: dict[str, list[str]],
     ) -> None:
         """Tell what `guard` made of `passages`, and raise where that is a block."""
         verdict = self._verdict(guard, mode, outcome, passages)
@@ -130,9 +156,8 @@ class Stage:
             tell(observers, self._event(verdict, mode, outcome, len(passages)))
         if verdict.passed or mode == "observe":
             return
-        if self.keep is not None and not guard.keep_raw:
-            for passage in _blocked(outcome, passages):
-                self.keep(passage.text, placeholder(guard.name))
+        for passage in _blocked(outcome, passages):
+            self._keep(guard, passage.text, placeholder(guard.name), earlier)
         if isinstance(outcome, Failed):
             if isinstance(outcome.error, InputCheckError | OutputCheckError):
                 if not isinstance(outcome.error, Blocked):

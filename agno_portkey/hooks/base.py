@@ -31,8 +31,11 @@ class Moment:
 
     @property
     def run_id(self) -> str:
-        """The run's own id; before a workflow's step has run, the host tells the workflow's."""
-        return str(getattr(self.run_output, "run_id", None) or self.run_context.run_id)
+        """The run's own id, also before a workflow's step, where the host tells the workflow's."""
+        output = self.run_output
+        if output is None and getattr(self.run_context, "workflow_id", None):
+            output = run_being_started()
+        return str(getattr(output, "run_id", None) or self.run_context.run_id)
 
     @property
     def name(self) -> str:
@@ -89,7 +92,7 @@ class Hook(BaseGuardrail, metaclass=Made):
             self._fail(error, run_output)
 
     @hosted
-    def async_check(  # type: ignore[override]
+    def async_check(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         run_input: Any = None,
         run_output: Any = None,

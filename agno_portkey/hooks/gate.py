@@ -60,7 +60,7 @@ class GateHook(Hook):
             raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
         self.charter = gate if isinstance(gate, Charter) else Charter(gate, mode=mode)
         self.runner = runner
-        self._late = late
+        self.late = late
 
     def before(self, moment: Moment) -> None:
         self._enter(moment)
@@ -80,8 +80,6 @@ class GateHook(Hook):
     # Whatever the mode, a run is known, and with it the mode that it keeps
 
     def _enter(self, moment: Moment) -> None:
-        if _in_workflow(moment):
-            return
         context = moment.run_context
         run = run_in(context.dependencies)
         if run is not None and run.id != moment.run_id and self.charter.runs.is_live(run):
@@ -95,10 +93,6 @@ class GateHook(Hook):
     # What is refused
 
     def _admit(self, moment: Moment) -> None:
-        if _in_workflow(moment):
-            raise self.charter.refusal(
-                None, "a gated team can't be a workflow's step: the host hides its run's id there"
-            )
         station = self.charter.runs.find(moment.run_id)
         if station is None:
             if part_of(moment.owner, self.runner) == "runner":
@@ -138,7 +132,7 @@ class GateHook(Hook):
         reason = None
         if broadcasts(team):
             reason = "in broadcast mode the Runner is asked before anything is judged"
-        elif (late := self._late(team)) is not None:
+        elif (late := self.late(team)) is not None:
             reason = f"the team was changed after it was governed: {late}"
         if reason is None:
             return
@@ -172,10 +166,6 @@ class GateHook(Hook):
         held, run.held = [text for text in run.held if text], []
         if held and not moment.run_output.content:
             moment.run_output.content = "\n\n".join(held)
-
-
-def _in_workflow(moment: Moment) -> bool:
-    return bool(getattr(moment.run_context, "workflow_id", None))
 
 
 def _brief(run: Run, order: str, plan: str) -> str:

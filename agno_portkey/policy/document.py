@@ -14,7 +14,7 @@ stop: {database: "${AGNO_PORTKEY_DATABASE_URL}"}
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -37,15 +37,13 @@ from agno_portkey.policy.parts import (
     TagsPolicy,
     Worded,
 )
+from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.policy.uses import AnyGuard, GuardUse, made
 from agno_portkey.routing.config.files import is_path, read_yaml
-from agno_portkey.routing.config.parts import PartError, part_error
+from agno_portkey.routing.config.parts import PartError, Problem
 from agno_portkey.routing.config.references import is_reference
 
-__all__ = ["ROOT", "Policy", "json_schema"]
-
-# What the paths in errors begin with.
-ROOT = "policy"
+__all__ = ["Policy", "json_schema"]
 
 
 class Policy(PolicyPart):
@@ -73,26 +71,32 @@ class Policy(PolicyPart):
     def from_yaml(cls, source: str | Path) -> Self:
         """The policy of a YAML text, or of the file at a path (a `Path`, or a text ending as one).
 
-        Whatever does not fit raises ConfigurationError with the file, each path in it, and what
-        is accepted there. Guards are imported, and made when the policy is applied.
+        Whatever does not fit raises ConfigurationError with the file, the line and path of each
+        key, and what is accepted there. Guards are imported, and made when the policy is applied.
         """
         where = f"{source}: " if is_path(source) else ""
-        data = read_yaml(source, root=f"{where}{ROOT}", what="policy")
+        try:
+            data = read_yaml(source, root=f"{where}{ROOT}", what="policy")
+        except ConfigurationError as error:
+            said = str(error)
+            raise ConfigurationError(said if str(source) in said else f"{where}{said}") from None
         if not isinstance(data, dict):
             raise ConfigurationError(
                 f"{where}{ROOT}: a mapping of {', '.join(cls.model_fields)} is due here"
             )
+        places = Places.of(source, data)
         said = "it is empty; leave it out, or write {} for its defaults"
         if empty := [((key,), said) for key, value in data.items() if value is None]:
             # To leave a gate out, nobody writes `gate:`.
-            raise part_error(f"{where}{ROOT}", empty)
+            raise _located(places, empty)
         try:
             policy = cls(**data)
         except PartError as error:
-            raise part_error(f"{where}{ROOT}", error.problems) from None
+            raise _located(places, error.problems) from None
+        vars(policy)["places"] = places
         for place, guard in enumerate(policy.guards):
             if isinstance(guard, GuardUse):
-                guard.factory(f"{where}{ROOT}.guards[{place}]")
+                guard.factory(places.at("guards", place))
         return policy
 
     def to_yaml(self) -> str:
@@ -104,8 +108,13 @@ class Policy(PolicyPart):
     def made_guards(self) -> tuple[BaseGuardrail, ...]:
         """The guards themselves, made once."""
         return tuple(
-            made(guard, f"{ROOT}.guards[{place}]") for place, guard in enumerate(self.guards)
+            made(guard, self.places.at("guards", place)) for place, guard in enumerate(self.guards)
         )
+
+    @cached_property
+    def places(self) -> Places:
+        """Where its keys are written."""
+        return Places()
 
 
 def json_schema() -> dict[str, Any]:
@@ -114,6 +123,12 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Policy.model_json_schema(),
     }
+
+
+def _located(places: Places, problems: Sequence[Problem]) -> PartError:
+    error = PartError(places.said(problems))
+    error.problems = tuple((places.written(path), why) for path, why in problems)
+    return error
 
 
 # Writing

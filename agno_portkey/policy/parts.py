@@ -169,10 +169,29 @@ class TagsPolicy(PolicyPart):
     values: Annotated[
         Mapping[str, Annotated[str, AfterValidator(_whole_reference)]],
         BeforeValidator(
-            lambda value: check_tags(value), json_schema_input_type=dict[str, str | float | bool]
+            lambda value: _tag_values(value), json_schema_input_type=dict[str, str | float | bool]
         ),
     ] = {}
     mode: OneMode = "enforce"
+
+
+def _tag_values(value: Any) -> dict[str, str]:
+    """Checked tags; each one's problem is said of its own key."""
+    if not isinstance(value, Mapping):
+        return check_tags(value)
+    problems = [((name,), why) for name, held in value.items() if (why := wrong_tag(name, held))]
+    if problems:
+        raise part_error("policy", problems)
+    return check_tags(value)
+
+
+def wrong_tag(name: Any, value: object) -> str | None:
+    """What is wrong with a tag, if something is."""
+    try:
+        check_tags({name: value})
+    except ConfigurationError as error:
+        return str(error).partition(": ")[2]
+    return None
 
 
 def _contracts(value: Any) -> Any:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from agno.guardrails import BaseGuardrail
-from pydantic import SecretStr
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import Gate, check_gates
 from agno_portkey.guardrails import check_guards
 from agno_portkey.modes import Modes
-from agno_portkey.policy.document import ROOT, Policy
+from agno_portkey.policy.document import Policy
+from agno_portkey.policy.parts import wrong_tag
+from agno_portkey.policy.places import Places
 from agno_portkey.routing.config.references import resolve
 from agno_portkey.tags import check_tags
 
@@ -22,7 +24,10 @@ __all__ = ["Terms", "terms_of"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """All that is asked for, with nothing of it left in the environment."""
+    """All that is asked for, with nothing of it left in the environment.
+
+    `places` says where the policy has what the policy alone gave, by the argument's name.
+    """
 
     runner: Any
     gates: tuple[Gate, ...]
@@ -31,6 +36,20 @@ class Terms:
     allow: tuple[object, ...]
     modes: Modes
     database: str | None
+    places: Mapping[str, str]
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Have errors over what the policy alone gave say where that stands."""
+        try:
+            yield
+        except UngovernedPathError:
+            raise
+        except ConfigurationError as error:
+            name, colon, why = str(error).partition(": ")
+            if not colon or name not in self.places:
+                raise
+            raise ConfigurationError(f"{self.places[name]}: {why}") from error
 
 
 def terms_of(
@@ -56,63 +75,82 @@ def terms_of(
         raise ConfigurationError(f"allow: a list of paths and objects, not {allow!r}")
     if policy is None:
         policy = Policy()
-    held = policy.gate
+    held, at = policy.gate, policy.places.at
     gates = () if gate is None else check_gates(gate)
-    named = resolve(held.runner, path=f"{ROOT}.gate.runner") if held and held.runner else None
+    named = resolve(held.runner, path=at("gate", "runner")) if held and held.runner else None
     database = policy.stop.database
     return Terms(
-        runner=_one_runner(named, runner),
-        gates=_one_of(held.gates if held else (), gates, "gate"),
-        tags=_joined(_tags(policy), check_tags(tags)),
+        runner=_one_runner(named, runner, at("gate", "runner")),
+        gates=_one_of(held.gates if held else (), gates, at("gate")),
+        tags=_joined(_tags(policy), check_tags(tags), policy.places),
         guards=(*policy.made_guards, *guards),
-        allow=(*_resolved(policy.allow, f"{ROOT}.allow"), *allow),
+        allow=(*_allowed(policy), *allow),
         modes=Modes(
             gate=held.mode if held else "enforce",
             contracts=policy.contracts.mode,
             tags=policy.tags.mode,
             stop=policy.stop.mode,
         ),
-        database=None if database is None else _address(database),
+        database=None if database is None else resolve(database, path=at("stop", "database")),
+        places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
     )
 
 
-def _address(database: SecretStr | str) -> str:
-    return resolve(database, path=f"{ROOT}.stop.database")
+def _places(policy: Policy, given: Mapping[str, object]) -> dict[str, str]:
+    """Where the policy has each of what is not `given` beside it."""
+    held = policy.gate
+    own: dict[str, tuple[object, tuple[str, ...]]] = {
+        "runner": (held and held.runner, ("gate", "runner")),
+        "gate": (held, ("gate",)),
+        "allow": (policy.allow or None, ("allow",)),
+        "database": (policy.stop.database, ("stop", "database")),
+    }
+    return {
+        name: policy.places.at(*path)
+        for name, (value, path) in own.items()
+        if value is not None and given.get(name) is None
+    }
 
 
 def _tags(policy: Policy) -> dict[str, str]:
-    path = f"{ROOT}.tags.values"
-    values = {k: resolve(text, path=f"{path}.{k}") for k, text in policy.tags.values.items()}
-    return check_tags(values, name=path)
+    tags = {}
+    for name, text in policy.tags.values.items():
+        where = policy.places.at("tags", "values", name)
+        tags[name] = resolve(text, path=where)
+        if (why := wrong_tag(name, tags[name])) is not None:
+            raise ConfigurationError(f"{where}: {why}")
+    return tags
 
 
-def _resolved(texts: Sequence[str], path: str) -> tuple[str, ...]:
-    return tuple(resolve(text, path=f"{path}[{place}]") for place, text in enumerate(texts))
+def _allowed(policy: Policy) -> Iterator[str]:
+    for place, text in enumerate(policy.allow):
+        yield resolve(text, path=policy.places.at("allow", place))
 
 
-def _one_of(policys: tuple[Gate, ...], given: tuple[Gate, ...], name: str) -> tuple[Gate, ...]:
+def _one_of(policys: tuple[Gate, ...], given: tuple[Gate, ...], where: str) -> tuple[Gate, ...]:
     if policys and given and policys != given:
-        raise _both(name)
+        raise _both("gate", where)
     return given or policys
 
 
-def _one_runner(named: str | None, given: Any) -> Any:
+def _one_runner(named: str | None, given: Any, where: str) -> Any:
     if named is None or given is None:
         return named if given is None else given
     known = (given, getattr(given, "id", None), getattr(given, "name", None))
     if named not in [each for each in known if isinstance(each, str)]:
-        raise _both("runner")
+        raise _both("runner", where)
     return given
 
 
-def _joined(policys: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+def _joined(policys: dict[str, str], given: dict[str, str], places: Places) -> dict[str, str]:
     for name, value in given.items():
         if policys.get(name, value) != value:
-            raise _both(f"tags[{name!r}]")
+            raise _both(f"tags[{name!r}]", places.at("tags", "values", name))
     return {**policys, **given}
 
 
-def _both(name: str) -> ConfigurationError:
+def _both(name: str, where: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{name}: the policy says one, and the argument of govern another: leave one of them out"
+        f"{name}: the policy says one ({where}), and the argument of govern another: leave one of "
+        "them out"
     )

@@ -13,14 +13,16 @@ __all__ = ["Allow"]
 class Allow:
     """What may go round the gateway on purpose.
 
-    An entry is a path as it is printed, in which `*` and `?` stand for anything (brackets stand
-    for themselves), or the object itself; it excuses what is found there and beneath.
+    An entry is a path as it is printed, in which `*` and `?` stand for anything (brackets
+    stand for themselves), or the object itself; it excuses what is found there and beneath. That
+    one excuses nothing is a mistake, but not where it is `idle` for some products of a factory.
     """
 
-    def __init__(self, entries: Iterable[object] = ()) -> None:
+    def __init__(self, entries: Iterable[object] = (), *, idle: bool = False) -> None:
         if isinstance(entries, str) or not isinstance(entries, Iterable):
             raise ConfigurationError(f"allow: a list of paths and objects, not {entries!r}")
         self.entries = tuple(entries)
+        self._idle = idle
         self._patterns = [
             (entry, entry.replace("[", "[[]")) for entry in self.entries if isinstance(entry, str)
         ]
@@ -52,6 +54,8 @@ class Allow:
 
     def check(self, used: Iterable[object], factories: Sequence[str]) -> None:
         """Refuse an entry that excused nothing; what factories make is not known yet."""
+        if self._idle:
+            return
         spent = {id(entry) for entry in used}
         idle = [entry for entry in self.entries if id(entry) not in spent]
         for entry in idle:

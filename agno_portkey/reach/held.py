@@ -8,6 +8,7 @@ from typing import Any
 from agno.team import Team
 from agno.tools import Toolkit
 
+from agno_portkey.reach.children import is_plain
 from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner
 
 __all__ = ["held_by", "same"]
@@ -34,6 +35,8 @@ _LISTS = ("tools", "tool_hooks", "pre_hooks", "post_hooks")
 def held_by(owner: Owner) -> tuple[Any, ...]:
     """Everything that `owner` and its members hold in their slots, lists taken apart.
 
+    Of toolkits and knowledge their attributes as well; what is deeper is not looked at again.
+
     The things themselves, so that none can be replaced by another at the same address.
     """
     held: list[Any] = []
@@ -49,6 +52,9 @@ def same(one: tuple[Any, ...] | None, two: tuple[Any, ...]) -> bool:
 def _collect(owner: Owner, held: list[Any]) -> None:
     team = isinstance(owner, Team)
     held += (_of_team if team else _of_agent)(owner)
+    held.append(getattr(owner.model, "guards", None))
+    if owner.knowledge is not None:
+        _collect_attributes(owner.knowledge, held)
     for manager in MANAGERS:
         held.append(getattr(getattr(owner, manager, None), "model", None))
     if (config := owner.fallback_config) is not None:
@@ -70,6 +76,11 @@ def _collect_list(things: Any, held: list[Any]) -> None:
         if isinstance(thing, Toolkit):
             held += thing.functions.values()
             held += thing.async_functions.values()
+            _collect_attributes(thing, held)
+
+
+def _collect_attributes(thing: Any, held: list[Any]) -> None:
+    held += [value for value in getattr(thing, "__dict__", {}).values() if not is_plain(value)]
 
 
 def _collect_members(team: Team, held: list[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar, cast
 
 from agno.models.base import Model
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from agno_portkey.model import PortkeyModel
 from agno_portkey.model_calls import Calls
 
-__all__ = ["defaulted", "is_maker", "is_provider", "makes", "per_class", "reaches"]
+__all__ = ["defaulted", "is_maker", "is_provider", "makes", "overrides", "per_class", "reaches"]
 
 Said = TypeVar("Said")
 
@@ -120,6 +120,9 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
     "agno.session.summary.SessionSummaryManager": ("model",),
 }
 _MAKERS = frozenset({"agno.agent.agent.Agent", "agno.team.team.Team", *_DEFAULTS})
+# Where the guards and gates of a model run, and where it gets them.
+_LOCKS = frozenset(name for name, held in vars(Calls).items() if isinstance(held, FunctionType))
+_LOCKS |= {"bound_to", "checked_guards"}
 
 
 def per_class(judge: Callable[[type[Any]], Said]) -> Callable[[type[Any]], Said]:
@@ -151,6 +154,18 @@ def defaulted(held: object) -> str | None:
     if str(getattr(getattr(held, "mode", None), "value", "")) == "tools":
         return None  # a context provider that hands out its tools asks nobody
     return "is not set: the host would take its own default; give a PortkeyModel"
+
+
+@per_class
+def overrides(kind: type[Any]) -> str | None:
+    """What is wrong with a user's kind of `PortkeyModel` whose calls are its own."""
+    for base in kind.__mro__[: kind.__mro__.index(PortkeyModel)]:
+        if own := sorted(_LOCKS & vars(base).keys()):
+            return (
+                f"is a {kind.__name__}, whose own {own[0]} goes round the guards and gates there: "
+                "leave it to PortkeyModel, and use guards or observers"
+            )
+    return None
 
 
 def makes(named: object) -> str | None:

@@ -7,9 +7,9 @@ without an excuse is looked at first: nothing is excused that can be reached oth
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from agno.agent import Agent
 from agno.knowledge.protocol import KnowledgeProtocol
@@ -17,14 +17,16 @@ from agno.team import Team
 from agno.tools import Toolkit
 from agno.tools.function import Function
 
+from agno_portkey.errors import UngovernedPathError
 from agno_portkey.model import PortkeyModel
 from agno_portkey.reach.allow import Allow
 from agno_portkey.reach.children import Edge, edges_of, is_plain
-from agno_portkey.reach.code import sdk_named_by
-from agno_portkey.reach.providers import defaulted, reaches
+from agno_portkey.reach.code import functions_of, sdk_named_by
+from agno_portkey.reach.finds import Factory, Hidden, Place
+from agno_portkey.reach.providers import defaulted, overrides, reaches
 from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner, name_of
 
-__all__ = ["Factory", "Hidden", "Place", "Survey"]
+__all__ = ["Survey", "refuse_paths"]
 
 # Far beyond what a team holds; more than that is data that nobody should hand to a tool whole.
 _MOST = 200_000
@@ -56,43 +58,6 @@ _FACTORIES: dict[str, tuple[type[Any], ...]] = {
 _UNSET = "is not set: the host would take its own default; give a PortkeyModel"
 
 
-class Place(NamedTuple):
-    """Where a `PortkeyModel` is held; `edge` takes its bound copy.
-
-    `aide` says that the Runner reaches it, `bare` that it is a guard's own, and gets no guards;
-    `holder` is the owner that it was reached from.
-    """
-
-    path: str
-    edge: Edge
-    aide: bool
-    bare: bool
-    holder: Owner | None
-
-    @property
-    def model(self) -> PortkeyModel:
-        held: PortkeyModel = self.edge.held
-        return held
-
-
-class Hidden(NamedTuple):
-    """An agent or team that is no member: one that a tool, a hook or a closure holds."""
-
-    path: str
-    owner: Owner
-    aide: bool
-    bare: bool
-    holder: Owner | None
-
-
-class Factory(NamedTuple):
-    """A callable that makes an owner's tools, members or knowledge at run time."""
-
-    path: str
-    owner: Owner
-    slot: str
-
-
 @dataclass(frozen=True, slots=True)
 class _Way:
     """How something was reached. `lenient` is inside a factory, whose products come later."""
@@ -116,7 +81,8 @@ class Survey:
     `slots` the models that owners hold by themselves, `hidden` the agents and teams that are no
     members, `factories` what makes more at run time.
     `known` owners are looked at only where they are given; `prepare` is called with each that
-    is found.
+    is found. One that is `taken`, by another governance, is refused, or, where that is excused,
+    one of `shared`, beneath which nothing is looked at.
     """
 
     def __init__(
@@ -125,16 +91,18 @@ class Survey:
         allow: Allow,
         known: Iterable[Owner] = (),
         prepare: Callable[[Owner], object] = lambda owner: None,
+        taken: Callable[[Owner], bool] = lambda owner: False,
     ) -> None:
         self.refused: list[tuple[str, str]] = []
         self.fixed: list[tuple[str, PortkeyModel]] = []
         self.places: list[Place] = []
         self.slots: list[tuple[str, PortkeyModel]] = []
         self.hidden: list[Hidden] = []
+        self.shared: list[Owner] = []
         self.factories: list[Factory] = []
         self.used: list[object] = []
         self._allow = allow
-        self._prepare = prepare
+        self._prepare, self._taken = prepare, taken
         self._known = {id(owner) for owner in known}
         self._seen: set[int] = set()
         self._managers: set[int] = set()
@@ -203,10 +171,15 @@ class Survey:
     def _of_owner(self, path: str, owner: Owner, way: _Way) -> None:
         if id(owner) not in self._known:
             self._known.add(id(owner))
+            if self._taken(owner):
+                self.shared.append(owner)
+                self._refuse(path, _TAKEN, way)
+                return
             if getattr(owner, "model", None) is not None:
                 self._prepare(owner)
             self.hidden.append(Hidden(path, owner, way.aide, way.bare, way.holder))
         way = replace(way, holder=owner)
+        self._of_class(path, type(owner), way)
         for edge in _slots_of(owner):
             if edge.held is None or isinstance(edge.held, str):
                 said = _UNSET if edge.held is None else f"is the name {edge.held!r}: " + _GIVE
@@ -221,6 +194,12 @@ class Survey:
             if name in MANAGERS:
                 self._managers.add(id(held))
             self._of_slot(path, owner, name, held, way)
+
+    def _of_class(self, path: str, kind: type[Any], way: _Way) -> None:
+        """Look at what a user's kind of agent, team or model adds to the host's or ours."""
+        for name, held in functions_of(kind, built=True):
+            if not is_plain(held):
+                self._meet(f"{path}.{name}", Edge("", held), way)
 
     def _of_slot(self, path: str, owner: Owner, name: str, held: Any, way: _Way) -> None:
         where = f"{path}.{name}"
@@ -265,6 +244,9 @@ class Survey:
                 self.fixed.append((path, model))
             else:
                 self.used.append(way.excuse)
+        if (said := overrides(type(model))) is not None:
+            self._refuse(path, said, way)
+        self._of_class(path, type(model), way)
         bare = replace(way, bare=True)
         for name in ("guards", "observers"):
             for at, held in enumerate(getattr(model, name)):
@@ -278,7 +260,20 @@ class Survey:
             self.refused.append((path, said))
 
 
+def refuse_paths(paths: Sequence[str], found: Survey) -> None:
+    """Raise `UngovernedPathError` with all `paths`, if there are any, and how to allow one."""
+    if paths:
+        said = "these ways lead round the gateway or the gate:\n- " + "\n- ".join(paths)
+        if (example := found.example) is not None:
+            said += f"\nOne that is meant to be there: govern(..., allow=[{example!r}])"
+        raise UngovernedPathError(said)
+
+
 _GIVE = "give a PortkeyModel"
+_TAKEN = (
+    "is governed already, by itself or with another: give each its own (a deep_copy() made before "
+    "it was governed), or allow it to be asked as it is"
+)
 _MODEL_SLOTS = frozenset({"model", *OWN_MODELS, "fallback_models"})
 
 

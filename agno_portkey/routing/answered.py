@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["anote_response", "capture", "note_response", "read_headers"]
+__all__ = ["anote_response", "capture", "named", "note_response", "read_headers"]
 
 # One slot per call, filled by the client's response hook on the same thread or task. It never
 # outlives the `create` call, so no run state hangs on it.
@@ -23,16 +23,28 @@ _FIELDS = {
 }
 
 
+# Characters: longer is nobody's name.
+_LONGEST = 200
+
+
+def named(said: object) -> str | None:
+    """What is said, if it can be a name: it goes to records and errors that no guard looks at."""
+    if not isinstance(said, str) or len(said) > _LONGEST:
+        return None
+    return said if " " not in said and said.isprintable() else None
+
+
 def read_headers(headers: httpx.Headers) -> dict[str, Any]:
-    """The gateway's own headers by their short names; absent ones are left out.
+    """The gateway's own headers by their short names; what is absent, or no name, is left out.
 
     `retry_attempt_count` is a number (-1: retries exhausted), the others are text.
     """
     found: dict[str, Any] = {}
     # Looked through once as they came: a lookup by name decodes them all, each time.
     for header, value in headers.raw:
-        if (name := _FIELDS.get(header.lower())) is not None:
-            found[name] = value.decode("latin-1")
+        name = _FIELDS.get(header.lower())
+        if name is not None and (said := named(value.decode("latin-1"))) is not None:
+            found[name] = said
     if (count := found.get("retry_attempt_count")) is not None:
         try:
             found["retry_attempt_count"] = int(count)

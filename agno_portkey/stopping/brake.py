@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from agno.tools.function import Function, FunctionCall
@@ -27,31 +27,46 @@ class Brake:
     """Whom a switch stops: one role, by the names of the teams that it is in, at any depth.
 
     `mode`: off does not look at the switch; observe tells the observers and lets calls through.
-    `AGNO_PORTKEY_STOP_MODE` overrides it.
+    `AGNO_PORTKEY_STOP_MODE` overrides it. `joined` are brakes that hold as well: those of the
+    workflows that a governed team was put into. Without a `switch` it holds only with them.
     """
 
-    switch: StopSwitch
+    switch: StopSwitch | None
     swarms: tuple[str, ...]
     role: str | None = None
     mode: Mode = "enforce"
     observers: tuple[Observer, ...] = ()
+    joined: list[Brake] = field(default_factory=list, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Brake:
         return self
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is a switch to look at."""
+        return self.switch is not None or bool(self.joined)
+
     def refusal(self, run_id: str | None = None, tool: str | None = None) -> Verdict | None:
         """Why nothing may begin now, or None; blocks while the state is read."""
-        if (mode := mode_now("stop", self.mode)) == "off":
-            return None
-        return self._held(mode, self.switch.check(*self.swarms), run_id, tool)
+        for brake in (self, *self.joined):
+            switch, mode = brake.switch, mode_now("stop", brake.mode)
+            if switch is not None and mode != "off":
+                verdict = switch.check(*brake.swarms)
+                if self._held(brake, mode, verdict, run_id, tool):
+                    return verdict
+        return None
 
     async def arefusal(
         self, io: IO, run_id: str | None = None, tool: str | None = None
     ) -> Verdict | None:
         """The same for one that waits through `io`."""
-        if (mode := mode_now("stop", self.mode)) == "off":
-            return None
-        return self._held(mode, await self.switch.verdict(io, *self.swarms), run_id, tool)
+        for brake in (self, *self.joined):
+            switch, mode = brake.switch, mode_now("stop", brake.mode)
+            if switch is not None and mode != "off":
+                verdict = await switch.verdict(io, *brake.swarms)
+                if self._held(brake, mode, verdict, run_id, tool):
+                    return verdict
+        return None
 
     async def require(self, io: IO, run_id: str | None) -> None:
         """Raise `Stopped` if no call of a model may begin now."""
@@ -63,14 +78,20 @@ class Brake:
         return cast("IO", _StoppableIO(io, self, run_id))
 
     def _held(
-        self, mode: Mode, verdict: Verdict | None, run_id: str | None, tool: str | None
-    ) -> Verdict | None:
+        self,
+        brake: Brake,
+        mode: Mode,
+        verdict: Verdict | None,
+        run_id: str | None,
+        tool: str | None,
+    ) -> bool:
+        """Tell what `brake` says, and whether that holds."""
         if verdict is None:
-            return None
+            return False
         data = {"mode": mode} | ({} if tool is None else {"tool": tool})
-        swarm = self.swarms[0] if self.swarms else None
-        tell(self.observers, Event("stop", self.role, swarm, run_id, verdict, data))
-        return verdict if mode == "enforce" else None
+        swarm = brake.swarms[0] if brake.swarms else None
+        tell(brake.observers, Event("stop", self.role, swarm, run_id, verdict, data))
+        return mode == "enforce"
 
 
 class _StoppableIO:
@@ -94,8 +115,9 @@ def stop_layer(brake: Brake) -> Layer:
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         await brake.require(io, call.run_id)
-        async for delta in inner(call):
-            yield delta
+        async with inner(call) as out:
+            async for delta in out:
+                yield delta
 
     return layer
 
@@ -136,14 +158,14 @@ def stoppable(brake: Brake, function: Function) -> Function:
 def _braked(inner: Callable[..., Any], name: str, brake: Brake) -> Callable[..., Any]:
     """A function of the same kind as `inner` that asks first."""
 
-    async def require() -> None:
-        _require_none(name, await brake.arefusal(AsyncIO(), tool=name))
+    async def require(kwargs: dict[str, Any]) -> None:
+        _require_none(name, await brake.arefusal(AsyncIO(), _run_in(kwargs), name))
 
     if inspect.isasyncgenfunction(inner):
 
         @functools.wraps(inner)
         async def stream(*args: Any, **kwargs: Any) -> Any:
-            await require()
+            await require(kwargs)
             async for item in inner(*args, **kwargs):
                 yield item
 
@@ -152,17 +174,22 @@ def _braked(inner: Callable[..., Any], name: str, brake: Brake) -> Callable[...,
 
         @functools.wraps(inner)
         async def run(*args: Any, **kwargs: Any) -> Any:
-            await require()
+            await require(kwargs)
             return await inner(*args, **kwargs)
 
         return run
 
     @functools.wraps(inner)
     def call(*args: Any, **kwargs: Any) -> Any:
-        _require_none(name, brake.refusal(tool=name))
+        _require_none(name, brake.refusal(_run_in(kwargs), name))
         return inner(*args, **kwargs)
 
     return call
+
+
+def _run_in(kwargs: dict[str, Any]) -> str | None:
+    """The run that a tool is called in, where the host hands its context to it."""
+    return getattr(kwargs.get("_agno_run_context"), "run_id", None)
 
 
 def _require_none(name: str, verdict: Verdict | None) -> None:

@@ -66,6 +66,8 @@ class SqlStore:
         self._seen = False
         self._named: set[str] = set()
         self.place = self._engine.url.set(query={}).render_as_string(hide_password=True)
+        # What the command line takes, but for a password.
+        self.address = self._file or self.place
 
     def stops(self) -> Mapping[str, Stop]:
         return {fold(stop.swarm): stop for stop in map(parsed, self._rows(_STOPS))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from agno_portkey.calls import IO
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.stopping.databases import store_of
+from agno_portkey.stopping.names import Names
 from agno_portkey.stopping.record import ALL, LONGEST, Stop, fold
 from agno_portkey.verdict import Verdict
 
@@ -61,9 +63,12 @@ class StopSwitch:
                     f"{name}: seconds, more than 0 and under 60, not {value!r}"
                 )
         self._store = store_of(database, timeout)
+        # Where the command line looks unless it is told otherwise.
+        named = database if isinstance(database, str) else ""
+        self._is_default = named == os.environ.get(DATABASE_VARIABLE)
         self._max_age = max_age
         self._timeout = timeout
-        self._asked: frozenset[str] = frozenset()
+        self._names = Names(self._store, timeout)
         self._known = _Known(-math.inf, -math.inf, problem="it was not read yet")
         self._logged: object = (False, {})
         self._begin_anew()
@@ -80,8 +85,7 @@ class StopSwitch:
     def _begin_anew(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._noting = threading.Lock()
-        self._note_after = -math.inf
+        self._names.begin_anew()
         self._reading: _Reading | None = None
         self._hanging = 0
         self._pause_until = -math.inf
@@ -90,14 +94,12 @@ class StopSwitch:
 
     def check(self, *swarms: str) -> Verdict | None:
         """Why `swarms` may not go on, or None; blocks where what is known is too old."""
-        self._asked_for(swarms)
         if self.needs_reading():
             self.read()
         return self._verdict(swarms)
 
     async def verdict(self, io: IO, *swarms: str) -> Verdict | None:
         """The same for a layer: it waits through `io`."""
-        self._asked_for(swarms)
         if self.needs_reading():
             await io.run(self.read)
         return self._verdict(swarms)
@@ -122,21 +124,34 @@ class StopSwitch:
             if self._known.began >= asked or time.monotonic() < self._known.until:
                 return
 
-    def _asked_for(self, swarms: tuple[str, ...]) -> None:
-        if not self._asked.issuperset(swarms):
-            self._asked |= {*swarms}
-
     def _verdict(self, swarms: tuple[str, ...]) -> Verdict | None:
         known = self._known
         if known.problem is not None:
             reason = f"the stop state can't be read: {known.problem}"
             return Verdict(False, "stop", (reason,), evidence={"problem": known.problem})
+        self._names.keep(swarms)
         if not known.stops:
             return None
         for name in (ALL, *map(fold, swarms)):
             if (stop := known.stops.get(name)) is not None:
-                return _refusal(stop)
+                return self._refusal(stop)
         return None
+
+    def _refusal(self, stop: Stop) -> Verdict:
+        which = ["--all"] if stop.swarm == ALL else ["--swarm", stop.swarm]
+        address = getattr(self._store, "address", None)
+        if address is None:  # the command line can't reach it
+            after = f"{type(self).__name__}.resume({stop.swarm!r}) where it was stopped"
+        else:
+            where = [] if self._is_default else ["--db", address]
+            after = shlex.join(["agno-portkey", "resume", *which, *where])
+        evidence = {
+            "swarm": stop.swarm,
+            "stopped_at": stop.at.isoformat(),
+            "by": stop.by,
+            "reason": stop.reason,
+        }
+        return Verdict(False, "stop", (f"{stop}; it goes on after: {after}",), evidence=evidence)
 
     # Reading
 
@@ -172,24 +187,6 @@ class StopSwitch:
             ahead, until = reading.began + self._max_age / 2, reading.began + self._max_age
             known = _Known(reading.began, until, stops, ahead=ahead)
         self._learn(reading, known)
-        if known.problem is None:
-            self._note()
-
-    def _note(self) -> None:
-        """Leave the names that were asked for where operators see them, if that can be done."""
-        names = {
-            name for name in self._asked if fold(name) and name != ALL and len(name) <= LONGEST
-        }
-        if time.monotonic() < self._note_after or not self._noting.acquire(blocking=False):
-            return
-        try:
-            self._store.note(names)
-        except Exception as error:
-            # Whoever may read only is not to knock at each read.
-            self._note_after = time.monotonic() + _LONGEST_PAUSE
-            _log.debug("the names of swarms can't be noted: %s", _cause(error))
-        finally:
-            self._noting.release()
 
     def _learn(self, reading: _Reading, known: _Known) -> None:
         with self._lock:
@@ -280,18 +277,6 @@ def switch_of(owner: Any) -> StopSwitch | None:
     except ConfigurationError as error:
         _log.warning("there is no kill switch: %s; or set %s", error, DATABASE_VARIABLE)
         return None
-
-
-def _refusal(stop: Stop) -> Verdict:
-    option = "--all" if stop.swarm == ALL else f'--swarm "{stop.swarm}"'
-    evidence = {
-        "swarm": stop.swarm,
-        "stopped_at": stop.at.isoformat(),
-        "by": stop.by,
-        "reason": stop.reason,
-    }
-    reason = f"{stop}; it goes on after: agno-portkey resume {option}"
-    return Verdict(False, "stop", (reason,), evidence=evidence)
 
 
 def _cause(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.testing.faults import Answer, Fault, error_answer, script
 from agno_portkey.testing.replies import Completion, Reply
 from agno_portkey.testing.requests import Request, refused, text_of
-from agno_portkey.testing.samples import default_reply, embedded
+from agno_portkey.testing.samples import default_reply, embedded, moderated
 from agno_portkey.testing.steps import Step
 from agno_portkey.testing.wire import Exchange, Server
 
@@ -87,6 +87,7 @@ class EmbeddedProvider:
         self._faults: list[_Armed] = []
         self._requests: list[Request] = []
         self._errors: list[BaseException] = []
+        self._harmful: dict[str, Mapping[str, object]] = {}
 
     def __enter__(self) -> Self:
         return self.start()
@@ -166,6 +167,11 @@ class EmbeddedProvider:
         with self._lock:
             self._faults.append(_Armed(fault, _checked_times(times), model))
 
+    def moderate(self, words: str, scores: Mapping[str, object]) -> None:
+        """Have the moderation endpoint give these scores to texts that contain the words."""
+        with self._lock:
+            self._harmful[words] = scores
+
     def clear_faults(self) -> None:
         """Disarm every fault."""
         with self._lock:
@@ -179,6 +185,7 @@ class EmbeddedProvider:
             self._faults.clear()
             self._requests.clear()
             self._errors.clear()
+            self._harmful.clear()
 
     @property
     def requests(self) -> list[Request]:
@@ -227,6 +234,8 @@ class EmbeddedProvider:
                 return await self._chat(request)
             case "POST /embeddings":
                 return embedded(request), None
+            case "POST /moderations":
+                return moderated(request, self._harmful), None
             case "GET /models":
                 listed = [{"id": name, "object": "model", "created": 0} for name in self._models]
                 return Answer.of_json({"object": "list", "data": listed}), None

@@ -13,7 +13,7 @@ from agno_portkey.testing.faults import Answer, error_answer
 from agno_portkey.testing.replies import Reply, embeddings
 from agno_portkey.testing.requests import Request, refused
 
-__all__ = ["default_reply", "embedded", "sample"]
+__all__ = ["default_reply", "embedded", "moderated", "sample"]
 
 _DIMENSIONS = 384
 
@@ -32,6 +32,36 @@ def embedded(request: Request) -> Answer:
     words = [text if isinstance(text, str) else " ".join(map(str, text)) for text in texts]
     base64 = request.body.get("encoding_format") == "base64"
     return embeddings(words, model=request.model or "", dimensions=dimensions, base64=base64)
+
+
+_HARMS = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+
+
+def moderated(request: Request, harmful: Mapping[str, Mapping[str, object]]) -> Answer:
+    """The scores of the text that was sent; of 0.5 on, a category is flagged."""
+    if error := refused(request, "input"):
+        return error
+    text = str(request.body["input"])
+    scores: dict[str, object] = dict.fromkeys(_HARMS, 0.0)
+    for words, given in harmful.items():
+        scores |= given if words in text else {}
+    flags = {name: isinstance(s, int | float) and s >= 0.5 for name, s in scores.items()}
+    result = {"flagged": any(flags.values()), "categories": flags, "category_scores": scores}
+    return Answer.of_json({"id": "modr-1", "model": request.model, "results": [result]})
 
 
 class _Endless(ConfigurationError):

@@ -25,6 +25,7 @@ from agno_portkey.workflows.stopped import (
     from_error,
     from_event,
     from_run,
+    from_stop,
     is_check,
     keep,
     mark,
@@ -164,7 +165,7 @@ class GovernedStep(Step):
     def _stopping(self, run: Any, given: StepInput) -> Iterator[None]:
         """Let nothing begin in a stopped run, and end the run on whatever fails here."""
         if (earlier := stop_of(run)) is not None:
-            raise StepStopped(earlier)
+            raise from_stop(earlier)
         try:
             yield
         except StepStopped as stopped:

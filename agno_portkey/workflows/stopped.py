@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from agno.exceptions import InputCheckError, OutputCheckError
@@ -11,11 +12,10 @@ from agno.run.agent import RunContentEvent, RunErrorEvent
 from agno.run.base import BaseRunOutputEvent, RunStatus
 from agno.run.team import RunContentEvent as TeamRunContentEvent
 from agno.run.team import RunErrorEvent as TeamRunErrorEvent
-from agno.workflow.step import UnresolvableCallableError
 from agno.workflow.types import StepOutput
 
-from agno_portkey.errors import Blocked, OutputBlocked
-from agno_portkey.guardrails.at_rest import clean, replaced
+from agno_portkey.errors import Blocked, OutputBlocked, StepStopped
+from agno_portkey.guardrails.at_rest import clean, parts_rewritten, replaced
 from agno_portkey.guardrails.refusals import VERDICT_KEY, verdict_of
 from agno_portkey.verdict import Verdict
 
@@ -27,6 +27,7 @@ __all__ = [
     "from_error",
     "from_event",
     "from_run",
+    "from_stop",
     "is_check",
     "keep",
     "mark",
@@ -40,6 +41,7 @@ STEP_KEY = "agno_portkey.step"
 
 _MARK = "_agno_portkey_stopped"
 _KEPT = "_agno_portkey_kept"
+_MADE = "_agno_portkey_made"
 
 _PIECES = (RunContentEvent, TeamRunContentEvent)
 _FAILED = (RunErrorEvent, TeamRunErrorEvent)
@@ -67,19 +69,9 @@ class Stop:
         return f"step {self.step!r} stopped the workflow: {self.verdict.reason}"
 
 
-class StepStopped(OutputBlocked, UnresolvableCallableError):
-    """A step was blocked or failed, so its workflow ends; `stop` says which and why.
-
-    It is an `UnresolvableCallableError` since that is the one error that the host's steps never
-    try again or skip, and that none of its containers turns into an output.
-    """
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(stop.verdict, stop.message)
-        self.stop = stop
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.stop,))
+def from_stop(stop: Stop) -> StepStopped:
+    """What is raised for `stop`, by the step itself or by one that may not begin after it."""
+    return StepStopped(stop.verdict, stop.message, stop)
 
 
 def from_error(step: str, error: BaseException) -> StepStopped:
@@ -146,17 +138,35 @@ def stop_of(holder: object) -> Stop | None:
 
 def keep(run: Any, texts: Mapping[str, str]) -> None:
     """Note what is to be stored in place of which texts, of all that a workflow's run holds."""
+    _note(run, _KEPT, texts)
+
+
+def _note(run: Any, name: str, texts: Mapping[str, str]) -> None:
     if run is not None and texts:
-        setattr(run, _KEPT, {**getattr(run, _KEPT, {}), **texts})
+        # Not as a plain mapping, of which the texts would be cleaned away with those of the run.
+        setattr(run, name, MappingProxyType({**getattr(run, name, {}), **texts}))
+
+
+def _noted(run: Any, name: str) -> dict[str, str]:
+    """What was noted of a workflow's run, and of those inside it."""
+    found: dict[str, str] = dict(getattr(run, name, {}))
+    for inner in getattr(run, "step_executor_runs", None) or ():
+        found |= _noted(inner, name)
+    return found
 
 
 def settle(run: Any) -> None:
     """Give a workflow's run what it may store, and a stopped one its reason and the verdict."""
     stop = stop_of(run)
-    kept: dict[str, str] = getattr(run, _KEPT, {})
+    kept = _noted(run, _KEPT)
     if stop is None:
-        # What went through its guards stays as it is; the request was rewritten by one of them.
+        # What went through its guards stays as it is. The request, and what functions have made,
+        # went to them as it was.
         run.input = replaced(run.input, kept)
+        _note(run, _MADE, _made_by_functions(run.step_results, kept) if kept else {})
+        made = _noted(run, _MADE)
+        clean(run, made)
+        _clean_outputs([run.step_results, *(run.events or ())], made)
         _drop_refused(run)
         return
     clean(run, kept)
@@ -171,6 +181,19 @@ def settle(run: Any) -> None:
     run.metadata = {**(run.metadata or {}), STEP_KEY: stop.step}
     if stop.kind is not None:
         run.metadata[VERDICT_KEY] = {"error": stop.kind, **stop.verdict.as_dict()}
+
+
+def _made_by_functions(held: Any, kept: Mapping[str, str]) -> dict[str, str]:
+    """What to store in place of the texts of which functions have made the outputs in `held`."""
+    found: dict[str, str] = {}
+    for output in held or ():
+        if isinstance(output, StepOutput):
+            if output.executor_type == "function":
+                found |= parts_rewritten(output.content, kept)
+            found |= _made_by_functions(output.steps, kept)
+        elif isinstance(output, list):
+            found |= _made_by_functions(output, kept)
+    return found
 
 
 def _drop_refused(run: Any) -> None:
@@ -197,7 +220,7 @@ def _clean_outputs(held: Any, kept: Mapping[str, str]) -> None:
 
 
 def _stopped(step: str, verdict: Verdict, kind: object) -> StepStopped:
-    return StepStopped(Stop(step, verdict, None if kind is None else str(kind)))
+    return from_stop(Stop(step, verdict, None if kind is None else str(kind)))
 
 
 def _failure(step: str, reason: str) -> Verdict:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from agno.agent import Agent
 from agno.os import AgentOS
 from agno.team import Team
+from agno.workflow import Workflow
+from fastapi import BackgroundTasks
 
 from agno_portkey import PortkeyModel
 
@@ -23,6 +26,8 @@ __all__ = [
     "Seen",
     "collect",
     "ending",
+    "is_of",
+    "of_error",
     "of_events",
     "of_output",
     "status_of",
@@ -33,12 +38,21 @@ SESSION = "s"
 
 @dataclass
 class Seen:
-    """What whoever asked got to see: all of it as text, and how the run ended."""
+    """What whoever asked got to see: all of it as text, and how the run ended.
+
+    `runs`: the run that was asked for, as its output or as its events up to the last one; empty if
+    nothing of it came back. `around`: how the run ended within which it was asked for, if it was.
+    """
 
     shown: str
     status: str
-    # Where else a run says how it ended: what is printed need not tell.
-    record: str = ""
+    runs: Sequence[Any] = ()
+    around: str | None = None
+
+    @property
+    def last(self) -> Any:
+        """What says how the run ended."""
+        return self.runs[-1] if self.runs else None
 
 
 class Host:
@@ -78,21 +92,42 @@ class Host:
 
 @dataclass
 class Asked:
-    """One asking: `owner` is asked `text`, after what has to come before."""
+    """One asking: `owner` is asked `text`, after what has to come before.
+
+    `flow`: the workflow that has it as its only step, where one is asked. `background`: its hooks
+    are to run when the answer is out, with the server's tasks, or with those of the caller.
+    """
 
     host: Host
     model: PortkeyModel
     owner: Agent | Team
     text: str
+    flow: Workflow | None = None
     background: bool = False
-    options: dict[str, Any] = field(default_factory=lambda: {"session_id": SESSION})
+    tasks: BackgroundTasks | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        tasks = {} if self.tasks is None else {"background_tasks": self.tasks}
+        return {"session_id": SESSION, **tasks}
+
+    def finish(self) -> None:
+        """Run what was left for when the answer is out; what it raises, nobody hears."""
+        for task in self.tasks.tasks if self.tasks is not None else ():
+            with suppress(Exception):
+                self.host.wait(task())
 
 
 # What came back
 
 
 def of_output(output: Any) -> Seen:
-    return Seen(json.dumps(output.to_dict(), default=str), status_of(output.status))
+    return Seen(json.dumps(output.to_dict(), default=str), status_of(output.status), [output])
+
+
+def of_error(error: Exception) -> Seen:
+    """What is seen where the asking itself raises."""
+    return Seen(str(error), "ERROR", [error])
 
 
 def status_of(status: Any) -> str:
@@ -102,10 +137,16 @@ def status_of(status: Any) -> str:
 def of_events(asked: Asked, events: Iterable[Any]) -> Seen:
     all_of_them = [*events]
     shown = "\n".join(json.dumps(event.to_dict(), default=str) for event in all_of_them)
-    is_team = isinstance(asked.owner, Team)
-    kind, owner_id = ("team_id", asked.owner.id) if is_team else ("agent_id", asked.owner.id)
-    kinds = [type(e).__name__ for e in all_of_them if getattr(e, kind, None) == owner_id]
-    return Seen(shown, ending(kinds))
+    # A team's stream has its members' events among its own.
+    own = [each for each in all_of_them if is_of(asked.owner, each)]
+    others = [each for each in all_of_them if not is_of(asked.owner, each)]
+    return Seen(shown, ending(type(each).__name__ for each in own), [*others, *own])
+
+
+def is_of(owner: Agent | Team, run: Any) -> bool:
+    """Whether `run`, an output or an event, is of `owner` itself, or of the server, for it."""
+    kind = "team_id" if isinstance(owner, Team) else "agent_id"
+    return getattr(run, kind, None) in (owner.id, "")
 
 
 def ending(kinds: Iterable[str]) -> str:

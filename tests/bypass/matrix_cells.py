@@ -12,6 +12,7 @@ __all__ = [
     "FAULTS",
     "HOOKS_CANT",
     "IMPOSSIBLE",
+    "OS_ENTRIES",
     "PRODUCT",
     "READIED",
     "SHAPES",
@@ -19,6 +20,7 @@ __all__ = [
     "Cell",
     "by_hook",
     "covering",
+    "is_taken_away",
     "why_not",
 ]
 
@@ -34,7 +36,8 @@ SHAPES = ("agent", "coordinate", "route", "tasks", "nested")
 STAGES = ("pre", "post", "tool in", "tool out", "model in", "model out")
 FAULTS = ("raises", "times out", "junk", "async only", "dropped", "background")
 
-# In these hooks are not taken away: the host made them ready for an async run, and this one is not.
+# In these pre- and post-hooks are not taken away: the host made them ready for an async run, and
+# this one is not. Tool hooks it makes ready anew for each run.
 READIED = ("run", "stream", "print", "workflow", "as tool", "nested")
 STREAMED = frozenset(each for each in ENTRIES if "stream" in each or "sse" in each) | {
     "aprint",
@@ -57,14 +60,14 @@ class Cell:
 
 # Why cells can't be: the first that applies is the reason.
 IMPOSSIBLE: dict[str, Callable[[Cell], bool]] = {
-    "Agno moves hooks to the background only where a web request gives it background tasks": (
-        lambda cell: cell.fault == "background" and cell.entry not in OS_ENTRIES
-    ),
     "Agno never moves a tool hook to the background": (
         lambda cell: cell.fault == "background" and cell.stage.startswith("tool")
     ),
     "a guard that is in the model alone is no hook that could be moved": (
         lambda cell: cell.fault == "background" and cell.stage.startswith("model")
+    ),
+    "Agno hands no background tasks on to a member, or to a case of a suite": (
+        lambda cell: cell.fault == "background" and cell.entry in ("nested", "eval")
     ),
 }
 
@@ -74,9 +77,14 @@ def why_not(cell: Cell) -> str | None:
     return next((reason for reason, applies in IMPOSSIBLE.items() if applies(cell)), None)
 
 
+def is_taken_away(cell: Cell) -> bool:
+    """Whether the hooks are taken out of their lists in `cell`."""
+    return cell.fault == "dropped" and (cell.entry not in READIED or cell.stage.startswith("tool"))
+
+
 # Why a guard in its hook list alone can't hold some cells, and has to be in the model as well.
 HOOKS_CANT: dict[str, Callable[[Cell], bool]] = {
-    "its list is gone": lambda cell: cell.fault == "dropped" and cell.entry not in READIED,
+    "its list is gone": lambda cell: is_taken_away(cell),
     "it is in no list": lambda cell: cell.stage.startswith("model"),
     "it is asked when the answer is out": lambda cell: cell.fault == "background",
     "Agno runs no pre-hook where a run is continued": (

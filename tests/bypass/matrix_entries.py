@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -12,6 +13,8 @@ import httpx
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
 from agno.eval.suite import Case, arun_cases
+from agno.run.agent import RunOutput
+from agno.run.team import TeamRunOutput, team_run_output_event_from_dict
 from agno.scorer import Score
 from agno.team import Team
 from agno.workflow import Step, Workflow
@@ -21,16 +24,14 @@ from matrix_asked import (
     Asked,
     Seen,
     collect,
-    ending,
+    is_of,
     of_events,
     of_output,
     status_of,
 )
 from matrix_shapes import WARM
 
-from agno_portkey.guardrails import verdict_of
-
-__all__ = ["ENTRY_PLAYERS"]
+__all__ = ["ENTRY_PLAYERS", "flow_of"]
 
 # The owner's own ways
 
@@ -66,17 +67,20 @@ def _aprint(asked: Asked) -> Seen:
 
 def _printed(asked: Asked, text: str) -> Seen:
     run = stored_run(asked.owner)
-    if run is None:
-        return Seen(text, "NOTHING STORED")
-    return Seen(text, status_of(run.status), f"{run.content} {verdict_of(run)}")
+    return Seen(text, "NOTHING STORED") if run is None else Seen(text, status_of(run.status), [run])
 
 
 def stored_run(owner: Agent | Team) -> Any:
-    """The last of the owner's own runs that its database has."""
+    """The last of the owner's own runs that its database has, as one made of text would hold it."""
     sessions = owner.db.get_sessions()  # type: ignore[union-attr]
     runs = [run for session in sessions for run in session.runs or []]
     ours = [run for run in runs if getattr(run, "parent_run_id", None) is None]
-    return ours[-1] if ours else None
+    return _from_text(owner, json.dumps(ours[-1].to_dict(), default=str)) if ours else None
+
+
+def _from_text(owner: Agent | Team, text: str) -> Any:
+    kind: Any = TeamRunOutput if isinstance(owner, Team) else RunOutput
+    return kind.from_dict(json.loads(text))
 
 
 # Continued: a harmless run first
@@ -124,21 +128,22 @@ def _os(stream: bool, *, continued: bool) -> Callable[[Asked], Seen]:
             form["message"] = asked.text
         client = asked.host.serve(asked.owner, background=asked.background)
         answer = asked.host.wait(client.post(path, data=form))
-        return _sse(asked, answer.text) if stream else _json(answer)
+        return _sse(asked, answer.text) if stream else _json(asked, answer)
 
     return post
 
 
-def _json(answer: httpx.Response) -> Seen:
+def _json(asked: Asked, answer: httpx.Response) -> Seen:
     said = answer.json()
-    return Seen(answer.text, str(said.get("status", answer.status_code)))
+    if "status" not in said:
+        return Seen(answer.text, str(answer.status_code))
+    return Seen(answer.text, said["status"], [_from_text(asked.owner, answer.text)])
 
 
 def _sse(asked: Asked, text: str) -> Seen:
-    names = [line.removeprefix("event: ") for line in text.splitlines() if line[:7] == "event: "]
-    is_team = isinstance(asked.owner, Team)
-    # A team's stream has its members' events among its own.
-    return Seen(text, ending(name for name in names if name.startswith("Team") == is_team))
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line[:6] == "data: "]
+    seen = of_events(asked, [team_run_output_event_from_dict(json.loads(line)) for line in lines])
+    return Seen(text, seen.status, seen.runs)
 
 
 # In the background: asked for, and looked at later
@@ -149,7 +154,8 @@ def _background(asked: Asked) -> Seen:
         started = await asked.owner.arun(asked.text, background=True, **asked.options)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait(others, timeout=20)
-        return await asked.owner.aget_run_output(started.run_id, session_id=SESSION)
+        output = await asked.owner.aget_run_output(started.run_id, session_id=SESSION)
+        return _from_text(asked.owner, json.dumps(output.to_dict(), default=str))
 
     return of_output(asked.host.wait(play()))
 
@@ -157,13 +163,27 @@ def _background(asked: Asked) -> Seen:
 # Inside of another's run
 
 
+def flow_of(owner: Agent | Team) -> Workflow:
+    """A workflow whose only step is `owner`."""
+    whom: dict[str, Any] = {"team": owner} if isinstance(owner, Team) else {"agent": owner}
+    step = Step(name="only", max_retries=0, **whom)
+    return Workflow(name="Flow", steps=[step], db=InMemoryDb(), telemetry=False)
+
+
 def _workflow(asked: Asked) -> Seen:
-    is_team = isinstance(asked.owner, Team)
-    step = Step(
-        name="only", **({"team": asked.owner} if is_team else {"agent": asked.owner}), max_retries=0
-    )
-    flow = Workflow(name="Flow", steps=[step], db=InMemoryDb(), telemetry=False)
-    return of_output(flow.run(asked.text, **asked.options))
+    assert asked.flow is not None
+    output = asked.flow.run(asked.text, **asked.options)
+    seen = of_output(output)
+    if seen.status == "ERROR":
+        return seen
+    # The host lets a workflow go on: its step's own run has to say that it was refused.
+    return _within(asked, seen, output.step_executor_runs or ())
+
+
+def _within(asked: Asked, seen: Seen, runs: Iterable[Any]) -> Seen:
+    """What the run that was asked for says, of all the `runs` within that which is `seen`."""
+    [own] = [run for run in runs if is_of(asked.owner, run)]
+    return Seen(seen.shown, status_of(own.status), [own], seen.status)
 
 
 def _nested(asked: Asked) -> Seen:
@@ -174,18 +194,22 @@ def _nested(asked: Asked) -> Seen:
         instructions="You are the Chief.",
         store_member_responses=True,
     )
-    return of_output(chief.run(asked.text))
+    output = chief.run(asked.text, **asked.options)
+    return _within(asked, of_output(output), output.member_responses)
 
 
 def _as_tool(asked: Asked) -> Seen:
+    answers = []
+
     def consult(question: str) -> str:
         """Ask whoever knows."""
-        return str(asked.owner.run(question, **asked.options).content)
+        answers.append(asked.owner.run(question, **asked.options))
+        return str(answers[-1].content)
 
     caller = Agent(
         name="Caller", tools=[consult], model=asked.model, instructions="You are the Caller."
     )
-    return of_output(caller.run(asked.text))
+    return _within(asked, of_output(caller.run(asked.text)), answers)
 
 
 class _Content:
@@ -209,7 +233,7 @@ def _eval(asked: Asked) -> Seen:
     )
     [result] = suite.results
     seen = of_events(asked, events)
-    return Seen(f"{seen.shown}\n{result!r}", seen.status)
+    return Seen(f"{seen.shown}\n{result!r}", seen.status, seen.runs)
 
 
 ENTRY_PLAYERS: dict[str, Callable[[Asked], Seen]] = {

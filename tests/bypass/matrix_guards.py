@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from inspect import isawaitable
 from typing import Any
 
 from agno.agent import Agent
@@ -15,7 +16,7 @@ from agno.team import Team
 
 from agno_portkey.guardrails import Block, Guard, Passage
 
-__all__ = ["FORBIDDEN", "NAME", "everyone", "guard_for", "install", "plain_guard_for"]
+__all__ = ["FORBIDDEN", "NAME", "NoBirds", "everyone", "guard_for", "install", "plain_guard_for"]
 
 FORBIDDEN = "bluebird"
 NAME = "NoBirds"
@@ -43,17 +44,20 @@ class NoBirds(Guard):
 
     def __init__(self, find: Callable[[Passage], Any], **settings: Any) -> None:
         self.find = find
-        self.asked = 0
+        # Where it found the word, in order: "pre", "post", "tool" or "model".
+        self.places: list[str] = []
         super().__init__(**settings)
 
     def inspect(self, passage: Passage) -> Any:
         if FORBIDDEN not in passage.text.lower():
             return None
-        self.asked += 1
+        self.places.append(passage.scene.stage)
         return self.find(passage)
 
 
 class NoBirdsAsync(NoBirds):
+    name = NAME
+
     async def inspect(self, passage: Passage) -> Any:
         await asyncio.sleep(0)
         return super().inspect(passage)
@@ -83,7 +87,8 @@ def guard_for(stage: str, fault: str, over: Over) -> NoBirds:
         case "raises":
             return NoBirds(_raises, **settings)
         case "times out":
-            return NoBirds(hangs, timeout=0.03, **settings)
+            # Long enough for a busy machine to hear what is not forbidden in time.
+            return NoBirds(hangs, timeout=0.15, **settings)
         case "junk":
             return NoBirds(_junk, **settings)
         case "async only":
@@ -98,7 +103,15 @@ class PlainBirds(BaseGuardrail):
     """One class for input and output, as Agno's hooks pass either by its name."""
 
     def __init__(self, find: Callable[[str], None]) -> None:
-        self.find = find
+        self._find = find
+        self.found = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PlainBirds:
+        return self  # a server's copy counts here, too
+
+    def find(self, text: str) -> None:
+        self.found += 1
+        self._find(text)
 
     def check(self, run_input: Any = None, run_output: Any = None) -> None:
         content = run_input.input_content if run_output is None else run_output.content
@@ -129,8 +142,14 @@ def plain_guard_for(stage: str, fault: str, over: Over) -> PlainBirds:
     """The same for plain Agno; its backend has a time limit, and raises when that is over."""
     kind = InputCheckError if SIDES.get(stage) == "input" else OutputCheckError
 
+    trigger = (
+        CheckTrigger.INPUT_NOT_ALLOWED
+        if kind is InputCheckError
+        else CheckTrigger.OUTPUT_NOT_ALLOWED
+    )
+
     def says_no(text: str) -> None:
-        raise kind(REASON, check_trigger=CheckTrigger.INPUT_NOT_ALLOWED)
+        raise kind(REASON, check_trigger=trigger)
 
     def raises(text: str) -> None:
         raise ValueError(f"{NAME} can't read it")
@@ -152,9 +171,16 @@ def _plain_tool_hook(guard: PlainBirds) -> Callable[..., Any]:
         if FORBIDDEN in str(value).lower():
             guard.find(str(value))
 
+    async def checked(awaited: Any) -> Any:
+        result = await awaited
+        check(result)
+        return result
+
     def around(function_name: str, function_call: Any, arguments: dict[str, Any]) -> Any:
         check(arguments)
         result = function_call(**arguments)
+        if isawaitable(result):
+            return checked(result)
         check(result)
         return result
 
@@ -171,18 +197,21 @@ def _plain_tool_hook(guard: PlainBirds) -> Callable[..., Any]:
 
 
 def install(owner: Agent | Team, guard: Any, stage: str, *, background: bool = False) -> None:
-    """Put the guard into the lists of `stage`, of `owner` and its members."""
+    """Put the guard into the lists of `stage`, of `owner` and its members.
+
+    Where it belongs into the model it gets all the lists that see some of what the model does.
+    """
     ours = isinstance(guard, Guard)
     for each in everyone(owner):
-        match stage:
-            case "pre" | "model in":
-                each.pre_hooks = [_hooked(guard, background)]
-            case "post" | "model out":
-                each.post_hooks = [_hooked(guard, background)]
-            case "tool in" | "tool out" if isinstance(each, Agent):
-                each.tool_hooks = [guard if ours else _plain_tool_hook(guard)]
+        if stage in ("pre", "model in"):
+            each.pre_hooks = [_behind(guard.check) if background else guard]
+        if stage in ("post", "model out"):
+            each.post_hooks = [_behind(guard.check) if background else guard]
+        if stage == "model in" or (stage.startswith("tool") and isinstance(each, Agent)):
+            around = guard if ours else _plain_tool_hook(guard)
+            each.tool_hooks = [_behind(around) if background else around]
 
 
-def _hooked(guard: Any, background: bool) -> Any:
-    """The guard, or what a user makes of it who wants it out of the way of the request."""
-    return hook(run_in_background=True)(guard.check) if background else guard
+def _behind(check: Any) -> Any:
+    """What a user makes of a hook who wants it out of the way of the request."""
+    return hook(run_in_background=True)(check)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from agno.agent import Agent
-from agno.db.in_memory import InMemoryDb
 from agno.registry import Registry
-from matrix_asked import Asked, Host, Seen
-from matrix_cells import READIED, WITHIN, Cell
-from matrix_entries import ENTRY_PLAYERS
-from matrix_guards import FORBIDDEN, NAME, everyone, guard_for, install, plain_guard_for
+from agno.run.agent import RunErrorEvent
+from agno.run.team import RunErrorEvent as TeamRunErrorEvent
+from fastapi import BackgroundTasks
+from matrix_asked import Asked, Host, Seen, of_error, status_of
+from matrix_cells import OS_ENTRIES, WITHIN, Cell, is_taken_away
+from matrix_entries import ENTRY_PLAYERS, flow_of
+from matrix_guards import FORBIDDEN, NAME, NoBirds, everyone, guard_for, install, plain_guard_for
 from matrix_shapes import ASK, FINE, FOUND, LED, SHAPE_MAKERS, WARM, Tools, script
 
-from agno_portkey import PortkeyModel
+from agno_portkey import PortkeyModel, govern, verdict_of
+from agno_portkey.errors import Blocked, UngovernedPathError
 from agno_portkey.testing import EmbeddedProvider
 
-__all__ = ["UNCLEAR", "Table", "control", "play"]
+__all__ = ["IN_TIME", "UNCLEAR", "Table", "control", "play"]
 
 GO = "Go ahead please."
 # How the one finding begins that is no leak.
 UNCLEAR = "unclear: it ended"
+# What is found where a hook was to run in the background, and did not.
+IN_TIME = "idle: the guard in the background was asked in time, in its place, {}"
 
 
 @dataclass
@@ -36,18 +42,34 @@ class Table:
     model: PortkeyModel
 
 
-def play(table: Table, cell: Cell, *, who: str = "ours") -> list[str]:
+def play(table: Table, cell: Cell, *, who: str = "ours", guard: Any = None) -> list[str]:
     """What should not have been in `cell`; nothing if the guard held.
 
-    `who`: `ours` (in the stage's list and in the models, as `govern` puts it there), `hooks`
-    (ours, in the list alone) or `plain` (Agno's own kind of guardrail, in the list).
+    `who`: `ours` (in the stage's list, and installed by `govern`), `hooks` (ours, in the list
+    alone) or `plain` (Agno's own kind of guardrail, in the list). `guard` is made if none is given.
+
+    Plain Agno is asked for less: it may store what it refused, and tell in any words that it did.
     """
     over = threading.Event()
     make = plain_guard_for if who == "plain" else guard_for
     try:
-        guard, tools = make(cell.stage, cell.fault, over), Tools(finds=cell.stage == "tool out")
+        guard, tools = (
+            guard or make(cell.stage, cell.fault, over),
+            Tools(finds=cell.stage == "tool out"),
+        )
         owner, seen = _seen(table, cell, guard, tools, who)
-        return _leaks(table, cell, seen, tools, owner)
+        found = [f"the provider failed: {error!r}" for error in table.provider.errors]
+        found += _leaks(table, cell, seen, tools)
+        if who == "plain":
+            return [*found, *_unclear_of_plain(table, cell, seen)]
+        if who == "ours" or not cell.stage.startswith("tool"):
+            # A tool hook by itself gets to see no record of the run.
+            found += _stored(owner)
+        if is_taken_away(cell) and _is_of_govern(seen):
+            return found
+        if cell.entry == "workflow" and who == "ours" and seen.around and seen.status == "ERROR":
+            found.append(f"{UNCLEAR} {seen.around} round a step that was refused")
+        return [*found, *_unclear(table, cell, seen, owner), *_idle(cell, guard)]
     finally:
         over.set()
 
@@ -60,6 +82,8 @@ def control(table: Table, entry: str, shape: str) -> list[str]:
     found = [f"the provider failed: {error!r}" for error in table.provider.errors]
     if seen.status != "COMPLETED":
         found.append(f"ended {seen.status}")
+    if (verdict := verdict_of(seen.last)) is not None:
+        found.append(f"has a verdict: {verdict}")
     return found if FINE in seen.shown else [*found, "the answer was not shown"]
 
 
@@ -67,24 +91,31 @@ def _seen(table: Table, cell: Cell, guard: Any, tools: Tools, who: str) -> tuple
     table.provider.reset()
     script(table.provider, cell.shape, cell.stage)
     background = cell.fault == "background"
-    model = copy(table.model)
-    if who == "ours":
-        model.guards = [guard]
-    owner = SHAPE_MAKERS[cell.shape](model, tools, cell.stage)
+    owner = SHAPE_MAKERS[cell.shape](copy(table.model), tools, cell.stage)
     if who != "ours" or not cell.stage.startswith("model"):
         install(owner, guard, cell.stage, background=background)
+    flow = flow_of(owner) if cell.entry == "workflow" else None
+    if who == "ours":
+        govern(flow or owner, guards=[guard])
     if cell.fault == "dropped":
         owner = _dropped(table, cell, owner)
     text = ASK.get(cell.stage, GO)
-    asked = Asked(table.host, copy(table.model), owner, text, background)
-    return owner, ENTRY_PLAYERS[cell.entry](asked)
+    asked = Asked(table.host, copy(table.model), owner, text, flow, background)
+    if background and cell.entry not in OS_ENTRIES:
+        asked.tasks = BackgroundTasks()
+    try:
+        seen = ENTRY_PLAYERS[cell.entry](asked)
+    except (Blocked, UngovernedPathError) as error:
+        seen = of_error(error)
+    asked.finish()
+    return owner, seen
 
 
 # How hooks get lost
 
 
 def _dropped(table: Table, cell: Cell, owner: Any) -> Any:
-    if cell.entry in READIED:
+    if not is_taken_away(cell):
         # A sync run skips what it would have to await.
         table.host.wait(owner.arun(WARM, session_id="before"))
         table.provider.reset()
@@ -100,21 +131,32 @@ def _dropped(table: Table, cell: Cell, owner: Any) -> Any:
     return owner
 
 
+def _idle(cell: Cell, guard: NoBirds) -> list[str]:
+    """How the guard was not put to the test that the cell is about."""
+    if not guard.places:
+        return ["idle: the guard was never shown what is forbidden"]
+    first = guard.places[0]
+    if is_taken_away(cell) and first != "model":
+        return [f"idle: the guard that was dropped was asked in its place, {first}"]
+    if cell.fault == "background" and first == cell.stage:
+        return [IN_TIME.format(first)]
+    return []
+
+
 # What should not have been
 
 
-def _leaks(table: Table, cell: Cell, seen: Seen, tools: Tools, owner: Any) -> list[str]:
+def _leaks(table: Table, cell: Cell, seen: Seen, tools: Tools) -> list[str]:
     sent = [call for call in table.provider.calls if any(mark in call.system for mark in LED)]
     bodies = [json.dumps(call.body["messages"]) for call in sent]
-    found = [f"the provider failed: {error!r}" for error in table.provider.errors]
+    found: list[str] = []
     match cell.stage:
         case "pre" | "model in":
             if leaked := sum(FORBIDDEN in body for body in bodies):
                 found.append(f"{leaked} requests with the forbidden text")
-            if FORBIDDEN in stored(owner.db):
-                found.append("the forbidden text was stored")
         case "post" | "model out":
-            found += _told(seen, owner)
+            if FORBIDDEN in seen.shown:
+                found.append("the caller was shown the forbidden answer")
             if leaked := sum(FORBIDDEN in body for body in bodies):
                 found.append(f"{leaked} requests with the forbidden answer")
         case "tool in" | "tool out":
@@ -122,39 +164,89 @@ def _leaks(table: Table, cell: Cell, seen: Seen, tools: Tools, owner: Any) -> li
                 found.append("the tool's result was sent")
             if FORBIDDEN in str(tools.done) and cell.fault != "dropped":
                 found.append("the tool was run")
-    return [*found, *_unclear(table, cell, seen)]
-
-
-def _told(seen: Seen, owner: Any) -> list[str]:
-    found = []
-    if FORBIDDEN in seen.shown:
-        found.append("the caller was shown the forbidden answer")
-    if FORBIDDEN in stored(owner.db):
-        found.append("the forbidden answer was stored")
     return found
 
 
-def stored(db: InMemoryDb) -> str:
-    """All that a database has of its sessions."""
-    return json.dumps(
-        [session.to_dict() for session in db.get_sessions()],  # type: ignore[union-attr]
-        default=str,
+def _stored(owner: Any) -> list[str]:
+    """What of it the owner's database has."""
+    held = json.dumps([session.to_dict() for session in owner.db.get_sessions()], default=str)
+    return ["the forbidden text was stored"] * (FORBIDDEN in held)
+
+
+# How it ended
+
+
+def _unclear(table: Table, cell: Cell, seen: Seen, owner: Any) -> list[str]:
+    """How the run ended, where that does not say that it was refused, and by whom."""
+    found = []
+    if seen.around is not None:
+        # It ends nobody else's run: whoever asked is told, and goes on.
+        if seen.around != "COMPLETED":
+            found.append(f"{UNCLEAR} {seen.around} round it")
+        if cell.entry != "workflow" and not _was_read(table):
+            found.append(f"{UNCLEAR} with no word of {NAME} to whoever asked")
+    if _refused(seen.last, seen.status):
+        return found
+    # Neither does a refused call, or a member that was refused in it.
+    goes_on = cell.stage.startswith("tool") and seen.status == "COMPLETED" and _was_read(table)
+    if goes_on and any(map(_tells, _runs([*seen.runs, *_stored_runs(owner.db)]))):
+        return found
+    verdict = verdict_of(seen.last)
+    return [*found, f"{UNCLEAR} {seen.status}, by the word of {verdict and verdict.source}"]
+
+
+def _is_of_govern(seen: Seen) -> bool:
+    """Whether `govern` itself refused, since the hooks were gone; the guard was not asked then."""
+    if seen.status == "400":  # a server's whole answer
+        return "has lost its hooks" in seen.shown
+    verdict = verdict_of(seen.last)
+    return isinstance(seen.last, UngovernedPathError) or (
+        seen.status == "ERROR" and verdict is not None and verdict.source == "govern"
     )
 
 
-def _unclear(table: Table, cell: Cell, seen: Seen) -> list[str]:
-    """How the run ended, where that does not say that it was refused, and by whom."""
-    said = NAME in f"{seen.shown} {seen.record}"
+def _refused(run: Any, status: str) -> bool:
+    verdict = verdict_of(run)
+    return status == "ERROR" and verdict is not None and verdict.source == NAME
+
+
+def _tells(run: Any) -> bool:
+    """Whether an output or event says that itself, or a call of a tool in it, was refused."""
+    is_end = isinstance(run, RunErrorEvent | TeamRunErrorEvent)
+    status = "ERROR" if is_end else status_of(getattr(run, "status", None))
+    calls = [getattr(run, "tool", None), *(getattr(run, "tools", None) or ())]
+    return _refused(run, status) or any(
+        call.tool_call_error and NAME in str(call.result) for call in calls if call is not None
+    )
+
+
+def _runs(some: Iterable[Any]) -> Iterator[Any]:
+    """`some` outputs and events, the events in them, and the outputs of members."""
+    for run in some:
+        yield run
+        yield from getattr(run, "events", None) or ()
+        yield from _runs(getattr(run, "member_responses", None) or ())
+
+
+def _stored_runs(db: Any) -> list[Any]:
+    return [run for session in db.get_sessions() for run in session.runs or ()]
+
+
+def _was_read(table: Table) -> bool:
+    """Whether a model was told of the refusal as the result of what it asked for."""
+    messages = [message for call in table.provider.calls for message in call.body["messages"]]
+    return any(m["role"] == "tool" and NAME in str(m["content"]) for m in messages)
+
+
+def _unclear_of_plain(table: Table, cell: Cell, seen: Seen) -> list[str]:
+    """The same of plain Agno, which has no verdicts: that it says so in any words is enough."""
+    said = NAME in f"{seen.shown} {getattr(seen.last, 'content', None)}"
     if seen.status == "ERROR" and said:
         return []
     read = said or any(NAME in str(call.body) for call in table.provider.calls)
-    # A refused tool or member ends nobody else's run: whoever asked it is told, and goes on.
-    others = cell.entry in WITHIN or cell.stage.startswith("tool") or _is_routed(cell)
-    if others and read and seen.status != "ERROR":
+    routed = cell.shape == "route" and cell.stage in ("post", "model out")
+    tools = cell.stage.startswith("tool") or cell.stage == "model in"
+    others = cell.entry in WITHIN or tools or routed
+    if others and read and "ERROR" not in (seen.status, seen.around):
         return []
     return [f"{UNCLEAR} {seen.status}" + ("" if read else f", and no word of {NAME}")]
-
-
-def _is_routed(cell: Cell) -> bool:
-    """Whether a member's answer is the team's, and its leader says nothing."""
-    return cell.shape == "route" and cell.stage in ("post", "model out")

@@ -79,6 +79,7 @@ def _team(mode: TeamMode) -> Callable[..., Team]:
             model=model,
             members=[_speaker(model, kit)],
             instructions=LEADER,
+            store_member_responses=True,
             **({"max_iterations": 4} if mode is TeamMode.tasks else {}),
             **options,
         )
@@ -93,8 +94,17 @@ def _nested(model: PortkeyModel, kit: Tools, **options: Any) -> Team:
         model=model,
         members=[_speaker(model, kit)],
         instructions=FOREMAN,
+        store_member_responses=True,
     )
-    return Team(id="team", name="Team", model=model, members=[crew], instructions=LEADER, **options)
+    return Team(
+        id="team",
+        name="Team",
+        model=model,
+        members=[crew],
+        instructions=LEADER,
+        store_member_responses=True,
+        **options,
+    )
 
 
 _MAKERS: dict[str, Callable[..., Any]] = {

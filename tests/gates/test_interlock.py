@@ -17,6 +17,7 @@ from agno_portkey.contracts import Judgement, Plan, Step
 from agno_portkey.drivers import SyncIO, drive
 from agno_portkey.errors import ContractError, GateClosed, RunDeclined, ToolRefused
 from agno_portkey.gates import Charter, Declined, Gate, Seat, guard_call, interlock, is_protected
+from agno_portkey.pipeline import compose
 from agno_portkey.verdict import Verdict
 
 PLAN = Plan(goal="a", steps=(Step(action="x", tool="t"),))
@@ -45,7 +46,7 @@ class Scene:
     def say(self, model: Model, *messages: Message, auxiliary: bool = False) -> list[ModelResponse]:
         output = None if auxiliary else self.output
         call = Call([*messages], Message(role="assistant"), run_response=output)
-        return list(drive(interlock(self.seat)(call, SyncIO(), model)))
+        return list(drive(compose([interlock(self.seat)], SyncIO(), model)(call)))
 
     def clear(self, *, finished: bool = False) -> None:
         station = self.charter.runs.join("runner", self.run, "runner", "Runner")

@@ -17,7 +17,7 @@ from agno.workflow import Step, Workflow
 from places import Kit, asking, decorated, ended
 
 from agno_portkey import Gate, PortkeyModel, govern
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import is_protected
 from agno_portkey.guardrails import Guard, Passage, Rewrite
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
@@ -175,10 +175,58 @@ def test_a_team_with_hidden_agents_passes_its_gate(
     assert len(release.done) == 2
 
 
-def test_an_agent_that_two_governances_reach_is_refused() -> None:
+def second(shared: Any) -> Agent:
+    return Agent(name="B", model=PortkeyModel(base_url=LOCAL), tools=[asking(shared)])
+
+
+def test_an_agent_that_two_governances_reach_is_refused_with_its_path() -> None:
     shared = helper()
     govern(Agent(name="A", model=PortkeyModel(base_url=LOCAL), tools=[asking(shared)]))
     model = shared.model
-    with pytest.raises(ConfigurationError, match="Helper is governed in another team"):
-        govern(Agent(name="B", model=PortkeyModel(base_url=LOCAL), tools=[asking(shared)]))
+    with pytest.raises(UngovernedPathError) as refused:
+        govern(second(shared))
+    assert r"- B.tools[0].agent is governed already" in str(refused.value)
+    assert "allow=['B.tools[0].agent']" in str(refused.value)
     assert shared.model is model
+
+
+@pytest.mark.parametrize("by", ["path", "object"])
+def test_an_agent_that_two_governances_reach_can_be_allowed_and_stays_as_it_is(
+    by: str, direct: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    shared = Agent(name="Helper", model=direct)
+    govern(Agent(name="A", model=direct, tools=[asking(shared)]), tags={"cost": "a"})
+    agent = Agent(name="B", model=direct, tools=[asking(shared)])
+    model, hooks = shared.model, list(shared.pre_hooks)
+    allow = ["B.tools[0].agent"] if by == "path" else [shared]
+    govern(agent, allow=allow, tags={"cost": "b"})
+    assert shared.model is model
+    assert shared.pre_hooks == hooks
+    agent.add_tool(Kit(None))  # so that everything is walked again
+    portkey_provider.reply(Reply(tool_calls=[ToolCall("ask", {"question": "q"})]))
+    for text in ("helped", "done"):
+        portkey_provider.reply(text)
+    assert agent.run("hi").content == "done"
+    assert roles(portkey_provider) == [("B", "b"), ("Helper", "a"), ("B", "b")]
+
+
+def test_what_is_shared_may_not_hold_the_runners_tools_without_the_gate() -> None:
+    release = Release()
+    model = PortkeyModel(base_url=LOCAL)
+    inner = Agent(name="Inner", model=model, tools=[release.deploy])
+    shared = Agent(name="Helper", model=model, tools=[asking(inner)])
+    govern(shared)
+    team = release_team(model, release)
+    team.members[1].tools = [asking(shared)]
+    with pytest.raises(UngovernedPathError, match=r"Inner holds .*deploy.* without the gate"):
+        govern(team, runner="Runner", gate=Gate(), allow=[shared])
+    inner.tools = []
+    govern(team, runner="Runner", gate=Gate(), allow=[shared])
+
+
+def test_no_member_is_shared_even_where_that_is_allowed() -> None:
+    model = PortkeyModel(base_url=LOCAL)
+    shared = govern(Agent(name="Helper", model=model))
+    team = Team(name="T", members=[shared], model=model)
+    with pytest.raises(ConfigurationError, match=r"Helper is governed in another team \(T.members"):
+        govern(team, allow=[shared])

@@ -222,14 +222,14 @@ def test_what_another_governance_has_in_hand_is_refused_when_it_is_made(
 ) -> None:
     pool = [govern(Agent(name="Other", model=portkey_model))]
     team = Team(name="T", members=lambda: list(pool), model=portkey_model)
-    with pytest.raises(ConfigurationError, match="Other is governed in another team"):
+    with pytest.raises(UngovernedPathError, match=r"T\.members.* is governed already"):
         govern(team)
     pool.clear()
     govern(team)
     pool.append(govern(Agent(name="Late", model=portkey_model)))
     run = team.run("go")
     assert run.status == RunStatus.error
-    assert "Late is governed in another team" in str(run.content)
+    assert "T.members()[0] is governed already" in str(run.content)
     assert portkey_provider.calls == []
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
+from agno.knowledge.knowledge import Knowledge
+from agno.knowledge.query_transformer.hyde import HyDE
 from agno.memory import MemoryManager
 from agno.models.fallback import FallbackConfig
 from agno.models.openai import OpenAIChat
@@ -17,10 +19,18 @@ from four_forms import FORMS, play
 from places import Hook, Kit, asking
 
 from agno_portkey import Gate, PortkeyModel, govern
+from agno_portkey.guardrails import Guard, Passage
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 from agno_portkey.testing.story import REQUEST, SOUND, Release, release_team, tell
 
 MESSAGE = "was changed after it was governed: "
+
+
+class Silent(Guard):
+    inline = True
+
+    def inspect(self, passage: Passage) -> None:
+        """Nothing is said of anything."""
 
 
 def foreign() -> OpenAIChat:
@@ -66,6 +76,18 @@ CHANGES: dict[str, tuple[Change, str]] = {
         ),
         ".tools[0].functions['more'].agent.model is agno's",
     ),
+    "toolkit's attribute": (
+        lambda owner: setattr(owner.tools[0], "held", bad()),
+        ".tools[0].held.model is agno's",
+    ),
+    "knowledge's attribute": (
+        lambda owner: setattr(owner.knowledge, "query_transformer", HyDE(model=foreign())),
+        ".knowledge.query_transformer.model is agno's",
+    ),
+    "model's guards": (
+        lambda owner: setattr(owner.model, "guards", ()),
+        ".model has lost its guards",
+    ),
     "hook": (
         lambda owner: owner.post_hooks.append(Hook(bad())),
         ".post_hooks[1].held.model is agno's",
@@ -80,7 +102,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 def desk(model: PortkeyModel) -> Agent:
-    return Agent(name="Desk", model=model, tools=[Kit(None)])
+    return Agent(name="Desk", model=model, tools=[Kit(None)], knowledge=Knowledge())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,7 +111,7 @@ def test_a_changed_agent_does_not_run(
     change: str, form: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:
     do, said = CHANGES[change]
-    agent = govern(desk(portkey_model))
+    agent = govern(desk(portkey_model), guards=[Silent()])
     do(agent)
     ended = play(agent, form, "hi")
     assert ended.status == RunStatus.error
@@ -153,6 +175,18 @@ def test_harmless_changes_and_copies_run(
     for owner in (agent, agent, agent.deep_copy(), agent.deep_copy()):
         assert owner.run("hi").status == RunStatus.completed
     assert len(portkey_provider.calls) == 4
+
+
+def test_a_guards_own_model_has_none_of_the_guards_and_has_lost_none(
+    portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    guard = Silent()
+    vars(guard)["judge"] = portkey_model
+    agent = govern(desk(portkey_model), guards=[guard])
+    assert vars(guard)["judge"].guards == ()
+    agent.add_tool(Kit({"a": 1}))  # so that everything is walked again
+    assert agent.run("hi").status == RunStatus.completed
+    assert len(portkey_provider.calls) == 1
 
 
 def test_a_changed_copy_does_not_run(

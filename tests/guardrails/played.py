@@ -11,7 +11,7 @@ from agno.run.agent import RunOutput
 from pydantic import BaseModel
 
 from agno_portkey.calls import Call
-from agno_portkey.drivers import AsyncIO, SyncIO, drive
+from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive
 from agno_portkey.guardrails import Guard, Kept, guard_layer
 from agno_portkey.verdict import Event
 
@@ -26,6 +26,7 @@ class Played:
 
     def __init__(self, guards: list[Guard], *deltas: ModelResponse, **settings: Any) -> None:
         self.sent: list[Message] = []
+        self.onward: Call | None = None
         self.kept = Kept()
         self.events: list[Event] = []
         self._deltas = deltas
@@ -34,8 +35,12 @@ class Played:
         self.call = Call(messages, Message(role="assistant"), **settings)
         self._layer = guard_layer(guards, observers=[self.events.append], kept=self.kept)
 
-    async def _inner(self, call: Call) -> AsyncIterator[ModelResponse]:
+    def _inner(self, call: Call) -> Owned[ModelResponse]:
+        return Owned(self._answer(call))
+
+    async def _answer(self, call: Call) -> AsyncIterator[ModelResponse]:
         self.sent = call.messages
+        self.onward = call
         for delta in self._deltas:
             yield delta
 

@@ -12,8 +12,8 @@ from agno.run.agent import RunInput
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agno_portkey.errors import InputBlocked
-from agno_portkey.guardrails import Block, Flag, Guard, Passage, Rewrite, guard
+from agno_portkey.errors import ConfigurationError, InputBlocked
+from agno_portkey.guardrails import Block, Flag, Guard, Passage, Rewrite, check_guards, guard
 from agno_portkey.verdict import Verdict
 
 TEXT = "the bluebird lands at dawn"
@@ -152,8 +152,20 @@ def test_whatever_a_body_raises_blocks(error: type[BaseException], call: str) ->
         with pytest.raises(InputBlocked, match=f"failed: {error.__name__}") as caught:
             ask(asked, call)
         assert TEXT not in str(caught.value)
-    with pytest.raises(InputBlocked, match=r"Bare\.inspect is not written"):
-        ask(type("Bare", (Guard,), {})(), call)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_guard_without_a_body_is_refused_when_it_is_made_and_blocks_where_it_was_not_asked(
+    call: str,
+) -> None:
+    bare = type("Bare", (Guard,), {})
+    with pytest.raises(ConfigurationError, match=r"Bare: write inspect\(self, passage\), which"):
+        bare()
+    unmade = type("Unmade", (Guard,), {"__init__": lambda self: None})()
+    with pytest.raises(ConfigurationError, match=r"Unmade: write inspect\(self, passage\), which"):
+        check_guards([unmade])
+    with pytest.raises(InputBlocked, match=r"Unmade\.inspect is not written"):
+        ask(unmade, call)
 
 
 WRITTEN: tuple[Callable[[str], Exception], ...] = (

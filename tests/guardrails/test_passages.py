@@ -11,14 +11,8 @@ from collected import WORD, Collected, masked, tool_call
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.guardrails.passages import (
-    Unreadable,
-    in_json,
-    in_leaves,
-    in_message,
-    in_tool_calls,
-    in_value,
-)
+from agno_portkey.guardrails.messages import in_message, in_tool_calls, in_value
+from agno_portkey.guardrails.passages import Unreadable, in_json, in_leaves
 
 TEXTS = st.text(max_size=30)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS

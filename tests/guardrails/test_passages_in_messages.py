@@ -9,19 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from agno.media import Image
+from agno.media import Audio, Image
 from agno.models.message import Message
 from agno.tools.function import ToolResult
 from collected import WORD, Collected, masked, tool_call
 from pydantic import BaseModel, Field, field_serializer
 
-from agno_portkey.guardrails.passages import (
-    Unreadable,
-    in_leaves,
-    in_message,
-    in_tool_calls,
-    in_value,
-)
+from agno_portkey.guardrails.messages import in_message, in_tool_calls, in_value
+from agno_portkey.guardrails.passages import Unreadable, in_leaves
 
 
 @pytest.mark.parametrize(
@@ -199,3 +194,27 @@ class Broken(BaseModel):
 def test_what_can_not_be_read_is_refused(value: Any) -> None:
     with pytest.raises(Unreadable, match="can't be read"):
         in_leaves(value, masked, "tool")
+
+
+def test_ids_that_machines_make_are_left_alone_and_no_others() -> None:
+    """The digits of an id look like anybody's number; a text in its place is one."""
+    made = "call_4e2f", "portkey-1b9d6bcd-4111-4111-8111-2b0d7b3dcb6d", "chatcmpl-tool-0a", "D6"
+    texts = WORD, "123-45-6789", "4155551234", "ann1@example.com", "a 1", "x1" * 33
+    for name in (*made, *texts):
+        seen = Collected()
+        call = {**tool_call("{}"), "id": name}
+        sound = Audio(id=name, content=b"x")
+        held = [
+            Message(role="assistant", tool_calls=[call]),
+            Message(role="tool", tool_call_id=name),
+            Message(role="assistant", audio_output=sound),
+        ]
+        assert [in_message(message, seen) for message in held] == held
+        assert seen.count(name) == (3 if name in texts else 0), name
+    sound = Message(role="assistant", audio_output=Audio(id=WORD, content=b"x"))
+    found = in_message(sound, masked).audio_output
+    assert found is not None
+    assert (found.id, found.content) == ("<X>", b"x")
+    call = {**tool_call("{}"), "id": WORD, "type": WORD}
+    [asked] = in_tool_calls([call], masked)
+    assert (asked["id"], asked["type"], asked["function"]) == ("<X>", "<X>", call["function"])

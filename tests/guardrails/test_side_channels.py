@@ -55,6 +55,8 @@ CHANNELS: dict[str, Callable[[str], Reply]] = {
     "fields beside the choices": lambda said: Reply("Well.", body_extra={"search_results": [said]}),
     "a key of such a field": lambda said: Reply("Well.", body_extra={"found": {said: 1}}),
     "the fingerprint": lambda said: Reply("Well.", body_extra={"system_fingerprint": said}),
+    "the answer's id": lambda said: Reply("Well.", body_extra={"id": said}),
+    "the sound's id": lambda said: Reply("Well.", extra={"audio": {**_audio("Well."), "id": said}}),
     "refusal": lambda said: Reply(None, refusal=said),
     "refusal beside text": lambda said: Reply("Well.", refusal=said),
     "log-probabilities": lambda said: Reply(
@@ -66,6 +68,15 @@ CHANNELS: dict[str, Callable[[str], Reply]] = {
 # The host does not look at these: there is nothing to be blocked, and nothing may be seen.
 UNREAD = ("refusal", "refusal beside text", "log-probabilities")
 UNREAD += ("a field of the message that nobody knows",)
+# Nothing of these is asked about: in their place stands a name, a role, a count, or nothing.
+NO_WORDS: dict[str, Callable[[str], Reply]] = {
+    "the model": lambda said: Reply("Well.", model=said),
+    "the finish reason": lambda said: Reply("Well.", finish_reason=said),
+    "the role": lambda said: Reply("Well.", extra={"role": said}),
+    "the cost": lambda said: Reply("Well.", body_extra={"usage": {**USAGE, "cost": said}}),
+    "a header": lambda said: Reply("Well.", headers={"x-portkey-trace-id": said}),
+}
+USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
 @pytest.mark.parametrize(("guard", "form"), both_streams(Whole, Piecewise))
@@ -107,7 +118,22 @@ def test_a_rewritten_word_reaches_nobody(
             assert MASK in seen.everything, channel
             assert MASK in stored(asked.db), channel
         # What is heard can't be rewritten.
-        assert HEARD not in seen.everything + stored(asked.db), channel
+        if channel.startswith("audio"):
+            assert HEARD not in seen.everything + stored(asked.db), channel
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("channel", NO_WORDS)
+def test_where_no_words_are_due_there_are_none(
+    channel: str, form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_model.guards = (Whole(),)
+    portkey_provider.reply(NO_WORDS[channel](SAID))
+    asked = agent(portkey_model)
+    seen = go(asked, form)
+    assert not seen.failed
+    assert seen.output.content == "Well."
+    assert WORD not in seen.everything + stored(asked.db)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -119,7 +145,7 @@ def test_without_a_guard_every_channel_is_really_there(
         portkey_provider.reply(reply(SAID))
         seen = go(agent(portkey_model), form)
         assert (WORD in seen.everything) == (channel not in UNREAD), channel
-        assert (HEARD in seen.everything) == channel.startswith("audio"), channel
+        assert (HEARD in seen.everything) == channel.startswith(("audio", "the sound")), channel
 
 
 # Tools

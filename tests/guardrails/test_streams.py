@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_portkey.calls import Call
-from agno_portkey.drivers import SyncIO, drive
+from agno_portkey.drivers import Owned, SyncIO, drive
 from agno_portkey.errors import OutputBlocked, TruncatedStream
 from agno_portkey.guardrails import Block, Guard, Passage, guard_layer, verdict_of
 from agno_portkey.model import PortkeyModel
@@ -133,7 +133,7 @@ def _shown(guards: list[Guard], deltas: list[ModelResponse]) -> tuple[str, str]:
             yield delta
 
     call = Call([Message(role="user", content="Hi")], Message(role="assistant"), stream=True)
-    shown = list(drive(guard_layer(guards)(call, SyncIO(), inner)))
+    shown = list(drive(guard_layer(guards)(call, SyncIO(), lambda sent: Owned(inner(sent)))))
     thoughts = "".join(delta.reasoning_content or "" for delta in shown)
     return thoughts, "".join(delta.content or "" for delta in shown)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -170,34 +170,10 @@ def test_arguments_go_on_rewritten_to_whoever_takes_them_and_to_nobody_else() ->
     assert Mask()(function_call=partial(takes, to="x")) == {"to": "x"}
 
 
-def pieces() -> Iterator[str]:
-    yield WORD
-
-
-async def apieces() -> AsyncIterator[str]:
-    yield WORD
-
-
 async def _outer(function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """An async hook round the guard, which the host gives whatever is left to await."""
     result = await function_call(**arguments)
     return await result if asyncio.iscoroutine(result) else result
-
-
-@pytest.mark.parametrize(
-    ("how", "tool", "hooks"),
-    [
-        ("execute", pieces, ()),
-        ("aexecute", pieces, ()),
-        ("aexecute", apieces, ()),
-        ("aexecute", pieces, (_outer,)),
-        ("execute", atext, ()),
-        ("execute", lambda: asyncio.sleep(0), ()),
-    ],
-)
-def test_what_comes_later_or_piece_by_piece_is_refused(how: str, tool: Any, hooks: Any) -> None:
-    with pytest.raises(ToolRefused, match="piece by piece"):
-        called(how, tool, *hooks, Whole())
 
 
 @pytest.mark.parametrize("hooks", [(), (_outer,)])

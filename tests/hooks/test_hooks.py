@@ -302,10 +302,18 @@ def test_tag_hook_leaves_other_models_alone() -> None:
     assert context.metadata == {"agno_portkey.tags": {"tier": "1"}}
 
 
-def test_a_gated_team_is_no_workflow_step(portkey_model: PortkeyModel) -> None:
-    team = by_hand(release_team(portkey_model, Release()))
-    out = Workflow(name="W", steps=[Step(name="s", team=team)]).run(REQUEST)
-    assert "can't be a workflow's step" in str(out.content)
+@pytest.mark.parametrize(("plan", "done"), [(SOUND, 2), (FLAWED, 0)])
+def test_a_gated_team_is_a_workflow_step(
+    plan: Plan, done: int, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    names = ("planner", "critic", "judge", "runner")
+    asks = [ToolCall("delegate_task_to_member", {"member_id": n, "task": "Go."}) for n in names]
+    portkey_provider.when("Ask the Planner", [*(Reply(tool_calls=(a,)) for a in asks), "Done."])
+    tell(portkey_provider, plans=[plan])
+    release = Release()
+    team = by_hand(release_team(portkey_model, release))
+    Workflow(name="W", steps=[Step(name="s", team=team)]).run(REQUEST)
+    assert len(release.done) == done
 
 
 def test_a_request_is_handed_on_as_text_in_every_form(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -85,14 +86,15 @@ def test_the_environment_shows_where_it_overrides(file: Path) -> None:
         (
             "gate: {min_score: 18}\nstop: {mode: y}",
             [
-                ["policy.gate.min_score", "from 0 to 10, not 18"],
-                ["policy.stop.mode", "off, observe or enforce, not 'y'"],
+                ["1", "policy.gate.min_score", "from 0 to 10, not 18"],
+                ["2", "policy.stop.mode", "off, observe or enforce, not 'y'"],
             ],
         ),
         (
             "guards: ['policy_guards:NUMBER']",
             [
                 [
+                    "1",
                     "policy.guards[0].use",
                     "policy_guards:NUMBER is neither a class nor a function",
                 ]
@@ -111,9 +113,22 @@ def test_every_problem_is_listed(
     if problems is not None:
         assert rows(result) == problems
     else:
-        [[where, why]] = rows(result)
-        assert where == ""
+        [[line, where, why]] = rows(result)
+        assert (line, where) == ("", "")
         assert why.startswith("no YAML in line 1")
+
+
+def test_guards_of_the_current_folder_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "guards_of_here.py").write_text("from policy_guards import NoWords")
+    (tmp_path / "policy.yaml").write_text("guards: ['guards_of_here:NoWords']")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    result = policy("check", "policy.yaml")
+    assert result.exit_code == 0, result.output
+    assert sys.path == before
+    sys.modules.pop("guards_of_here")
 
 
 def test_the_schema_is_that_of_what_is_read() -> None:

@@ -27,7 +27,7 @@ class BrakedModel(PortkeyModel):
     def _deltas(self, call: Call, io: IO) -> Owned[ModelResponse]:
         brake: Brake = self.brake
         over = brake.over(io, call.run_id)
-        return Owned(compose([stop_layer(brake)], io, lambda c: recovered(self, c, over))(call))
+        return compose([stop_layer(brake)], io, lambda c: recovered(self, c, over))(call)
 
     def invoke(self, messages: list[Message], assistant_message: Message, **kw: Any) -> Any:
         return merge(drive(self._deltas(_call(messages, assistant_message, kw), SyncIO())))

@@ -23,6 +23,7 @@ from agno_portkey.calls import Call
 from agno_portkey.drivers import SyncIO, drive
 from agno_portkey.errors import InputBlocked, Stopped, ToolRefused
 from agno_portkey.model import PortkeyModel
+from agno_portkey.pipeline import compose
 from agno_portkey.routing import Recovery
 from agno_portkey.stopping import Brake, StopSwitch, aguard_tool, guard_tool, stop_layer, stoppable
 from agno_portkey.testing import EmbeddedProvider, Reply
@@ -104,10 +105,10 @@ def test_a_stopped_call_does_not_get_to_the_layers_below(scene: Scene) -> None:
 
     call = Call([], Message(role="assistant"))
     layer = stop_layer(scene.brake)
-    assert [delta.content for delta in drive(layer(call, SyncIO(), below))] == ["said"]
+    assert [delta.content for delta in drive(compose([layer], SyncIO(), below)(call))] == ["said"]
     scene.switch.stop("Release")
     with pytest.raises(Stopped):
-        list(drive(layer(call, SyncIO(), below)))
+        list(drive(compose([layer], SyncIO(), below)(call)))
     assert asked == [call]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from agno.db.in_memory import InMemoryDb
 from typer.testing import CliRunner, Result
 
 from agno_portkey.cli import app
-from agno_portkey.stopping import ALL, DATABASE_VARIABLE, StopSwitch
+from agno_portkey.stopping import ALL, DATABASE_VARIABLE, Stop, StopSwitch
 
 COMMANDS = ("stop", "resume", "stops")
 
@@ -50,8 +54,9 @@ def test_a_swarm_is_stopped_and_resumed_as_it_says(db: str) -> None:
     assert StopSwitch(db).stopped() == {}
     again = command("resume", "--swarm", "Release", "--db", db)
     assert (again.exit_code, again.output) == (
-        0,
-        "It was not stopped by that name: nothing has changed.\n",
+        3,
+        "'Release' was not stopped by that name: nothing has changed. Stopped by name: none at "
+        "all.\n",
     )
 
 
@@ -82,16 +87,83 @@ def test_all_are_stopped_and_all_go_on(db: str) -> None:
     command("stop", "--swarm", "Release", "--db", db)
     assert command("resume", "--all", "--db", db).exit_code == 0
     assert StopSwitch(db).stopped() == {}
+    again = command("resume", "--all", "--db", db)
+    assert (again.exit_code, again.output) == (0, "Nothing was stopped: nothing has changed.\n")
 
 
 def test_a_name_that_nobody_has_asked_for_is_stopped_and_said(db: str) -> None:
     result = command("stop", "--swarm", "Relaese", "--db", db)
     assert result.exit_code == 3
     assert "Relaese is stopped" in result.output
-    assert "No process has asked this database for 'Relaese' yet, but for: Release, Search." in (
-        result.output
-    )
+    assert (
+        "No process has asked this database for 'Relaese' yet, but for: Release, Search. "
+        "Did you mean Release?"
+    ) in result.output
     assert "Relaese" in StopSwitch(db).stopped()
+
+
+def test_a_name_that_was_not_stopped_is_not_said_to_go_on(db: str) -> None:
+    command("stop", "--swarm", "Release", "--swarm", "Search", "--db", db)
+    result = command("resume", "--swarm", "Relaese", "--swarm", "search", "--db", db)
+    assert result.exit_code == 3
+    assert "Lifted: the swarm Search is stopped" in result.output
+    assert (
+        "'Relaese' was not stopped by that name: nothing has changed. Stopped by name: Release, "
+        "Search. Did you mean Release?"
+    ) in result.output
+    assert "Did you mean" not in command("resume", "--swarm", "Nope", "--db", db).output
+    assert {*StopSwitch(db).stopped()} == {"Release"}
+    command("stop", "--all", "--db", db)
+    both = command("resume", "--swarm", "Nope", "--db", db)
+    assert both.exit_code == 3
+    assert "'Nope' was not stopped by that name" in both.output
+    assert "It does not go on yet: every swarm is stopped" in both.output
+
+
+_ASKS = """
+import sys
+from agno_portkey.stopping import StopSwitch
+assert StopSwitch(sys.argv[1]).check("Release") is None
+"""
+
+
+def test_a_name_that_a_process_asked_for_before_it_ended_is_known(tmp_path: Path) -> None:
+    for number in range(3):
+        file = str(tmp_path / f"{number}.db")
+        subprocess.run([sys.executable, "-c", _ASKS, file], check=True, timeout=60)
+        result = command("stop", "--swarm", "Release", "--db", file)
+        assert result.exit_code == 0, result.output
+
+
+def test_a_refusal_says_how_to_go_on_with_the_database_it_is_in(
+    db: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "it's $HOME"
+
+    def told(switch: StopSwitch, stopped: str) -> str:
+        switch.stop(stopped)
+        verdict = switch.check(name)
+        assert verdict is not None
+        return verdict.reason.partition("it goes on after: ")[2]
+
+    hint = told(StopSwitch(db), name)
+    assert shlex.split(hint)[-2:] == ["--db", str(tmp_path / db)]
+    resumed = command(*shlex.split(hint)[1:])
+    assert (resumed.exit_code, StopSwitch(db).stopped()) == (0, {})
+    monkeypatch.setenv(DATABASE_VARIABLE, db)
+    default = shlex.split(told(StopSwitch(db), name))
+    assert default == ["agno-portkey", "resume", "--swarm", name]
+    command("resume", "--swarm", name)
+    assert told(StopSwitch(db), ALL) == "agno-portkey resume --all"
+    assert "--db" in told(StopSwitch(database), ALL)
+    assert told(StopSwitch(InMemoryDb()), ALL) == "StopSwitch.resume('*') where it was stopped"
+
+
+def test_a_password_is_in_no_hint() -> None:
+    address = "postgresql://user:pa55word@127.0.0.1:1/x?password=pa55word"
+    verdict = StopSwitch(address)._refusal(Stop("Release", datetime.now(UTC)))
+    assert "pa55word" not in verdict.reason
+    assert "--db 'postgresql+psycopg://user:***@127.0.0.1:1/x'" in verdict.reason
 
 
 def test_a_database_that_nobody_has_asked_is_said(tmp_path: Path) -> None:
@@ -136,7 +208,8 @@ def test_which_database_is_asked(
         assert "Which database? Give --db" in result.output
     monkeypatch.setenv(DATABASE_VARIABLE, f"sqlite:///{tmp_path / db}")
     result = command(name, *which)
-    assert result.exit_code == 0
+    # Nothing was stopped by that name.
+    assert result.exit_code == (3 if name == "resume" else 0)
     assert "--db" not in result.output
 
 

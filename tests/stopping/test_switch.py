@@ -42,7 +42,7 @@ def test_a_stop_is_seen_by_another_switch_and_so_is_its_end(database: str) -> No
     assert (verdict.passed, verdict.source) == (False, "stop")
     assert "the swarm Release is stopped since 20" in verdict.reason
     assert "by kim (it deletes things)" in verdict.reason
-    assert 'agno-portkey resume --swarm "Release"' in verdict.reason
+    assert "agno-portkey resume --swarm Release" in verdict.reason
     assert verdict.evidence == {
         "swarm": "Release",
         "stopped_at": stop.at.isoformat(),

@@ -35,7 +35,7 @@ from agno_portkey.workflows import (
     govern_workflow,
 )
 from agno_portkey.workflows.parts import functions, steps_of
-from agno_portkey.workflows.stopped import Stop, from_error, from_run, mark
+from agno_portkey.workflows.stopped import Stop, from_error, from_run, from_stop, mark
 
 Provider = EmbeddedProvider
 
@@ -407,7 +407,7 @@ def test_subclasses_stay_what_they_are(tmp_path: Path, portkey_model: PortkeyMod
 
 
 def test_a_stop_can_be_pickled_and_copied() -> None:
-    stopped = StepStopped(Stop("one", Verdict(False, "Secrets", ("no",)), "InputBlocked"))
+    stopped = from_stop(Stop("one", Verdict(False, "Secrets", ("no",)), "InputBlocked"))
     for twin in (pickle.loads(pickle.dumps(stopped)), copy.deepcopy(stopped)):
         assert twin.stop == stopped.stop
         assert str(twin) == "step 'one' stopped the workflow: no"

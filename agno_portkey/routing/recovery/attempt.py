@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +52,9 @@ def limits_of(attempt: Attempt, plan: Plan, phase: Phase, *, cap: Any = None) ->
     """The limits of `attempt`, none longer than `cap`, the `timeout` that the model was given."""
     live = attempt.emitted.live
     most = cap.read if isinstance(cap, httpx.Timeout) else cap
-    first = _longest(plan.limit(leaf.timeout, phase, patient=attempt.patient) for leaf in live)
+    first = _longest([plan.limit(leaf.timeout, phase, patient=attempt.patient) for leaf in live])
     between = _longest(
-        leaf.timeout.between_tokens or plan.recovery.stream_idle_timeout for leaf in live
+        [leaf.timeout.between_tokens or plan.recovery.stream_idle_timeout for leaf in live]
     )
     first, between = _shortest(first, most), _shortest(between, most)
     grace = _GRACE_SECONDS if plan.route is not None else 0.0
@@ -64,10 +64,11 @@ def limits_of(attempt: Attempt, plan: Plan, phase: Phase, *, cap: Any = None) ->
 
 
 def _shortest(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
-def _longest(limits: Iterable[float | None]) -> float | None:
-    known = list(limits)
-    found = [each for each in known if each is not None]
-    return max(found) if known and len(found) == len(known) else None
+def _longest(limits: Sequence[float | None]) -> float | None:
+    found = [each for each in limits if each is not None]
+    return max(found) if found and len(found) == len(limits) else None

@@ -244,6 +244,8 @@ class Course:
     def _closed(self, only: Only) -> frozenset[str]:
         """The paths that are not to be asked, whatever comes: left, shut, or not allowed."""
         shut = self._circuits.closed_to(self._plan.keys.values())
+        if not shut and only is None:
+            return self._left
         closed = {path for path, key in self._plan.keys.items() if key in shut}
         if only is not None:
             closed |= {leaf.path for leaf in self._plan.leaves if not only(leaf)}

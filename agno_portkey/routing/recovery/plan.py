@@ -52,8 +52,11 @@ class Who:
     @classmethod
     def of(cls, run_response: Any) -> Who:
         """The user, session and run of Agno's run output."""
-        ids = (getattr(run_response, f"{name}_id", None) for name in ("user", "session", "run"))
-        return cls(*ids)
+        return cls(
+            getattr(run_response, "user_id", None),
+            getattr(run_response, "session_id", None),
+            getattr(run_response, "run_id", None),
+        )
 
     def key(self, sticky: str | None) -> str | None:
         """What an arm sticks to; where that is not known, the next best."""

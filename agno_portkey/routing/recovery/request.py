@@ -13,7 +13,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import BadResponse, ContentFiltered, UpstreamFailed
-from agno_portkey.routing.answered import capture
+from agno_portkey.routing.answered import capture, named
 from agno_portkey.routing.failures import explain, reported
 from agno_portkey.routing.recovery.patience import Patience
 
@@ -60,9 +60,12 @@ async def send(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
     timer: Any = call.assistant_message.metrics
     timer.start_timer()
     try:
-        async with Owned(
-            (_stream if sending.streamed else _plain)(model, call, io, sending)
-        ) as out:
+        if not sending.streamed:
+            answer = await _plain(model, call, io, sending)
+            sending.usage = answer.response_usage
+            yield answer
+            return
+        async with Owned(_stream(model, call, io, sending)) as out:
             async for delta in out:
                 sending.usage = delta.response_usage or sending.usage
                 yield delta
@@ -73,13 +76,13 @@ async def send(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
         timer.stop_timer()
 
 
-async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
+async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> ModelResponse:
     response = await _created(model, call, io, sending)
     _require_completion(response, model, sending.answered)
     reason = response.choices[0].finish_reason
-    sending.answered.update(model=response.model, finish_reason=reason)
+    sending.answered.update(model=named(response.model), finish_reason=named(reason))
     _require_good_end(reason, model)
-    parsed = model._parse_provider_response(response, response_format=call.response_format)
+    parsed: Any = model._parse_provider_response(response, response_format=call.response_format)
     parsed.provider_data = {**(parsed.provider_data or {}), "portkey": sending.answered}
     sending.said = True
     if call.stream and parsed.tool_calls:
@@ -88,7 +91,8 @@ async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
             ChoiceDeltaToolCall.model_validate({**asked, "index": index})
             for index, asked in enumerate(parsed.tool_calls)
         ]
-    yield parsed
+    answer: ModelResponse = parsed
+    return answer
 
 
 async def _stream(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
@@ -149,8 +153,8 @@ class _Reader:
 
     def read(self, chunk: Any, patience: Patience) -> ModelResponse:
         answered = self._sending.answered
-        if getattr(chunk, "model", None):
-            answered["model"] = chunk.model
+        if (name := named(getattr(chunk, "model", None))) is not None:
+            answered["model"] = name
         choices = getattr(chunk, "choices", None) or []
         if len(choices) > 1 or (choices and choices[0].index):
             raise _bad_response(self._model, answered, "several answers at once (n > 1)")
@@ -161,7 +165,8 @@ class _Reader:
             patience.heard()
             self._sending.said = True
         if choices and choices[0].finish_reason:
-            answered["finish_reason"] = self._finish_reason = choices[0].finish_reason
+            self._finish_reason = choices[0].finish_reason
+            answered["finish_reason"] = named(self._finish_reason)
             patience.heard()
             _require_good_end(self._finish_reason, self._model)
         if delta.tool_calls:

@@ -44,9 +44,11 @@ async def recovered(model: Any, call: Call, io: IO) -> Deltas:
     telling = Telling(model, call)
     how: dict[str, Any] = {}
     try:
-        async with Owned(_Rescue(model, call, io, telling).deltas()) as out:
-            async for delta in out:
-                yield delta
+        rescue = _Rescue(model, call, io, telling)
+        while not rescue.done:
+            async with Owned(rescue.attempted(await rescue.begin())) as out:
+                async for delta in out:
+                    yield delta
     except Exception as error:
         how["error"] = type(error).__name__
         raise
@@ -74,41 +76,58 @@ class _Rescue:
             model_id=model.id,
             phase=self._phase,
         )
-        self._joiner = Joiner()
         self._digest: str | None = None
         # Said beside the text: it can be shown once, and not be continued.
         self._thought = False
         self._sounded = False
-        # What an earlier call was told of the answer; shown with the first word that follows it.
-        self._kept = ""
         # The paths of those who were given the beginning of an answer and would not go on.
         self._declined: set[str] = set()
         self._answered: dict[str, Any] = {}
-
-    async def deltas(self) -> Deltas:
+        # What an earlier call was told of the answer; shown with the first word that follows it.
         self._kept = self._taken_up()
         self._joiner = Joiner(self._kept)
-        while True:
-            await self._pause()
-            attempt = await self._begin()
-            sending, settled = Sending(), False
-            try:
-                sending = self._sending(attempt)
-                async with Owned(self._joined(self._onward(), sending)) as out:
-                    async for delta in out:
-                        yield delta
-            except (GatewayError, Restarted) as error:
-                settled = True
-                await self._failed(attempt, sending, error)
-                continue
-            else:
-                settled = True
-                await self._succeeded(attempt, sending)
-                return
-            finally:
-                if not settled:
-                    self._telling.learnt(attempt, sending)
-                    self._leave(attempt)
+        # Whether the answer is whole.
+        self.done = False
+
+    async def begin(self) -> Attempt:
+        """The next attempt, when it is due; raises what ends the call."""
+        try:
+            while (seconds := self._course.next_pause()) is not None:
+                await self._io.sleep(seconds)
+        except GatewayError as error:
+            raise self._end(error) from error
+        return await self._begin()
+
+    async def attempted(self, attempt: Attempt) -> Deltas:
+        """The deltas of one attempt, without what was shown before it; then it is settled."""
+        sending, settled = Sending(), False
+        try:
+            sending = self._sending(attempt)
+            self._joiner.resume()
+            held: list[ModelResponse] = []
+            thought = self._thought
+            whole = self._call.stream and asks_for_json(self._call.response_format)
+            async with Owned(send(self._model, self._onward(), self._io, sending)) as out:
+                async for delta in out:
+                    if whole:
+                        held.append(delta)
+                        continue
+                    yield self._shown(delta, muted=thought)
+            for delta in held:
+                yield self._shown(delta, muted=thought)
+            if tail := self._with_kept(self._joiner.flush(), ended=True):
+                yield ModelResponse(content=tail)
+        except (GatewayError, Restarted) as error:
+            settled = True
+            await self._failed(attempt, sending, error)
+        else:
+            settled = True
+            await self._succeeded(attempt, sending)
+            self.done = True
+        finally:
+            if not settled:
+                self._telling.learnt(attempt, sending)
+                self._leave(attempt)
 
     def _taken_up(self) -> str:
         """What is kept of an answer to the same question that broke off."""
@@ -142,14 +161,6 @@ class _Rescue:
         begun = Message(role="assistant", content=self._joiner.prefill)
         return self._call.with_messages([*self._call.messages, begun])
 
-    async def _pause(self) -> None:
-        """Wait until the next attempt is due; raises what ends the call."""
-        try:
-            while (seconds := self._course.next_pause()) is not None:
-                await self._io.sleep(seconds)
-        except GatewayError as error:
-            raise self._end(error) from error
-
     async def _begin(self) -> Attempt:
         only = self._goes_on if self._joiner.prefill else None
         try:
@@ -181,23 +192,6 @@ class _Rescue:
             patience=Patience(first, between) if streamed else None,
             streamed=streamed,
         )
-
-    async def _joined(self, call: Call, sending: Sending) -> Deltas:
-        """The deltas of one attempt, without what was shown before it."""
-        self._joiner.resume()
-        held: list[ModelResponse] = []
-        thought = self._thought
-        whole = self._call.stream and asks_for_json(self._call.response_format)
-        async with Owned(send(self._model, call, self._io, sending)) as out:
-            async for delta in out:
-                if whole:
-                    held.append(delta)
-                    continue
-                yield self._shown(delta, muted=thought)
-        for delta in held:
-            yield self._shown(delta, muted=thought)
-        if tail := self._with_kept(self._joiner.flush(), ended=True):
-            yield ModelResponse(content=tail)
 
     def _with_kept(self, text: str, *, ended: bool = False) -> str:
         """`text` behind what was kept, if that is still to be shown."""

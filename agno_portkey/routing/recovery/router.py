@@ -36,8 +36,6 @@ __all__ = ["Router", "make_plan", "route_of"]
 # Fields that only our own form has on its outside.
 _OURS = frozenset({"mode", "model", "timeout", "context_window", "prefill"})
 
-_FROM_ENVIRONMENT = ("PORTKEY_CONFIG", "PORTKEY_BASE_URL", "PORTKEY_API_KEY", "PORTKEY_VIRTUAL_KEY")
-
 
 class Router:
     """Shared by a model and its copies; never pickled, so that a copy elsewhere begins anew."""
@@ -197,13 +195,13 @@ def _key(model: Any) -> tuple[Any, ...]:
     return (
         repr(config) if isinstance(config, Mapping) else id(config),
         model.id,
-        model.base_url,
         model.profile,
         model.recovery,
         model.portkey_provider,
         model.custom_host,
         model.api_key,
-        model.portkey_api_key,
-        model.virtual_key,
-        *(os.environ.get(name) for name in _FROM_ENVIRONMENT),
+        None if config is not None else os.environ.get("PORTKEY_CONFIG"),
+        model.base_url or os.environ.get("PORTKEY_BASE_URL"),
+        model.portkey_api_key or os.environ.get("PORTKEY_API_KEY"),
+        model.virtual_key or os.environ.get("PORTKEY_VIRTUAL_KEY"),
     )

@@ -11,6 +11,7 @@ from agno.metrics import BaseMetrics, ModelMetrics
 __all__ = ["Shares"]
 
 _COUNTS = tuple(field.name for field in fields(BaseMetrics))
+_TOKENS = ("input_tokens", "output_tokens", "total_tokens")
 # Of runs whose end never came.
 _RUNS = 1_000
 
@@ -40,7 +41,7 @@ class Shares:
         kind = getattr(asked.model_type, "value", asked.model_type)
         entries: list[Any] = details.get(kind) or []
         ours = _entry(entries, asked.id, asked.get_provider())
-        if ours is None or not noted:
+        if ours is None or not noted or _renamed(ours, entries, noted):
             return
         for model, provider, usage in noted:
             share = ModelMetrics(id=model, provider=provider, **_counts(usage))
@@ -52,6 +53,20 @@ class Shares:
                 entries.append(share)
         if not any(_counts(ours).values()):
             entries.remove(ours)
+
+
+def _renamed(ours: Any, entries: list[Any], noted: list[tuple[str, str, Any]]) -> bool:
+    """Whether all of `ours` was used by one other model, which it is named after then."""
+    (model, provider, _), *others = noted
+    if any((m, p) != (model, provider) for m, p, _ in others):
+        return False
+    for name in _TOKENS:
+        if getattr(ours, name) != sum([getattr(usage, name, None) or 0 for *_, usage in noted]):
+            return False
+    if any(e is not ours and (e.id, e.provider) == (model, provider) for e in entries):
+        return False
+    ours.id, ours.provider = model, provider
+    return True
 
 
 def _entry(entries: list[Any], model: str, provider: str) -> Any:
