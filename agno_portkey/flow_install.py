@@ -7,6 +7,7 @@ from typing import Any
 
 from agno.workflow.workflow import Workflow
 
+from agno_portkey.beyond import vault_databases
 from agno_portkey.binding import Binding
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.holdings import Tools
@@ -84,6 +85,7 @@ class FlowInstall(Install):
         for owner in self.governed:
             self.binding.brakes.join(owner)
         flow: Any = self.root
+        vault_databases([flow], self.wanted.guards)
         convert(flow, is_governed)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agno.agent import Agent
 from agno.agent.factory import AgentFactory
@@ -36,6 +36,7 @@ from agno_portkey.workflows import executors, functions
 
 __all__ = ["govern", "registry_of"]
 
+PII = Literal["block", "mask", "pseudonymize"]
 Governed = TypeVar("Governed", Agent, Team, Workflow, AgentFactory, TeamFactory, WorkflowFactory)
 
 _MARK = "_agno_portkey_governance"
@@ -51,6 +52,7 @@ def govern(
     tags: Mapping[str, Any] | None = None,
     guards: Sequence[BaseGuardrail] = (),
     observers: Sequence[Observer] = (),
+    pii: PII | BaseGuardrail | None = None,
     allow: Sequence[object] = (),
     policy: Policy | None = None,
 ) -> Governed:
@@ -58,7 +60,8 @@ def govern(
 
     `runner` is the member (or its name or id) that may run only what the gate has cleared; its
     tools are protected whoever holds them. `tags` go out with every call, `guards` see every
-    message of every call, `observers` hear of calls, plans, judgements, gates and tools.
+    message of every call, `pii` (block, mask, pseudonymize, or a `PIIGuardrail`) says what becomes
+    of personal data, `observers` hear of calls, plans, judgements, gates and tools.
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
@@ -86,7 +89,7 @@ def govern(
     check_guards(guards)
     Allow(allow)
     terms = terms_of(
-        policy, runner=runner, gate=gate, tags=tags, guards=guards, allow=allow
+        policy, runner=runner, gate=gate, tags=tags, guards=guards, allow=allow, pii=pii
     )
     named = terms.runner
     wanted = Wanted(

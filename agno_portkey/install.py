@@ -9,6 +9,7 @@ from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
 from agno.team import Team
 
+from agno_portkey.beyond import redact_logs, vault_databases
 from agno_portkey.binding import Binding, refuse_paths
 from agno_portkey.brakes import brake_tools
 from agno_portkey.contracts import Critique, Judgement, Plan
@@ -143,7 +144,10 @@ class Install:
         if self.runner is not None:
             brake_tools(self.tools.protected, self.runner)
         binding.take(self.found)
-        binding.settle([owner for owner, _ in self.everyone] + [h.owner for h in self.found.hidden])
+        owners = [owner for owner, _ in self.everyone] + [h.owner for h in self.found.hidden]
+        vault_databases(owners, wanted.guards)
+        redact_logs(wanted.guards)
+        binding.settle(owners)
 
     def _require_evidence(self) -> None:
         for schema in (Plan, Judgement):

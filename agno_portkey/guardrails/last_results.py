@@ -75,9 +75,8 @@ def withhold(model: Any, asked: Mapping[str, Any]) -> None:
     if len(rest) == len(messages):  # no call was made yet
         held += beside_of(run, ())
     sent = {message.tool_call_id for message in messages[: len(messages) - len(rest)]}
-    for tool in run.tools or ():
-        if tool.tool_call_id not in sent:
-            held.append(("tool", tool.result))
+    unsent_results = [t.result for t in run.tools or () if t.tool_call_id not in sent]
+    held += [("tool", result) for result in unsent_results]
     for source, value in held:
         with suppress(Unreadable):
             in_value(value, take, source)

@@ -126,7 +126,7 @@ def _is_text(content: Any) -> bool:
 
     if isinstance(content, str | bytes):
         _in_bytes(content, take, "user", "")
-    return bool(seen) or content in ("", b"")
+    return bool(seen)
 
 
 async def opened(messages: list[Message], io: IO) -> list[Message]:

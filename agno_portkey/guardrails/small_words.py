@@ -24,4 +24,10 @@ SMALL_WORDS = frozenset(_WORDS.split()) | {"I", "I'm", "I've", "I'll"}
 # The same at the beginning of a sentence, but for those that are somebody's name as well.
 _NAMES = {"an", "art", "best", "can", "do", "he", "in", "may", "my", "no", "on", "see", "so", "us"}
 _NAMES |= {"well", "will"}
-BEGINNINGS = frozenset(word.capitalize() for word in SMALL_WORDS - _NAMES)
+# How answers begin.
+_OPENINGS = """
+absolutely according additionally alright based below certainly dear done finally furthermore good
+got great hello hey hi however meanwhile moreover note okay overall regarding similarly sorry
+specifically summary thank thanks unfortunately welcome what's here's
+"""
+BEGINNINGS = frozenset(word.capitalize() for word in (SMALL_WORDS | {*_OPENINGS.split()}) - _NAMES)

@@ -2,6 +2,7 @@
 
 from agno_portkey.policy.document import Policy, json_schema
 from agno_portkey.policy.parts import ContractsPolicy, GatePolicy, StopPolicy, TagsPolicy
+from agno_portkey.policy.personal import PIIPolicy
 from agno_portkey.policy.terms import Terms, terms_of
 from agno_portkey.policy.uses import GuardUse
 
@@ -9,6 +10,7 @@ __all__ = [
     "ContractsPolicy",
     "GatePolicy",
     "GuardUse",
+    "PIIPolicy",
     "Policy",
     "StopPolicy",
     "TagsPolicy",

@@ -5,6 +5,7 @@ guards:
   - use: my_company.guards:NoCodenames
     words: [bluebird]
     mode: observe
+pii: pseudonymize
 gate: {runner: Runner, min_score: 8}
 contracts: enforce
 tags: {cost_center: cc-42, team: "${TEAM}"}
@@ -37,6 +38,7 @@ from agno_portkey.policy.parts import (
     TagsPolicy,
     Worded,
 )
+from agno_portkey.policy.personal import AnyPII
 from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.policy.uses import AnyGuard, GuardUse, made
 from agno_portkey.routing.config.files import is_path, read_yaml
@@ -49,10 +51,11 @@ __all__ = ["Policy", "json_schema"]
 class Policy(PolicyPart):
     """What `govern` enforces, part by part, and each part's mode: off, observe or enforce.
 
-    `guards` see every call, each in a mode of its own. `gate` is what a plan has to pass before
+    `guards` see every call, each in a mode of its own, and so does the one for personal data
+    (`pii`). `gate` is what a plan has to pass before
     the Runner runs, `contracts` holds structured outputs to their schemas, `tags` go out with
     every call, `stop` is the kill switch, and `allow` lists the ungoverned paths that are meant to
-    be. What is left out is at its default; a policy without `gate` has none.
+    be. What is left out is at its default; a policy without `gate` or `pii` has none.
 
     `AGNO_PORTKEY_<PART>_MODE` overrides a part's mode while the process runs; `allow` has none. A
     text `${NAME}` is that variable of the environment, read when the policy is applied.
@@ -61,6 +64,7 @@ class Policy(PolicyPart):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     guards: Annotated[tuple[AnyGuard, ...], Several] = ()
+    pii: AnyPII | None = None
     gate: AnyGate | None = None
     contracts: AnyContracts = ContractsPolicy()
     tags: AnyTags = TagsPolicy()

@@ -15,6 +15,7 @@ from agno_portkey.guardrails import check_guards
 from agno_portkey.modes import Modes
 from agno_portkey.policy.document import Policy
 from agno_portkey.policy.parts import wrong_tag
+from agno_portkey.policy.personal import guard_of
 from agno_portkey.policy.places import Places
 from agno_portkey.routing.config.references import resolve
 from agno_portkey.tags import check_tags
@@ -60,6 +61,7 @@ def terms_of(
     tags: Mapping[str, Any] | None = None,
     guards: Sequence[BaseGuardrail] = (),
     allow: Sequence[object] = (),
+    pii: Any = None,
 ) -> Terms:
     """What `policy` and the arguments ask for together.
 
@@ -83,7 +85,7 @@ def terms_of(
         runner=_one_runner(named, runner, at("gate", "runner")),
         gates=_one_of(held.gates if held else (), gates, at("gate")),
         tags=_joined(_tags(policy), check_tags(tags), policy.places),
-        guards=(*policy.made_guards, *guards),
+        guards=(*policy.made_guards, *guards, *_personal(policy, pii)),
         allow=(*_allowed(policy), *allow),
         modes=Modes(
             gate=held.mode if held else "enforce",
@@ -94,6 +96,15 @@ def terms_of(
         database=None if database is None else resolve(database, path=at("stop", "database")),
         places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
     )
+
+
+def _personal(policy: Policy, given: Any) -> tuple[BaseGuardrail, ...]:
+    """The guard for personal data, behind all others: what they are to find is not hidden yet."""
+    if policy.pii is not None and given is not None:
+        raise _both("pii", policy.places.at("pii"))
+    where = "pii" if given is not None else policy.places.at("pii")
+    guard = guard_of(given if given is not None else policy.pii, where)
+    return () if guard is None else (guard,)
 
 
 def _places(policy: Policy, given: Mapping[str, object]) -> dict[str, str]:

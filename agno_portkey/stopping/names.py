@@ -49,6 +49,9 @@ class Names:
         if self._pid != os.getpid():
             self.begin_anew()
         with self._lock:
+            # Asked again: it may just have failed.
+            if time.monotonic() < self._not_before:
+                return
             self._wanted |= {name for name in names if name not in self._kept}
             if self._thread is not None:
                 return
@@ -76,9 +79,11 @@ class Names:
             try:
                 self._store.note({name for name in names if _is_name(name)})
             except Exception as error:
-                self._give_up(error)
-            else:
-                self._kept |= names
+                with self._lock:
+                    self._give_up(error)
+                    self._wanted, self._thread = set(), None
+                return
+            self._kept |= names
 
     def _give_up(self, error: Exception) -> None:
         self._not_before = time.monotonic() + _PAUSE

@@ -18,8 +18,9 @@ from played import Played
 
 from agno_portkey import raise_on_block
 from agno_portkey.errors import InputBlocked
-from agno_portkey.guardrails.media import in_data, in_media, opened
+from agno_portkey.guardrails.media import in_data, in_media, opened, require_readable
 from agno_portkey.guardrails.messages import in_message, in_value
+from agno_portkey.guardrails.passages import Unreadable
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider
 
@@ -251,3 +252,14 @@ def holds(text: str, word: str) -> bool:
     """Whether `word` stands in `text`, be it as base64 at any offset."""
     forms = [b64encode(b"x" * shift + word.encode())[4:-4].decode() for shift in range(3)]
     return any(form in text for form in (word, *forms))
+
+
+def test_what_cannot_be_read_in_a_content_of_parts() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    for content in ([picture], [{"type": "text", "text": "Hi"}, picture]):
+        with pytest.raises(Unreadable, match="image_url"):
+            require_readable([Message(role="user", content=content)])
+    require_readable([Message(role="user", content=[{"type": "text", "text": "Hi"}, "there"])])
+    with pytest.raises(Unreadable, match="files"):
+        require_readable([Message(role="user", files=[File(external=object())])])
+    require_readable([Message(role="user", files=[File(content=b"a", mime_type="text/plain")])])

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+from agno.agent import Agent
+from four_forms import play
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agno_portkey.guardrails import Guard, Passage
 from agno_portkey.guardrails.segments import BEFORE, HARD_LIMIT, Release, Segments, Together
+from agno_portkey.model import PortkeyModel
+from agno_portkey.testing import EmbeddedProvider, Reply
 
 RELEASES = st.sampled_from(["word", "eager", "segment"])
 WORDS = [
@@ -178,3 +184,49 @@ def test_a_short_form_ends_no_sentence(text: str) -> None:
 )
 def test_a_sentence_ends_behind_its_quotes(text: str) -> None:
     assert pieces([text], "segment")[-1] == "Then"
+
+
+def test_where_nothing_is_said_to_stay_together_it_is_cut_at_any_white_space() -> None:
+    segments = Segments(apart=False)
+    assert segments.feed("word " * 80) == ["word " * 48]
+    assert [*Plain().keeps_together("", "a text")] == []
+
+
+class Plain(Guard):
+    def inspect(self, passage: Passage) -> None:
+        return None
+
+
+class Ranged(Plain):
+    """Keeps rows of letters together, or fails, or hangs, when it is asked for them."""
+
+    stream = "segment"
+    timeout = 0.3
+
+    def __init__(self, does: str) -> None:
+        self.does, self.gate = does, threading.Event()
+        super().__init__()
+
+    def keeps_together(self, before: str, text: str) -> Iterator[tuple[int, int]]:
+        if self.does == "hangs":
+            self.gate.wait(60)
+        if self.does == "raises":
+            raise OSError("no")
+        for found in re.finditer(r"(?:[a-z] )+[a-z]", text):
+            yield found.span()
+
+
+@pytest.mark.parametrize("does", ["works", "raises", "hangs"])
+@pytest.mark.parametrize("form", ["stream", "astream"])
+def test_in_a_stream(
+    form: str, does: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    text = "ring " * 44 + "a b c d e f g h i j k l m n o p " + "ring " * 60
+    portkey_provider.reply(Reply(text, chunk_size=40))
+    guard = Ranged(does)
+    portkey_model.guards = (guard,)
+    ended = play(Agent(model=portkey_model), form)
+    guard.gate.set()
+    assert ended.text_shown == ended.content == text
+    row = "a b c d e f g h i j k l m n o p"
+    assert any(row in str(part) for part in ended.shown)

@@ -108,7 +108,8 @@ def test_check_errors_pass_as_they_are_and_the_refused_text_is_dropped() -> None
     output = SimpleNamespace(content="rejected")
     with pytest.raises(ContractError):
         Refuses().check(run_output=output)
-    assert output.content is None
+    # What is left is the refusal.
+    assert output.content == "no"
 
 
 def test_blocking_errors_are_typed_by_stage() -> None:
@@ -437,7 +438,7 @@ def test_a_runner_that_leaves_steps_out_ends_in_error() -> None:
     owner = SimpleNamespace(name="Runner", id="runner", output_schema=None)
     with pytest.raises(OutputBlocked, match="without doing step 1"):
         hook.check(run_output=output, run_context=SimpleNamespace(run_id="runner"), agent=owner)
-    assert output.content is None
+    assert output.content.startswith("the Runner ended without doing step 1")
 
 
 class Other(BaseModel):

@@ -1,0 +1,45 @@
+"""What of personal data is not in a call: databases, and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agno_portkey.guardrails import PIIGuardrail, SecretsGuardrail
+from agno_portkey.guardrails.logs import install
+from agno_portkey.guardrails.secrets import without_secrets
+from agno_portkey.walk import MANAGERS
+
+__all__ = ["redact_logs", "vault_databases"]
+
+
+def vault_databases(owners: Iterable[Any], guards: Sequence[Any]) -> None:
+    """Have what `owners` store hold placeholders, where one of `guards` keeps vaults.
+
+    A database that several of them share stays one.
+    """
+    guard = next((each for each in guards if getattr(each, "vaults", None) is not None), None)
+    if guard is None:
+        return
+    # Only now: it takes a while to import.
+    from agno_portkey.guardrails.pii.stored import vaulted
+
+    twins: dict[int, Any] = {}
+    for owner in owners:
+        for holder in (owner, *(getattr(owner, name, None) for name in MANAGERS)):
+            db = getattr(holder, "db", None)
+            if db is None or hasattr(type(db), "_agno_portkey_vaults"):
+                continue
+            if id(db) not in twins:
+                twins[id(db)] = vaulted(db, guard.vaults, find=guard.analyzer.spans)
+            holder.db = twins[id(db)]
+
+
+def redact_logs(guards: Sequence[Any]) -> None:
+    """Have all handlers there are log no personal data and no secret, if one of `guards` looks."""
+    for guard in guards:
+        if isinstance(guard, PIIGuardrail):
+            install(guard.redacted)
+            return
+    if any(isinstance(guard, SecretsGuardrail) for guard in guards):
+        install(without_secrets)

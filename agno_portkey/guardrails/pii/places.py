@@ -1,0 +1,193 @@
+"""Postal addresses, which are found as a whole, and postal codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from agno_portkey.guardrails.pii.detector import Detector
+from agno_portkey.guardrails.pii.words import COUNTRIES, NOT_PLACES, PEOPLES, TECHNICAL
+
+__all__ = [
+    "AddressDetector",
+    "CountryDetector",
+    "PeopleDetector",
+    "PlaceCueDetector",
+    "PlaceKeyDetector",
+    "ZipDetector",
+]
+
+_L = r"[^\W\d_]"
+_CAP = rf"(?:[^\W\d_a-zß-öø-ÿ]{_L}{{0,30}}(?:['\u2019\-.]{_L}{{1,30}}){{0,3}}\.?)"
+_SMALL = (
+    r"(?:de|da|do|dos|das|del|della|di|du|la|le|las|los|les|l'|d'|van|von|der|den|des|of|the|am|"
+    r"an|im|zum|zur|y|e|a)"
+)
+_KIND = (
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|"
+    r"Terrace|Tce|Close|Crescent|"
+    r"Cres|Square|Sq|Squares|Highway|Hwy|Parkway|Pkwy|Trail|Trl|Circle|Cir|Loop|Row|Mews|Gardens|"
+    r"Grove|Quay|Alley|Pass|Passage|Points?|"
+    r"Forges?|Walk|Rise|View|Ridge|Crossing|Plaza|Turnpike|Pike|Run|Path|Heights|Hills?|Manor|"
+    r"Landing|Green|Vale|Parade|Esplanade|Promenade|Wharf)\b\.?"
+)
+_BEFORE_KIND = (
+    r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Aa]ll[ée]e|[Pp]lace|[Qq]uai|[Vv]ia|[Vv]iale|"
+    r"[Pp]iazza|[Cc]orso|[Cc]alle|C/|[Aa]venida|"
+    r"Av\.|[Pp]aseo|[Pp]laza|[Rr]ua|[Tt]ravessa|[Pp]raça|[Uu]l\.|[Uu]lica|[Aa]l\.|Karl-|Am|An "
+    r"der|Zum)"
+)
+_SUFFIX = (
+    r"(?:stra(?:ß|ss)e|str\.|gasse|weg|platz|allee|ring|damm|ufer|gatan|vägen|gränd|veien|vegen|"
+    r"gata|gate|vej|gade|stræde|allé|"
+    r"katu|tie|kuja|polku|straat|laan|plein|gracht|kade|weg|dijk|hof|utca|tér|út|köz|ova|ského|"
+    r"nám|stígur|gata|vegur|braut|sgata)"
+)
+_NUMBER = r"\d{1,6}(?:[ \-/]?[A-Za-z]\b|[\-/]\d{1,5})?"
+_UNIT = (
+    r"(?:[ ,\n\t>?]{1,8}(?:[Aa]pt|[Ss]uite|[Ss]te|[Uu]nit|[Ff]lat|[Ff]loor|[Rr]oom|APT|SUITE|Top|"
+    r"Stiege)\.? #?(?:\d{1,5}[A-Za-z]?|[A-Z]\d{0,4})\b"
+    r"|,? #\d{1,5}\b)(?: [A-ZÀ-Þ]{3,}\b){0,3}"
+)
+_WORDS = rf"{_CAP}(?: (?:{_CAP}|{_SMALL}(?= ))){{0,5}}"
+# Up to four further parts of a place: town, region, country and code, on lines or after commas.
+_CODE = (
+    r"(?:\d{4,6}(?:[ \-]\d{2,4})?|[A-Z]{1,2}\d{1,2}[A-Z]? ?\d[A-Z]{2}|\d{3} \d{2}|\d{4} "
+    r"?[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
+)
+_PLAIN = (
+    rf"(?:(?:St|Ft|Mt)\. {_L}{{1,30}}|"
+    rf"[^\W\d_a-zß-öø-ÿ]{_L}{{0,30}}(?:['\u2019\-]{_L}{{1,30}}){{0,3}})"
+)
+_TOWN = (
+    rf"(?:(?:{_PLAIN}(?:[ \-](?:{_PLAIN}|{_SMALL}(?= )|\({_CAP}\))){{0,3}}|nan|"
+    rf"\({_CAP}\))(?![\w:@]))"
+)
+_TAIL = (
+    rf"(?:[ \t>?]{{0,6}}[,\n](?!\s*\n)[\s>?]{{0,8}}(?:,\s?)?(?:{_CODE}\b ?)?(?:{_TOWN}|"
+    rf"[A-Z]{{2,3}}\b)?(?:[ \n]{{1,5}}(?:[A-Z]{{2,3}} ){{0,1}}{_CODE}\b)?(?:[ "
+    rf"](?:[A-Z]{{2}})\b)?)"
+)
+# A second name of a street, right before a unit.
+_MORE = rf"(?:(?: {_CAP}){{0,2}} {_KIND}|(?: {_CAP}){{1,3}}(?=[\s,>?]{{1,8}}(?:Apt|Suite)\b))?"
+_FULL_TAIL = rf"{_MORE}(?:{_UNIT}){{0,2}}{_TAIL}{{0,4}}"
+
+
+class AddressDetector(Detector):
+    """A house number and a street in the usual orders of Europe, America and Oceania."""
+
+    type = "LOCATION"
+    gate = re.compile(r"\d|\b[Cc]orner of\b")
+    _forms = tuple(
+        re.compile(form)
+        for form in (
+            # 12 Main Street; 27 119 Countess Close Apt. 4
+            rf"(?<![\w.\-/])(?:{_NUMBER} ){{1,2}}{_WORDS}?[ ]{_KIND}{_FULL_TAIL}",
+            # 12 rue de la Paix; via Roma 12
+            rf"(?<![\w.\-/])(?:{_NUMBER},? ){{0,2}}\b{_BEFORE_KIND} ?(?:{_SMALL} "
+            rf"){{0,2}}{_WORDS}(?:,? {_NUMBER}\.?)?{_FULL_TAIL}",
+            # Lindenstraße 12; 815 Kaivokatu 34
+            rf"(?<![\w.\-/])(?:\d{{1,6}} )?(?:{_CAP} ){{0,2}}[^\W\d_a-z]?{_L}{{2,25}}{_SUFFIX},? "
+            rf"{_NUMBER}\.?{_FULL_TAIL}",
+            # 5049 Harjukuja 54; 27534 Victor Hugo u. 49.
+            rf"(?<![\w.\-/])\d{{2,6}} {_WORDS}(?: u\.)? \d{{1,4}}\.?(?![\w\-/:%]){_FULL_TAIL}",
+            r"\b(?:PSC|Unit|CMR) \d{1,5},? Box \d{1,6}(?:\s+(?:APO|FPO|DPO) (?:AA|AE|AP) \d{5})?",
+            rf"\b(?:US[A-Z]{{1,3}} )?{_WORDS}\s(?:APO|FPO|DPO) (?:AA|AE|AP) \d{{5}}\b",
+            rf"(?:\b\d{{1,6}} )?\b(?:P\.? ?O\.?|Post Office) Box \d{{1,7}}{_FULL_TAIL}",
+            rf"\b(?:the )?[Cc]orner of {_WORDS}(?: {_NUMBER}\.?)?(?: St\.?)? and {_WORDS}(?: "
+            rf"\d{{1,4}})?(?: St\.?)?",
+        )
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for form in self._forms:
+            for match in form.finditer(text):
+                found = match[0].rstrip(" ,\n\t>?")
+                yield match.start(), match.start() + len(found), 0.95
+
+
+class ZipDetector(Detector):
+    """Postal codes after words that say so, or after the letters of a state."""
+
+    type = "LOCATION"
+    gate = re.compile(r"\d")
+    _form = re.compile(
+        r"(?:\b[Zz][Ii][Pp](?:[ _]?[Cc]odes?)?|\b[Pp]ost(?:al)?[ _]?[Cc]ode)[\"']?(?: is|:| "
+        r"=)?[\s\"']{0,3}(?P<code>[A-Z]{0,2}\d[A-Z\d]{0,5}(?:[ \-][A-Z\d]{2,4})?)\b"
+        r"|\b[A-Z]{2} (?P<us>\d{5}(?:-\d{4})?)\b"
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            group = "code" if match["code"] else "us"
+            yield match.start(group), match.end(group), 0.8
+
+
+class PlaceCueDetector(Detector):
+    """What follows `lives in`, `moved to` and the like."""
+
+    type = "LOCATION"
+    _form = re.compile(
+        r"\b(?:(?:live|living|lives|lived|based|located|grew up|born|offices?|headquartered|"
+        r"resid(?:e|es|ing)|staying|stationed) in|"
+        r"(?:moved?|moving|travel(?:s|ling|ing|led|ed)?|fl[ey]w?|flying|relocat(?:e|ed|ing)|"
+        r"return(?:ed|ing)?|commutes?|drove|driving|trip) (?:here |back |over )?(?:to|from)|"
+        r"(?:originally|here|am|is|are|comes?|hails?) from|home city|arrived (?:in|at)|city of|"
+        r"town of|village of|born at|Where:|City:)"
+        rf" (?P<place>(?:{_CAP}|of|de|la|le|du|el|del|upon|nad)(?:[ \-](?:{_CAP}|(?:of|de|la|le|"
+        rf"du|el|del|upon|nad)(?= ))){{0,3}})"
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            words = match["place"].rstrip(".").lower().split()
+            if not all(word in NOT_PLACES for word in words) and words[0] not in TECHNICAL:
+                end = match.end("place") - match["place"].endswith(".")
+                if text[end : end + 1] not in ("_", "/", "=", "(", "@"):
+                    yield match.start("place"), end, 0.88
+
+
+class PlaceKeyDetector(Detector):
+    """The values of keys for towns, streets and the like."""
+
+    type = "LOCATION"
+    gate = re.compile(r"[\"'] ?:")
+    _form = re.compile(
+        r"[\"'](?:home_?|billing_?|shipping_?|street_?|postal_?)?(?:city|town|hometown|"
+        r"birth_?place|street|address|address_?line_?\d|residence|country)"
+        r"[\"'] ?: ?[\"'](?P<place>[^\W_][\w .,'\u2019#\-]{1,80})[\"']",
+        re.IGNORECASE,
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            place = match["place"]
+            if (place[0].isupper() or " " in place) and any(char.isalpha() for char in place):
+                yield match.start("place"), match.end("place"), 0.89
+
+
+class CountryDetector(Detector):
+    """Names of countries."""
+
+    type = "LOCATION"
+    _form = re.compile(
+        r"\b(?:" + "|".join(sorted(COUNTRIES, key=len, reverse=True)) + r")\b", re.IGNORECASE
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            if match[0][0].isupper() and text[match.end() : match.end() + 1] not in ("_", "/", "="):
+                yield match.start(), match.end(), 0.8
+
+
+class PeopleDetector(Detector):
+    """What the people of a country or religion are called."""
+
+    type = "NRP"
+    _form = re.compile(
+        r"\b(?:" + "|".join(sorted(PEOPLES, key=len, reverse=True)) + r")s?\b", re.IGNORECASE
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            yield match.start(), match.end(), 0.8

@@ -1,0 +1,215 @@
+"""What an analyzer looks for: our detectors, and recognisers in Presidio's own YAML format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from agno_portkey.errors import AnalysisFailed, ConfigurationError, MissingExtraError
+from agno_portkey.guardrails.pii.attributes import (
+    AgeDetector,
+    CompanyDetector,
+    DateDetector,
+    TitleDetector,
+)
+from agno_portkey.guardrails.pii.contacts import (
+    EmailDetector,
+    IpDetector,
+    PhoneDetector,
+    UrlDetector,
+)
+from agno_portkey.guardrails.pii.detector import Detector
+from agno_portkey.guardrails.pii.names import CueDetector, NameDetector
+from agno_portkey.guardrails.pii.nlp import quiet
+from agno_portkey.guardrails.pii.numbers import (
+    CardDetector,
+    IbanDetector,
+    IdDetector,
+    ItinDetector,
+    SsnDetector,
+)
+from agno_portkey.guardrails.pii.places import (
+    AddressDetector,
+    CountryDetector,
+    PeopleDetector,
+    PlaceCueDetector,
+    PlaceKeyDetector,
+    ZipDetector,
+)
+from agno_portkey.guardrails.pii.spans import Span
+
+if TYPE_CHECKING:
+    from presidio_analyzer import EntityRecognizer
+
+__all__ = ["ALL", "DEFAULT", "detectors", "own", "presidio", "run_patterns"]
+
+# What is looked for if nothing else is said. The rest is personal data in some texts only, and
+# finding it would redact much that is none.
+DEFAULT = (
+    "PERSON",
+    "LOCATION",
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "IBAN_CODE",
+    "US_SSN",
+    "US_ITIN",
+    "US_PASSPORT",
+    "US_DRIVER_LICENSE",
+    "IP_ADDRESS",
+)
+ALL = (*DEFAULT, "ORGANIZATION", "NRP", "DATE_TIME", "AGE", "TITLE", "URL")
+# Seconds that one pattern of a file may take over one text.
+_PATIENCE = 2.0
+
+
+def detectors(entities: Iterable[str]) -> list[Detector]:
+    """Our detectors of these types; the language model finds the rest."""
+    wanted = frozenset(entities)
+    every: list[Detector] = [
+        CardDetector(),
+        IbanDetector(),
+        SsnDetector(),
+        ItinDetector(),
+        IdDetector("US_PASSPORT", "passport", r"[A-Za-z]?\d{8,9}"),
+        IdDetector(
+            "US_DRIVER_LICENSE", r"driver(?:['\u2019]?s)?[ _]licen[sc]e|licen[sc]e plate|\bDL"
+        ),
+        EmailDetector(),
+        PhoneDetector(),
+        IpDetector(),
+        AddressDetector(),
+        ZipDetector(),
+        CountryDetector(),
+        PeopleDetector(),
+        PlaceCueDetector(),
+        PlaceKeyDetector(),
+        CompanyDetector(),
+        CueDetector(),
+        NameDetector(),
+        AgeDetector(),
+        TitleDetector(),
+        DateDetector(),
+        UrlDetector(),
+    ]
+    return [detector for detector in every if detector.type in wanted]
+
+
+def presidio() -> Any:
+    """Presidio, kept from the network, or MissingExtraError."""
+    # Its e-mail and link recognisers fetch a list of domains at their first use.
+    os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
+    try:
+        with quiet():
+            import presidio_analyzer
+    except ImportError as error:
+        raise MissingExtraError(
+            'recognisers of your own need Presidio: pip install "agno-portkey[pii]"'
+        ) from error
+    return presidio_analyzer
+
+
+def own(
+    source: str | Path | Mapping[str, Any] | None,
+    deny_list: Sequence[str] | Mapping[str, Sequence[str]] | None,
+    languages: Sequence[str],
+) -> list[EntityRecognizer]:
+    """The recognisers of a YAML file or mapping in Presidio's format, and of deny lists.
+
+    A deny list is of type `DENIED`, or a mapping from types to words. ConfigurationError tells
+    what of either is wrong.
+    """
+    found: list[EntityRecognizer] = []
+    if source is not None:
+        found += _from_document(_document(source), languages)
+    if deny_list:
+        found += _from_deny_list(deny_list, languages)
+    return found
+
+
+def _document(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(source, Mapping):
+        document: Any = dict(source)
+    else:
+        try:
+            document = yaml.safe_load(Path(source).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigurationError(f"recognizers: {source} can't be read: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("recognizers"), list):
+        raise ConfigurationError("recognizers: a mapping with a list `recognizers` is needed")
+    return document
+
+
+def _from_document(document: dict[str, Any], languages: Sequence[str]) -> list[EntityRecognizer]:
+    module = presidio()
+    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
+
+    settings = {"supported_languages": [*languages], "global_regex_flags": 26, **document}
+    try:
+        with quiet():
+            registry = RecognizerRegistryProvider(
+                registry_configuration=settings
+            ).create_recognizer_registry()
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(f"recognizers: {error}") from error
+    kinds = module.predefined_recognizers.SpacyRecognizer
+    return [one for one in registry.recognizers if not isinstance(one, kinds)]
+
+
+def _from_deny_list(
+    deny_list: Sequence[str] | Mapping[str, Sequence[str]], languages: Sequence[str]
+) -> list[EntityRecognizer]:
+    module = presidio()
+    lists = deny_list if isinstance(deny_list, Mapping) else {"DENIED": deny_list}
+    found = []
+    for kind, words in lists.items():
+        if isinstance(words, str) or not all(isinstance(word, str) and word for word in words):
+            raise ConfigurationError(f"deny_list: {kind}: a list of words is needed, none empty")
+        for language in languages if words else ():
+            found.append(
+                module.PatternRecognizer(
+                    supported_entity=kind,
+                    deny_list=sorted(words, key=len, reverse=True),
+                    supported_language=language,
+                    name=f"deny_list_{kind}",
+                )
+            )
+    return found
+
+
+def run_patterns(recognizer: Any, text: str) -> list[Span]:
+    """What a pattern recogniser finds, as its own `analyze` would, in bounded time.
+
+    Presidio skips a pattern that takes too long; here it raises AnalysisFailed, since nobody has
+    then looked.
+    """
+    import regex  # type: ignore[import-untyped]
+
+    kind, flags = recognizer.supported_entities[0], recognizer.global_regex_flags
+    found = []
+    for pattern in recognizer.patterns:
+        if not pattern.compiled_regex or pattern.compiled_with_flags != flags:
+            pattern.compiled_with_flags = flags
+            pattern.compiled_regex = regex.compile(pattern.regex, flags=flags)
+        try:
+            for match in pattern.compiled_regex.finditer(text, timeout=_PATIENCE):
+                score = _score(recognizer, match[0], pattern.score)
+                if match[0] and score > 0:
+                    found.append(Span(match.start(), match.end(), kind, score))
+        except TimeoutError:
+            raise AnalysisFailed(
+                f"the pattern {pattern.name!r} of {recognizer.name} takes more than "
+                f"{_PATIENCE:g} s over a text: make it simpler"
+            ) from None
+    return found
+
+
+def _score(recognizer: Any, found: str, score: float) -> float:
+    valid = recognizer.validate_result(found)
+    if valid is not None:
+        score = 1.0 if valid else 0.0
+    return 0.0 if recognizer.invalidate_result(found) else float(score)

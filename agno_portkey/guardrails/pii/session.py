@@ -1,0 +1,68 @@
+"""`SeenNames`: later bare mentions of a name that was found before."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from agno_portkey.guardrails.pii.spans import Span
+from agno_portkey.guardrails.pii.words import NOT_NAMES
+
+__all__ = ["SeenNames"]
+
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019\-][^\W\d_]+)*")
+_GAP = re.compile(r"[ \u00a0]|\. ")
+# A person's name on its own is not the only one of that person in a chat.
+_SURE = 0.6
+
+
+class SeenNames:
+    """The parts of the names of one session; what is found again is a span of its own.
+
+    `limit` is how many parts are remembered; the ones seen longest ago are forgotten first.
+    Safe for use in several threads.
+    """
+
+    def __init__(self, limit: int = 2000) -> None:
+        self._limit = limit
+        self._parts: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, text: str, spans: Iterable[Span]) -> None:
+        """Remember the names that `spans` found in `text`."""
+        for span in spans:
+            if span.type != "PERSON" or span.score < _SURE:
+                continue
+            for word in _WORD.findall(text[span.start : span.end]):
+                if len(word) >= 3 and word[0].isupper():
+                    self._remember(_bare(word).casefold())
+
+    def find(self, text: str) -> list[Span]:
+        """Mentions in `text` of what was seen: capitalised, or as no other word is written."""
+        with self._lock:
+            parts = frozenset(self._parts)
+        found: list[Span] = []
+        for word in _WORD.finditer(text) if parts else ():
+            bare = _bare(word[0])
+            part = bare.casefold()
+            if part not in parts or (bare.islower() and part in NOT_NAMES):
+                continue
+            end = word.start() + len(bare)
+            if found and _GAP.fullmatch(text, found[-1].end, word.start()):
+                found[-1] = Span(found[-1].start, end, "PERSON", 0.8)
+            else:
+                found.append(Span(word.start(), end, "PERSON", 0.8))
+        return found
+
+    def _remember(self, part: str) -> None:
+        with self._lock:
+            self._parts[part] = None
+            self._parts.move_to_end(part)
+            while len(self._parts) > self._limit:
+                self._parts.popitem(last=False)
+
+
+def _bare(word: str) -> str:
+    return word[:-2] if word[-2:].lower() in ("'s", "\u2019s") else word

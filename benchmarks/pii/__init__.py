@@ -1,0 +1,1 @@
+"""Benchmarks of finding personal data: accuracy, speed and memory, beside peers."""

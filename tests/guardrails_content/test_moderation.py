@@ -1,0 +1,210 @@
+"""Moderation through the gateway: what is flagged does not pass, nor does what can't be judged."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import pytest
+from agno.agent import Agent
+from four_forms import FORMS, play
+
+from agno_portkey.errors import ConfigurationError, MissingExtraError
+from agno_portkey.guardrails import Block, Flag, Passage
+from agno_portkey.guardrails.moderation import ModerationGuardrail
+from agno_portkey.guardrails.moderation import _read as read
+from agno_portkey.model import PortkeyModel
+from agno_portkey.testing import EmbeddedProvider, Fault
+
+BAD = "I will hurt you"
+
+
+def _asked(provider: EmbeddedProvider) -> list[Any]:
+    return [request for request in provider.requests if request.route == "POST /moderations"]
+
+
+def _inspect(guard: ModerationGuardrail, text: str, source: Any = "user") -> Any:
+    return guard.inspect(Passage(text, source))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_both_ways(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.moderate(BAD, {"violence": 0.9})
+    judged = Agent(model=portkey_model)
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model),)
+    ended = play(judged, form, f"{BAD}, then")
+    assert ended.status.value == "ERROR"
+    assert "violence" in str(ended.content)
+    assert portkey_provider.calls == []
+    [request] = _asked(portkey_provider)
+    assert request.body["model"] == "omni-moderation-latest"
+    assert request.headers["authorization"] == "Bearer test-key"
+    portkey_provider.reply(f"So {BAD}.")
+    ended = play(judged, form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert BAD not in f"{ended.content}{ended.text_shown}"
+    assert play(judged, form, "Good day").status.value == "COMPLETED"
+
+
+def test_categories_and_thresholds(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.moderate(BAD, {"violence": 0.6, "hate/threatening": 0.3})
+
+    def said(**settings: Any) -> Any:
+        return _inspect(ModerationGuardrail(model=portkey_model, **settings), BAD)
+
+    assert said() == Block("harmful content (violence)", 0.6, {"categories": {"violence": 0.6}})
+    assert said(categories=["hate"]) is None
+    assert said(thresholds={"violence": 0.7}) is None
+    low = said(thresholds={"hate/threatening": 0.3}, action="flag")
+    assert isinstance(low, Flag)
+    assert low.evidence == {"categories": {"violence": 0.6, "hate/threatening": 0.3}}
+
+
+def test_the_applications_own_words_are_not_judged(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    guard = ModerationGuardrail(model=portkey_model)
+    assert _inspect(guard, BAD, "system") is None
+    assert _inspect(guard, "  ") is None
+    assert _asked(portkey_provider) == []
+
+
+@pytest.mark.parametrize("form", ["run", "astream"])
+@pytest.mark.parametrize(
+    "fault", [{"violence": 2}, {"violence": "no"}, {"violence": True}, Fault.html()], ids=repr
+)
+def test_an_endpoint_that_lies_blocks(
+    fault: Any, form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    if isinstance(fault, Fault):
+        portkey_provider.fault(fault)
+    else:
+        portkey_provider.moderate("Hello", fault)
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model),)
+    assert play(Agent(model=portkey_model), form, "Hello").status.value == "ERROR"
+    assert portkey_provider.calls == []
+
+
+def _result(**changed: Any) -> Any:
+    """An answer as the client gives it, with something else in its result."""
+    result = {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.1}}
+    return types.SimpleNamespace(results=[types.SimpleNamespace(**{**result, **changed})])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        types.SimpleNamespace(results=[]),
+        types.SimpleNamespace(results=[*_result().results, *_result().results]),
+        _result(category_scores=None),
+        _result(category_scores={}),
+        _result(category_scores={"hate": float("nan")}),
+        _result(categories=None),
+        _result(categories={"violence": True}, flagged=True),
+        _result(flagged=True),
+    ],
+)
+def test_an_answer_that_contradicts_itself_is_none(answer: Any) -> None:
+    assert read(_result()) == ({"hate": 0.1}, frozenset())
+    with pytest.raises(ValueError, match="moderation endpoint"):
+        read(answer)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", [500, 401, 429])
+def test_an_endpoint_that_fails_blocks(
+    form: str, status: int, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.fault(Fault.status(status))
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model),)
+    ended = play(Agent(model=portkey_model), form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert "ModerationGuardrail failed" in str(ended.content)
+    assert portkey_provider.calls == []
+
+
+@pytest.mark.parametrize("form", ["run", "arun"])
+def test_an_endpoint_that_hangs_blocks(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.fault(Fault.silence())
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model, timeout=0.5),)
+    ended = play(Agent(model=portkey_model), form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert "no verdict within" in str(ended.content)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"backend": "x"},
+        {"action": "x"},
+        {"model": None},
+        {"moderation_model": ""},
+        {"categories": "hate"},
+        {"categories": []},
+        {"thresholds": [1]},
+        {"thresholds": {"hate": 2}},
+        {"thresholds": {"hate": True}},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_meant(
+    settings: dict[str, Any], portkey_model: PortkeyModel
+) -> None:
+    with pytest.raises(ConfigurationError):
+        ModerationGuardrail(**{"model": portkey_model, **settings})
+
+
+def test_a_hosted_config_is_sent_and_a_route_refused(
+    portkey_gateway: Any, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_model.config = "pc-123"
+    portkey_model.api_key = None
+    judge = ModerationGuardrail(model=portkey_model)._judge
+    headers = judge._request("x")["extra_headers"]
+    assert headers["x-portkey-config"] == "pc-123"
+    assert "Authorization" in headers
+    portkey_model.config = {"strategy": {"mode": "fallback"}, "targets": []}
+    with pytest.raises(ConfigurationError, match="its route"):
+        ModerationGuardrail(model=portkey_model)
+
+
+def test_offline_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "profanity_check", None)
+    with pytest.raises(MissingExtraError, match=r"agno-portkey\[moderation\]"):
+        ModerationGuardrail(backend="offline")
+
+
+@pytest.fixture
+def judges(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """Stand-ins with the two functions of the packages, which not every machine has."""
+    said = types.SimpleNamespace(share=0.1, matches=[])
+    profanity: Any = types.ModuleType("profanity_check")
+    profanity.predict_prob = lambda texts: [said.share for _ in texts]
+    rules: Any = types.ModuleType("safetype")
+    rules.moderate = lambda text: types.SimpleNamespace(matches=said.matches)
+    monkeypatch.setitem(sys.modules, "profanity_check", profanity)
+    monkeypatch.setitem(sys.modules, "safetype", rules)
+    return said
+
+
+def test_offline(judges: types.SimpleNamespace) -> None:
+    guard = ModerationGuardrail(backend="offline")
+    assert _inspect(guard, "Hello") is None
+    judges.share = 0.95
+    assert isinstance(_inspect(guard, "Hello"), Block)
+    judges.share = float("nan")
+    with pytest.raises(ValueError, match="no score"):
+        _inspect(guard, "Hello")
+    judges.share = 0.1
+    judges.matches = [types.SimpleNamespace(category="hate", severity="critical")]
+    assert _inspect(guard, "Hello").evidence == {"categories": {"hate": 1.0}}
+    with pytest.raises(ConfigurationError, match="offline it knows"):
+        ModerationGuardrail(backend="offline", categories=["self-harm"])

