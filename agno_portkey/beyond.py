@@ -26,7 +26,8 @@ def vault_databases(owners: Iterable[Any], guards: Sequence[Any]) -> None:
 
     twins: dict[int, Any] = {}
     for owner in owners:
-        for holder in (owner, *(getattr(owner, name, None) for name in MANAGERS)):
+        holders: list[Any] = [owner, *(getattr(owner, name, None) for name in MANAGERS)]
+        for holder in holders:
             db = getattr(holder, "db", None)
             if db is None or hasattr(type(db), "_agno_portkey_vaults"):
                 continue

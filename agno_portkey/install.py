@@ -16,6 +16,7 @@ from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Gate, Seat
 from agno_portkey.gates.holdings import Tools
+from agno_portkey.guardrails import check_guards
 from agno_portkey.hooks import GateHook
 from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
@@ -101,6 +102,7 @@ class Install:
         self.found = self.binding.survey(members, self.runner)
         owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
         self.binding.require_free(members)
+        _refuse_checkpoints(owners, wanted.guards)
         paths = self.binding.ungoverned(self.found)
         if self.runner is not None:
             paths += self._round_the_gate(self.runner, owners)
@@ -214,3 +216,14 @@ class Install:
         )
         aide = replace(seat, part="aide" if part == "runner" else "member", holds=False)
         self.binding.bind(owner, seat, aide)
+
+
+def _refuse_checkpoints(owners: Sequence[Owner], guards: Sequence[BaseGuardrail]) -> None:
+    """Refuse to store the results of tools before the guards of the next call look at them."""
+    names = [guard.name for guard in check_guards(guards) if not guard.keep_raw]
+    for owner in owners if names else ():
+        if owner.db is not None and owner.checkpoint in ("tool-batch", "tools"):
+            raise ConfigurationError(
+                f"{name_of(owner)}.checkpoint: {owner.checkpoint!r} stores what tools return "
+                f"before {', '.join(names)} looked at it; use 'runs', or guards that keep_raw"
+            )

@@ -70,16 +70,20 @@ def withhold(model: Any, asked: Mapping[str, Any]) -> None:
             kept[text] = instead
         return text
 
+    def look(value: Any, source: Source) -> None:
+        with suppress(Unreadable):
+            in_value(value, take, source)
+
     rest = _rest(messages, ())
     held: list[tuple[Source, Any]] = [("user", [m for m in rest if not m.from_history])]
     if len(rest) == len(messages):  # no call was made yet
         held += beside_of(run, ())
     sent = {message.tool_call_id for message in messages[: len(messages) - len(rest)]}
-    unsent_results = [t.result for t in run.tools or () if t.tool_call_id not in sent]
-    held += [("tool", result) for result in unsent_results]
+    last = [t.result for t in run.tools or () if t.tool_call_id not in sent]
     for source, value in held:
-        with suppress(Unreadable):
-            in_value(value, take, source)
+        look(value, source)
+    for result in last:
+        look(result, "tool")
     clean(messages, kept)
     clean(run, kept)
     model.kept.note(run.run_id, kept)
