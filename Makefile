@@ -71,7 +71,7 @@ bench-kernel: setup  ## CPU of 0, 1, 10 and 100 guards over bare Agno
 bench-pii: setup  ## what of personal data is found, how fast, and by whom; chunks and first tokens
 	$(BIN)/python benchmarks/pii_bench.py $(ARGS)
 
-bench-injection: setup  ## how many prompt injections are found, ours beside Agno's
+bench-injection: setup  ## prompt injections found, ours beside Agno's (ARGS=folder of the public sets)
 	$(BIN)/python benchmarks/injection.py $(ARGS)
 
 bench: setup  ## CPU of a governed run against bare Agno
