@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,18 @@ def _sqlite(tmp_path: Path) -> tuple[Path, StopSwitch]:
     switch = StopSwitch(str(file), **PATIENT)
     switch.resume("nothing")
     assert switch.check("Release") is None
+    # The name is written beside the check, and is not to meet what the test does to the file.
+    deadline = time.monotonic() + 30
+    while "Release" not in switch.known_swarms():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     return file, switch
 
 
 def test_a_locked_file(tmp_path: Path) -> None:
     file, _ = _sqlite(tmp_path)
     switch = StopSwitch(str(file), max_age=0.01, timeout=1.0)
-    holder = sqlite3.connect(file, isolation_level=None)
+    holder = sqlite3.connect(file, isolation_level=None, timeout=30)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
     # Whichever comes first: SQLite gives up waiting, or nobody waits for SQLite any more.
