@@ -63,6 +63,24 @@ def test_the_run_and_its_message_say_which_target_answered(
     assert [request.model for request in portkey_provider.calls] == ["first", "second"]
 
 
+@pytest.mark.parametrize("routed", [False, True])
+def test_what_an_event_was_given_of_it_gets_no_keys_later(
+    routed: bool, portkey_gateway: LocalGateway, portkey_provider: EmbeddedProvider
+) -> None:
+    # A consumer in another thread may be reading the event by then.
+    config = _fallback(portkey_provider)
+    config = config if routed else config["targets"][0]
+    model = PortkeyModel(base_url=portkey_gateway.url, config=config)
+    given = []
+    for event in Agent(model=model).run("Hi", stream=True, stream_events=True):
+        if known := (getattr(event, "model_provider_data", None) or {}).get("portkey"):
+            given.append((known, set(known)))
+
+    assert len(given) > 1
+    assert all(set(known) == keys for known, keys in given)
+    assert given[0][0]["finish_reason"] == "stop"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_each_message_of_a_run_with_tools_has_its_own(
     form: str, portkey_gateway: LocalGateway, portkey_provider: EmbeddedProvider

@@ -137,7 +137,8 @@ class _Reader:
     """Reads the chunks of one stream; holds tool calls back until their stream has finished.
 
     `Sending.answered` goes out by reference, so that what was passed on before learns how it
-    ended.
+    ended. It gets no keys once it has gone out: whoever was given it may be reading it in another
+    thread, as the consumer of a workflow's parallel steps does.
     """
 
     def __init__(self, model: Any, sending: Sending) -> None:
@@ -153,6 +154,8 @@ class _Reader:
 
     def read(self, chunk: Any, patience: Patience) -> ModelResponse:
         answered = self._sending.answered
+        answered.setdefault("model", None)
+        answered.setdefault("finish_reason", None)
         if (name := named(getattr(chunk, "model", None))) is not None:
             answered["model"] = name
         choices = getattr(chunk, "choices", None) or []

@@ -185,7 +185,11 @@ class _Rescue:
             headers["x-portkey-config"] = attempt.emitted.header
         if attempt.tags:
             headers |= self._model.metadata_of(self._call.run_response, attempt.tags)
+        answered: dict[str, Any] = {"attempts": attempt.number}
+        if self._plan.route is not None:
+            answered["target"] = None
         return Sending(
+            answered=answered,
             headers=headers,
             timeout=limits.client,
             body_timeout=_either(first, between) if streamed else None,
@@ -279,7 +283,6 @@ class _Rescue:
         leaf = attempt.leaf(index)
         if leaf is not None and self._plan.route is not None:
             sending.answered["target"] = leaf.name
-        sending.answered["attempts"] = attempt.number
         name_who_answered(self._call.run_response, self._model, sending)
         self._telling.learnt(attempt, sending)
 
