@@ -13,7 +13,7 @@ FINDS := agno_portkey/guardrails/pii/*,agno_portkey/guardrails/injection/*,agno_
 # A file of tests runs in one process, two files at a time.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-injection bench-kernel bench-pii bench-routing clean
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-contracts bench-injection bench-kernel bench-pii bench-routing bench-secrets clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,12 @@ bench-pii: setup  ## what of personal data is found, how fast, and by whom; chun
 
 bench-injection: setup  ## prompt injections found, ours beside Agno's (ARGS=folder of the public sets)
 	$(BIN)/python benchmarks/injection.py $(ARGS)
+
+bench-contracts: setup  ## broken structured replies: rescued without a call, and wrongly, ours and Agno's
+	$(BIN)/python benchmarks/contracts_bench.py $(ARGS)
+
+bench-secrets: setup  ## secrets found and false alarms, on texts as programs and people write them
+	$(BIN)/python benchmarks/secrets_bench.py $(ARGS)
 
 bench: setup  ## CPU of a governed run against bare Agno
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

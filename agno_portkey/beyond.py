@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from agno.db.in_memory import InMemoryDb
+
 from agno_portkey.guardrails import PIIGuardrail, SecretsGuardrail
 from agno_portkey.guardrails.logs import install
 from agno_portkey.guardrails.secrets import without_secrets
+from agno_portkey.sql import in_memory, source_of
 from agno_portkey.walk import MANAGERS
 
 __all__ = ["redact_logs", "vault_databases"]
@@ -32,8 +35,18 @@ def vault_databases(owners: Iterable[Any], guards: Sequence[Any]) -> None:
             if db is None or hasattr(type(db), "_agno_portkey_vaults"):
                 continue
             if id(db) not in twins:
-                twins[id(db)] = vaulted(db, guard.vaults, find=guard.analyzer.spans)
+                if guard.hides() and _outlives(db):
+                    guard.vaults.warn_of_loss(type(db).__name__)
+                twins[id(db)] = vaulted(
+                    db, guard.vaults, find=guard.analyzer.spans, hides=guard.hides
+                )
             holder.db = twins[id(db)]
+
+
+def _outlives(db: Any) -> bool:
+    """Whether what a database holds is there when this process has ended."""
+    source = source_of(db)
+    return not isinstance(db, InMemoryDb) and (source is None or not in_memory(source))
 
 
 def redact_logs(guards: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
 from agno.team import Team
 
+from agno_portkey.beyond import vault_databases
 from agno_portkey.brakes import Brakes
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Seat
@@ -22,7 +23,7 @@ from agno_portkey.hooks.watched import watched_kind
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.reach import Allow, Factory, Hidden, Survey, refuse_paths, seeing
-from agno_portkey.stopping import StopSwitch
+from agno_portkey.stopping import LateSwitch, StopSwitch
 from agno_portkey.verdict import Observer
 from agno_portkey.walk import (
     FALLBACKS,
@@ -56,7 +57,7 @@ class Binding:
         allow: Allow,
         modes: Modes,
         strict: bool,
-        switch: StopSwitch | None = None,
+        switch: StopSwitch | LateSwitch | None = None,
         swarm: str | None = None,
     ) -> None:
         self.models: list[PortkeyModel] = []
@@ -205,10 +206,8 @@ class Binding:
         self.install_hooks(owner, hidden=True)
 
     def _whose(self, holder: Owner | None) -> tuple[str, str | None]:
-        if holder is None:
-            return "govern", None
-        seat = getattr(holder.model, "seat", None)
-        return name_of(holder), seat.swarm if seat is not None else None
+        seat = getattr(getattr(holder, "model", None), "seat", None)
+        return name_of(holder) if holder else "govern", seat.swarm if seat is not None else None
 
     def _seat(self, part: Any, role: str, swarm: str | None) -> Seat:
         return Seat(part, role, swarm, self.charter, modes=self._modes)
@@ -274,6 +273,8 @@ class Binding:
         for member in everyone:
             found.owner(member, self._paths.get(str(member.id)))
         found.finish()
+        # A server gives its database to whom it serves, after all was governed.
+        vault_databases((*everyone, *(h.owner for h in found.hidden)), self._guards)
         if paths := self.ungoverned(found):
             return paths[0]
         for path, model in (*found.slots, *((p.path, p.model) for p in found.places)):

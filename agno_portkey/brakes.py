@@ -11,7 +11,7 @@ from agno.tools.function import Function
 from agno_portkey.gates import Seat
 from agno_portkey.modes import Mode
 from agno_portkey.reach import Hidden
-from agno_portkey.stopping import Brake, StopSwitch, stoppable
+from agno_portkey.stopping import Brake, LateSwitch, StopSwitch, stoppable
 from agno_portkey.verdict import Observer
 from agno_portkey.walk import Owner, name_of, walk
 
@@ -26,7 +26,7 @@ class Brakes:
 
     def __init__(
         self,
-        switch: StopSwitch | None,
+        switch: StopSwitch | LateSwitch | None,
         whole: str | None,
         *,
         mode: Mode,

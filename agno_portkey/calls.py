@@ -7,8 +7,8 @@ io nothing in it ever suspends: a layer waits only through `IO`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 from agno.models.message import Message
@@ -26,7 +26,10 @@ Deltas = AsyncIterator[ModelResponse]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one call is about to send. `stream` says whether the caller reads deltas."""
+    """What one call is about to send. `stream` says whether the caller reads deltas.
+
+    `fields` are those of the request's other fields that guards have rewritten.
+    """
 
     messages: list[Message]
     assistant_message: Message
@@ -36,6 +39,7 @@ class Call:
     run_response: Any = None
     compress_tool_results: bool = False
     stream: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run_id(self) -> str | None:

@@ -6,6 +6,8 @@ AgnoPortkeyError
 │   ├── UngovernedPathError             govern found a way round the gateway or the gate
 │   └── ModelMissing                    no language model to find names and places with
 ├── AnalysisFailed                      a text could not be searched for personal data
+├── DatabaseGone (RuntimeError)         a table or file that was there is not there any more
+├── VaultUnavailable                    hidden values can't be read or kept
 ├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
 ├── LocalGatewayError                   the local gateway can't be installed or started
 ├── ToolRefused (AgentRunException)     a protected tool was called without leave
@@ -66,6 +68,7 @@ __all__ = [
     "ContentFiltered",
     "ContextOverflow",
     "ContractError",
+    "DatabaseGone",
     "GateClosed",
     "GatewayConfigRejected",
     "GatewayDeniedInput",
@@ -87,6 +90,7 @@ __all__ = [
     "TruncatedStream",
     "UngovernedPathError",
     "UpstreamFailed",
+    "VaultUnavailable",
 ]
 
 
@@ -108,6 +112,14 @@ class ModelMissing(ConfigurationError):
 
 class AnalysisFailed(AgnoPortkeyError):
     """A text could not be searched for personal data: too slow, or a recogniser broke."""
+
+
+class DatabaseGone(AgnoPortkeyError, RuntimeError):
+    """A table or file that was there is not there any more; made anew, it would be empty."""
+
+
+class VaultUnavailable(AgnoPortkeyError):
+    """A vault can't be read or kept, so nothing may be hidden or shown; says what to do."""
 
 
 class MissingExtraError(AgnoPortkeyError, ImportError):

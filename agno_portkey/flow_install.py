@@ -85,8 +85,7 @@ class FlowInstall(Install):
         for owner in self.governed:
             self.binding.brakes.join(owner)
         flow: Any = self.root
-        vault_databases([flow], self.wanted.guards)
-        convert(flow, is_governed)
+        convert(flow, is_governed, lambda each: vault_databases([each], self.wanted.guards))
 
 
 class _FlowBinding(Binding):

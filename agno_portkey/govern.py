@@ -24,7 +24,7 @@ from agno.workflow.workflow import Workflow
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.flow_install import FlowInstall
 from agno_portkey.gates import Gate
-from agno_portkey.guardrails import check_guards
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.install import Install, Wanted
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import ABCMeta
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from agno_portkey.errors import InputBlocked, OutputBlocked
 from agno_portkey.verdict import Verdict
@@ -76,17 +76,30 @@ class Made(ABCMeta):
     The host would call it, throw the object away that it gets, and go on.
     """
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if "run_context" in kwargs and ("run_input" in kwargs or "run_output" in kwargs):
-            reason = (
-                f"{cls.__name__} is a class and holds nothing: give an object, {cls.__name__}()"
-            )
-            verdict = Verdict(False, cls.__name__, (reason,))
-            if (output := kwargs.get("run_output")) is None:
-                raise InputBlocked(verdict)
-            output.content = None
-            raise OutputBlocked(verdict)
-        return super().__call__(*args, **kwargs)
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """That of the class's own `__init__`, for `help`, if it takes `**settings`.
+
+        By any other the host would leave out what `__call__` knows it by.
+        """
+        _, *own = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+        if not own or own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
+            _, *own = inspect.signature(object.__init__).parameters.values()
+        return inspect.Signature(own)
+
+    if not TYPE_CHECKING:
+        # Type checkers are to see the classes' own `__init__`, and not this.
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if "run_context" in kwargs and ("run_input" in kwargs or "run_output" in kwargs):
+                reason = (
+                    f"{cls.__name__} is a class and holds nothing: give an object, {cls.__name__}()"
+                )
+                verdict = Verdict(False, cls.__name__, (reason,))
+                if (output := kwargs.get("run_output")) is None:
+                    raise InputBlocked(verdict)
+                output.content = None
+                raise OutputBlocked(verdict)
+            return super().__call__(*args, **kwargs)
 
 
 class _Hosted:

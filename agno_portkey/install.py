@@ -16,14 +16,14 @@ from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Gate, Seat
 from agno_portkey.gates.holdings import Tools
-from agno_portkey.guardrails import check_guards
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.hooks import GateHook
 from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.reach import Allow
 from agno_portkey.runs import Part
-from agno_portkey.stopping import StopSwitch, switch_of
+from agno_portkey.stopping import LateSwitch, StopSwitch, switch_of
 from agno_portkey.verdict import Observer
 from agno_portkey.walk import (
     Owner,
@@ -85,7 +85,7 @@ class Install:
         self.speakers: set[int] = set()
         self.modes = {name_of(o): mode_of(o) for o, _ in self.everyone if isinstance(o, Team)}
 
-    def _switch(self) -> StopSwitch | None:
+    def _switch(self) -> StopSwitch | LateSwitch:
         named = self.wanted.database
         return StopSwitch(named) if named is not None else switch_of(self.root)
 
@@ -102,7 +102,7 @@ class Install:
         self.found = self.binding.survey(members, self.runner)
         owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
         self.binding.require_free(members)
-        _refuse_checkpoints(owners, wanted.guards)
+        _refuse_early_stores(owners, wanted.guards)
         paths = self.binding.ungoverned(self.found)
         if self.runner is not None:
             paths += self._round_the_gate(self.runner, owners)
@@ -218,12 +218,21 @@ class Install:
         self.binding.bind(owner, seat, aide)
 
 
-def _refuse_checkpoints(owners: Sequence[Owner], guards: Sequence[BaseGuardrail]) -> None:
-    """Refuse to store the results of tools before the guards of the next call look at them."""
-    names = [guard.name for guard in check_guards(guards) if not guard.keep_raw]
-    for owner in owners if names else ():
-        if owner.db is not None and owner.checkpoint in ("tool-batch", "tools"):
+def _refuse_early_stores(owners: Sequence[Owner], guards: Sequence[BaseGuardrail]) -> None:
+    """Refuse to store the results of tools before the guards of the next call look at them.
+
+    Without a database as well: a server gives its own to whom it serves.
+    """
+    if not (names := ", ".join(g.name for g in check_guards(guards) if not g.keep_raw)):
+        return
+    for owner in owners:
+        if owner.checkpoint in ("tool-batch", "tools"):
             raise ConfigurationError(
                 f"{name_of(owner)}.checkpoint: {owner.checkpoint!r} stores what tools return "
-                f"before {', '.join(names)} looked at it; use 'runs', or guards that keep_raw"
+                f"before {names} looked at it; use 'runs', or guards that keep_raw"
+            )
+        if owner.offload_tool_results:
+            raise ConfigurationError(
+                f"{name_of(owner)}.offload_tool_results: it stores what tools return before "
+                f"{names} looked at it; leave it out, or use guards that keep_raw"
             )

@@ -14,7 +14,9 @@ from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
 from agno_portkey.gates import Seat
-from agno_portkey.guardrails import Guard, Kept, check_guards
+from agno_portkey.guardrails import Guard
+from agno_portkey.guardrails.at_rest import Kept
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.model_calls import Calls
 from agno_portkey.model_data import data_of, state_of, values_of
 from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
@@ -278,4 +280,11 @@ class PortkeyModel(Calls):
                 tool_choice=call.tool_choice,
                 run_response=call.run_response,
             ),
+            **call.fields,
         }
+
+    def fields_of(self, call: Call) -> dict[str, Any]:
+        """What the request of `call` says beside its messages, definitions and headers."""
+        fields = self.get_request_params(run_response=call.run_response)
+        del fields["extra_headers"]
+        return fields

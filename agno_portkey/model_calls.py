@@ -17,23 +17,12 @@ from agno.tools.function import FunctionCall
 from agno_portkey.calls import Call
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
 from agno_portkey.gates import Seat, guard_call
-from agno_portkey.guardrails import (
-    Kept,
-    acheck_tool,
-    ashown,
-    atold,
-    check_tool,
-    check_unsent,
-    clean,
-    forget_refusal,
-    note_as_sent,
-    note_refusal,
-    require_answer,
-    shown,
-    told,
-    unsent,
-    withhold,
-)
+from agno_portkey.guardrails.at_rest import Kept, clean
+from agno_portkey.guardrails.delegations import atold, require_answer, told
+from agno_portkey.guardrails.last_results import check_unsent, unsent, withhold
+from agno_portkey.guardrails.refusals import forget_refusal, note_refusal
+from agno_portkey.guardrails.tool_calls import acheck_tool, check_tool, note_as_sent
+from agno_portkey.guardrails.tool_results import ashown, shown
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.stopping import aguard_tool, guard_tool
@@ -92,7 +81,8 @@ class Calls(OpenAILike):
     def response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response: ModelResponse | None = None
         try:
-            response = super().response(*args, **kwargs)
+            with self.kept.showing.nothing(_run_id(kwargs)):
+                response = super().response(*args, **kwargs)
             self._look_at_rest(kwargs)
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
@@ -106,7 +96,8 @@ class Calls(OpenAILike):
     async def aresponse(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response: ModelResponse | None = None
         try:
-            response = await super().aresponse(*args, **kwargs)
+            with self.kept.showing.nothing(_run_id(kwargs)):
+                response = await super().aresponse(*args, **kwargs)
             await self._alook_at_rest(kwargs)
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
@@ -160,7 +151,7 @@ class Calls(OpenAILike):
     def _settle(self, asked: dict[str, Any], response: ModelResponse | None) -> None:
         run_response = asked.get("run_response")
         self.router.shares.settle(self, run_response)
-        if kept := self.kept.of(getattr(run_response, "run_id", None)):
+        if kept := self.kept.of(_run_id(asked)):
             clean(asked.get("messages"), kept)
             clean(run_response, kept)
             clean(response, kept)
@@ -222,6 +213,10 @@ class Calls(OpenAILike):
 
     def _save_streaming_responses_to_cache(self, *args: Any, **kwargs: Any) -> None:
         return None
+
+
+def _run_id(asked: dict[str, Any]) -> str | None:
+    return getattr(asked.get("run_response"), "run_id", None)
 
 
 def _may_hold_results(event: Any, asked: dict[str, Any]) -> bool:

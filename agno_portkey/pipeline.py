@@ -12,7 +12,7 @@ from agno_portkey.calls import IO, Call, Layer, Next, Opens
 from agno_portkey.contracts import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
-from agno_portkey.guardrails import guard_layer
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.routing.recovery.rescue import recovered
 from agno_portkey.stopping import stop_layer
 
@@ -55,6 +55,7 @@ def _guards(model: PortkeyModel) -> Layer:
         role=seat.role if seat else None,
         swarm=seat.swarm if seat else None,
         kept=model.kept,
+        fields=model.fields_of,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from agno_portkey.threads import loop, pool
 
-__all__ = ["Failed", "Job", "arace", "race"]
+__all__ = ["Failed", "Job", "TooLate", "arace", "race"]
 
 # Seconds after which a check that has not ended gets company: most are over before that, and
 # then one thread has done them all. Where there is no thread to be had it asks less often.
@@ -35,6 +35,10 @@ class Job:
     function: Callable[[], Any] | None
     timeout: float
     afunction: Callable[[], Awaitable[Any]] | None = None
+
+
+class TooLate(TimeoutError):
+    """A job took longer than it was given; its words are none of the job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class _Race:
 
     def _too_late(self, index: int) -> Failed:
         waits = " (no thread was to be had for it)" if index in self._queue else ""
-        return Failed(TimeoutError(f"no verdict within {self.jobs[index].timeout:g} s{waits}"))
+        return Failed(TooLate(f"no verdict within {self.jobs[index].timeout:g} s{waits}"))
 
     def settle_by(self, index: int, future: Any) -> None:
         """The same with the outcome of a future that is done."""

@@ -2,6 +2,7 @@
 
 Accuracy is measured on the odd half of presidio-research's texts and on chats of agents that were
 not looked at when the recognisers were made; `--half even --chats tune` shows the sets that were.
+Of the texts that were written one by one both halves are shown: one to learn from, one held out.
 Peers that are not installed are named below the table.
 
     python benchmarks/pii_bench.py [accuracy] [speed] [memory] [same] [streams] [--model NAME]
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from agno_portkey.guardrails import PIIGuardrail
 from benchmarks.pii import accuracy, memory, peers, same, speed, streams
-from benchmarks.pii.data import agent_chats, synth
+from benchmarks.pii.data import agent_chats, synth, written
 
 CONSOLE = Console(width=150)
 
@@ -56,9 +57,30 @@ def show_accuracy(options: argparse.Namespace) -> None:
             f"{other.structured.f2:.3f}",
         )
     CONSOLE.print(table)
+    _show_written(there)
     for line in missing:
         CONSOLE.print(f"not measured: {line}")
     _show_evaluator(options)
+
+
+def _show_written(there: list[peers.Peer]) -> None:
+    halves = {"learnt from": written("even"), "held out": written("odd")}
+    counts = ", ".join(f"{name} ({len(texts)})" for name, texts in halves.items())
+    table = Table(title=f"texts written one by one: {counts}")
+    for name in ("", "covered", "over-redacted", "PERSON recall", "precision", "structured F2"):
+        table.add_column(name)
+    for name, texts in halves.items():
+        for peer in there:
+            found = accuracy.accuracy(peer, texts)
+            table.add_row(
+                f"{peer.name} | {name}",
+                f"{found.covered:.3f}",
+                f"{found.over:.2%}",
+                f"{found.person.recall:.3f}",
+                f"{found.person.precision:.3f}",
+                f"{found.structured.f2:.3f}",
+            )
+    CONSOLE.print(table)
 
 
 def _show_evaluator(options: argparse.Namespace) -> None:

@@ -117,7 +117,7 @@ def test_a_guard_that_breaks_blocks_the_call(
     form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
 ) -> None:
     model = _guarded(portkey_model, Raises(ValueError("its list is gone")))
-    with pytest.raises(InputBlocked, match="Raises failed: ValueError: its list is gone"):
+    with pytest.raises(InputBlocked, match=r"Raises failed: ValueError$"):
         ask(model, form)
     ended = play(Agent(model=model), form)
     assert ended.status == RunStatus.error

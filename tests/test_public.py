@@ -9,7 +9,7 @@ import pkgutil
 import pytest
 
 import agno_portkey
-from agno_portkey import errors
+from agno_portkey import errors, guardrails
 
 MODULES = [m.name for m in pkgutil.walk_packages(agno_portkey.__path__, "agno_portkey.")]
 
@@ -21,6 +21,20 @@ def test_the_top_level_holds_what_it_lists() -> None:
         if not name.startswith("_") and not inspect.ismodule(value)
     }
     assert visible == set(agno_portkey.__all__)
+
+
+def test_guardrails_hold_what_users_write_with_and_no_more() -> None:
+    visible = {
+        name
+        for name, value in vars(guardrails).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert visible == set(guardrails.__all__)
+    assert visible == {
+        *("AgnoGuard", "ModerationGuardrail", "PIIGuardrail", "PromptInjectionGuardrail"),
+        *("SecretsGuardrail", "Guard", "guard", "Passage", "Scene"),
+        *("Finding", "Block", "Flag", "Rewrite", "raise_on_block", "verdict_of"),
+    }
 
 
 @pytest.mark.parametrize("name", MODULES)

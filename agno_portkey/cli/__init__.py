@@ -13,6 +13,8 @@ app = typer.Typer(
     help="Governed Agno teams through a Portkey gateway.",
     invoke_without_command=True,
     no_args_is_help=True,
+    # Joins the lines of a paragraph; the default leaves them as they are broken in a docstring.
+    rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(gateway.app, name="gateway")

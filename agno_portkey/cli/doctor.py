@@ -26,6 +26,7 @@ from agno_portkey.cli.setup_checks import (
     environment_rows,
     gateway_row,
     package_rows,
+    pii_row,
     settings_or_row,
 )
 from agno_portkey.errors import ConfigurationError, MissingExtraError
@@ -56,10 +57,10 @@ def doctor(
         Retries, typer.Option(help="Which layer retries; the other must not.")
     ] = "client",
 ) -> None:
-    """Check this set-up: versions, variables, gateway, routing, names of keys and circuits."""
+    """Check this set-up: versions, variables, pii, gateway, routing, names of keys and circuits."""
     console = Console()
     with console.status("Looking ..."):
-        rows = [*package_rows(), *environment_rows()]
+        rows = [*package_rows(), *environment_rows(), pii_row()]
         settings = settings_or_row()
         if isinstance(settings, Row):
             rows.append(settings)

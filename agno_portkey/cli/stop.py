@@ -27,7 +27,8 @@ _CHECK_IT = 3
 Swarms = Annotated[
     list[str] | None,
     typer.Option(
-        "--swarm", help="The name of a team, or of an agent that is in none; may be repeated."
+        "--swarm",
+        help="The name of a team or workflow, or of an agent that is in none; may be repeated.",
     ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Every swarm that uses the database.")]

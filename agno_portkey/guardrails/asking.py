@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
@@ -17,11 +17,12 @@ from agno_portkey.contracts.check import asks_for_json
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked, TruncatedStream
 from agno_portkey.guardrails.answer import Held, harmless
-from agno_portkey.guardrails.at_rest import Kept, clean, keep_as_sent
+from agno_portkey.guardrails.at_rest import Kept, clean, earlier_of, keep_as_sent, keeps_out
 from agno_portkey.guardrails.base import Guard, most_patient
 from agno_portkey.guardrails.definitions import as_defined, defines
 from agno_portkey.guardrails.failures import Failure, as_may_be_told
-from agno_portkey.guardrails.forms import putting
+from agno_portkey.guardrails.fields import as_filled_in
+from agno_portkey.guardrails.looking import putting
 from agno_portkey.guardrails.media import opened, require_readable
 from agno_portkey.guardrails.messages import in_message, in_value
 from agno_portkey.guardrails.passages import Passage, Side, Source, Take, Unreadable
@@ -50,14 +51,15 @@ class Asking:
         role: str | None,
         swarm: str | None,
         kept: Kept,
+        fields: Callable[[Call], Mapping[str, Any]],
     ) -> None:
         said = override_of("guards")
         self._guards = [g for g in guards if (said or g.mode) != "off"]
         self.observes = said == "observe" or all(g.mode == "observe" for g in self._guards)
-        self._call = call
+        self._call, self._fields = call, fields
         self._io = io
         self._observers = observers
-        self._known = kept.known
+        self._known, self._showing = kept.known, kept.showing
         self._scene = scene_of(call, role, swarm)
         self._side: Side = "input"
         self.kept: dict[str, str] = {}
@@ -67,9 +69,8 @@ class Asking:
         return [guard for guard in self._guards if guard.looks_at(side)]
 
     def _stage(self, guards: Sequence[Guard]) -> Stage:
-        return Stage(
-            guards, self._io, self._scene, self._side, self._observers, self.kept.__setitem__
-        )
+        keep, earlier = self.kept.__setitem__, earlier_of(self._call.run_response)
+        return Stage(guards, self._io, self._scene, self._side, self._observers, keep, earlier)
 
     def clean(self, messages: Any) -> None:
         """Take what was blocked or rewritten out of what the host keeps."""
@@ -93,10 +94,30 @@ class Asking:
         kind = InputBlocked if self._side == "input" else OutputBlocked
         return kind(Verdict(False, names, (f"{names} can't tell: {error}",)))
 
+    def _forget_unasked(self) -> None:
+        """Keep nothing that came beside a refused result: no guard is asked about it any more."""
+        guards = [guard for guard in self.of("input") if keeps_out(guard)]
+        instead = placeholder(", ".join(guard.name for guard in guards))
+
+        def take(text: str, source: Source, path: str) -> str:
+            self.kept[text] = instead
+            return text
+
+        for message in reversed(self._call.messages) if guards else ():
+            # The host times its models; a tool that gives an assistant's message does not.
+            if message.role == "assistant" and message.metrics.timer is not None:
+                break
+            if message.role != "tool":
+                with suppress(Unreadable):
+                    in_message(message, take)
+
     # What is sent
 
     async def input(self) -> Call:
-        """The call as it may be sent."""
+        """The call as it may be sent; raises what a result in it was refused with when it came."""
+        if refusal := self._showing.refusal(self._call.messages):
+            self._forget_unasked()
+            raise refusal
         guards = self.of("input")
         if not guards:
             return self._call
@@ -117,6 +138,7 @@ class Asking:
                 require_readable(messages)
             if defines(call):
                 call = await as_defined(call, guards, self._stage(guards), self._known)
+            call = await as_filled_in(call, self._fields(call), self._stage(guards))
             sent = await self._ask(guards, read)
         except Unreadable:
             if self.observes:

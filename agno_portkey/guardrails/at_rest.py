@@ -7,18 +7,33 @@ import json
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from agno.models.message import Message
 from agno.tools.function import UserInputField
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from agno_portkey.guardrails.known import Known
 from agno_portkey.guardrails.messages import in_value
 from agno_portkey.guardrails.passages import Source, Unreadable
+from agno_portkey.guardrails.showing import Showing
 from agno_portkey.modes import override_of
 
-__all__ = ["Kept", "clean", "keep_as_sent", "keeps_out", "parts_rewritten", "replaced", "withheld"]
+__all__ = [
+    "Kept",
+    "clean",
+    "earlier_of",
+    "keep_as_sent",
+    "keeps_out",
+    "parts_rewritten",
+    "replaced",
+    "withheld",
+]
 
 # How many runs' texts are remembered; a run needs its own until it ends.
 _RUNS = 1_000
@@ -31,6 +46,11 @@ _REWRITTEN = "[rewritten by a guard]"
 
 # A number of more digits is not written out.
 _LONG = 1e300
+
+# What is neither text nor number, and is written as one; records of the host's are not.
+_WRITTEN = (Decimal, Enum, UUID, date, time, timedelta)
+
+_EARLIER = "_agno_portkey_earlier"
 
 _HOSTS = ("agno.run", "agno.models.", "agno.session", "agno.reasoning")
 # What identifies and orders the host's records: none of it is anybody's words.
@@ -52,8 +72,9 @@ class Kept:
     """What to keep in place of which texts, by run; thread-safe, shared by a model's copies."""
 
     def __init__(self) -> None:
-        # What need not be asked about anew has the same life.
+        # What need not be asked about anew has the same life, as has what is shown.
         self.known = Known()
+        self.showing = Showing()
         self._lock = threading.Lock()
         self._runs: dict[str, dict[str, str]] = {}
 
@@ -70,6 +91,26 @@ class Kept:
             while len(self._runs) >= _RUNS:
                 del self._runs[next(iter(self._runs))]
             self._runs[run_id] = {**known, **texts}
+
+
+class _Earlier:
+    """Not as a plain mapping, of which the texts would be cleaned away with those of the run."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, list[str]] = {}
+
+
+def earlier_of(*records: Any) -> dict[str, list[str]]:
+    """What texts of a run were before guards that keep them so rewrote them.
+
+    It is noted on the host's records of the run, which share it: its context, its output.
+    """
+    held = [record for record in records if hasattr(record, "__dict__")]
+    known = (getattr(record, _EARLIER, None) for record in held)
+    found = next((each for each in known if each is not None), None) or _Earlier()
+    for record in held:
+        setattr(record, _EARLIER, found)
+    return found.texts
 
 
 def replaced(value: Any, kept: Mapping[str, str]) -> Any:
@@ -143,7 +184,7 @@ class _Cleaning:
             self._record(value)
             return value
         if isinstance(value, list) and any(map(_is_hosts, value)):
-            value[:] = [self.any(item) for item in value]
+            value[:] = self._items(value)
             return value
         return self.plain(value)
 
@@ -159,15 +200,32 @@ class _Cleaning:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return self._instead.get(str(value), value) if abs(value) < _LONG else value
         if isinstance(value, list | tuple):
-            items = [self.any(item) for item in value]
-            same = all(a is b for a, b in zip(items, value, strict=True))
+            items = self._items(value)
+            pairs = zip(items, value, strict=False)
+            same = len(items) == len(value) and all(a is b for a, b in pairs)
             return value if same else type(value)(items) if type(value) is tuple else items
         if isinstance(value, dict):
             found = {self.plain(key): self.any(item) for key, item in value.items()}
             pairs = zip(found.items(), value.items(), strict=False)
             same = len(found) == len(value) and all(a is c and b is d for (a, b), (c, d) in pairs)
             return value if same else found
-        return self._model(value) if isinstance(value, BaseModel) else value
+        if isinstance(value, BaseModel):
+            return self._model(value)
+        return self._other(value) if isinstance(value, _WRITTEN) else value
+
+    def _items(self, value: list[Any] | tuple[Any, ...]) -> list[Any]:
+        """The items but for those that can't be without what was replaced in them."""
+        found = [(self.any(item), item) for item in value]
+        return [kept for kept, item in found if kept is not None or item is None]
+
+    def _other(self, value: Any) -> Any:
+        """Dates, decimals and the like: the guards were asked about what is written of them."""
+        text = str(value)
+        if (found := self._text(text)) != text:
+            return found
+        # In a model they are written in another way.
+        told = to_jsonable_python(value, fallback=str)
+        return value if (found := self.plain(told)) == told else found
 
     def _model(self, value: BaseModel) -> BaseModel | None:
         held = value.model_dump()

@@ -12,14 +12,14 @@ from agno.guardrails import BaseGuardrail
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.either import EitherForm
-from agno_portkey.guardrails.findings import Block, Finding, Flag, Rewrite
+from agno_portkey.guardrails.findings import Block, Finding, Flag, NoFinding, Rewrite
 from agno_portkey.guardrails.forms import HookForms
 from agno_portkey.guardrails.passages import Passage, Side
 from agno_portkey.guardrails.segments import Ranges, Release
 from agno_portkey.hosted import Made
 from agno_portkey.modes import Mode, check_mode
 from agno_portkey.verdict import Observer, Verdict, check_observers
-from agno_portkey.workers import Failed, Job
+from agno_portkey.workers import Failed, Job, TooLate
 
 if TYPE_CHECKING:
     from agno_portkey.guardrails.stage import Report
@@ -32,7 +32,6 @@ Stream = Release | Literal["whole"]
 STREAMS: tuple[Stream, ...] = ("whole", "segment", "eager", "word")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "on": ("input", "output", "both"),
-    "stream": STREAMS,
     "unreadable": ("allow", "refuse"),
 }
 
@@ -43,7 +42,8 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
     `on`: whether it looks at what goes to a model or tool, at what comes back, or at both.
     `stream`: what it needs of a streamed answer, which is released by sentences (`segment`), by
     sentences but for the small words that they begin with (`eager`), by words (`word`), or held
-    until it is `whole`; of several guards the most patient counts. `rewrites`: it may give a text
+    until it is `whole`; of several guards the most patient counts; `streams` are those that it can
+    do with. `rewrites`: it may give a text
     back changed; such guards run one after the other, all others of a stage at once. `inline`: a
     fast pure function, run on the spot; else it gets a thread, and `timeout` seconds. `mode`:
     `observe` tells what it would have done.
@@ -56,6 +56,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
     name: str = ""
     on: On = "both"
     stream: Stream = "whole"
+    streams: tuple[Stream, ...] = STREAMS
     rewrites: bool = False
     inline: bool = False
     timeout: float = 10.0
@@ -96,7 +97,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
 
         It may be an `async def`. It must not keep state of one call for another without a lock.
         """
-        raise NotImplementedError(f"{type(self).__name__}.inspect is not written")
+        raise NoFinding(f"{type(self).__name__}.inspect is not written")
 
     def looks_at(self, side: Side) -> bool:
         return self.on in ("both", side)
@@ -122,7 +123,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
         except (Exception, SystemExit) as error:
             return Failed(error)
         if time.monotonic() - began > self.timeout:
-            return Failed(TimeoutError(f"no verdict within {self.timeout:g} s"))
+            return Failed(TooLate(f"no verdict within {self.timeout:g} s"))
         found: Report = report
         return found
 
@@ -142,7 +143,7 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
             if inspect.isawaitable(said):
                 if self.inline:
                     _close(said)
-                    raise TypeError("its inspect awaits, and it is declared inline")
+                    raise NoFinding("its inspect awaits, and it is declared inline")
                 return self._rest(report, passages, place, said)
             if self._note(report, place, said):
                 break
@@ -178,13 +179,13 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
             said = Block(said.reason, said.score, said.evidence)
         if not isinstance(said, Block | Rewrite | Flag):
             _close(said)
-            raise TypeError(f"its inspect gave a {type(said).__name__} in place of a finding")
+            raise NoFinding(f"its inspect gave a {type(said).__name__} in place of a finding")
         if not isinstance(said.reason, str) or not isinstance(said.evidence, Mapping):
-            raise TypeError("its inspect gave a reason that is no text, or evidence that is no map")
+            raise NoFinding("its inspect gave a reason that is no text, or evidence that is no map")
         if isinstance(said, Rewrite) and not self.rewrites:
-            raise TypeError("its inspect rewrites, and it does not declare rewrites = True")
+            raise NoFinding("its inspect rewrites, and it does not declare rewrites = True")
         if isinstance(said, Rewrite) and not isinstance(said.text, str):
-            raise TypeError("its inspect rewrites into what is no text")
+            raise NoFinding("its inspect rewrites into what is no text")
         report.append((place, said))
         return isinstance(said, Block)
 
@@ -223,7 +224,7 @@ def check_guard(guard: Guard) -> None:
     name = guard.name
     if not isinstance(name, str) or not name.strip():
         raise ConfigurationError(f"{type(guard).__name__}.name: a non-empty text, not {name!r}")
-    for setting, choices in _CHOICES.items():
+    for setting, choices in (*_CHOICES.items(), ("stream", guard.streams)):
         if (held := getattr(guard, setting)) not in choices:
             raise ConfigurationError(f"{name}.{setting}: one of {', '.join(choices)}, not {held!r}")
     timeout = guard.timeout

@@ -16,10 +16,11 @@ from pydantic import BaseModel
 from agno_portkey.calls import Call
 from agno_portkey.contracts import schema_of
 from agno_portkey.errors import InputBlocked
-from agno_portkey.guardrails.forms import looked_at
 from agno_portkey.guardrails.known import Known
+from agno_portkey.guardrails.looking import looked_at
 from agno_portkey.guardrails.passages import MAX_DEPTH, Source, Take, Unreadable, in_leaves
 from agno_portkey.guardrails.stage import Stage
+from agno_portkey.guardrails.telling import KEYWORDS
 from agno_portkey.verdict import Event, Verdict
 
 if TYPE_CHECKING:
@@ -31,17 +32,6 @@ _WORDS = ("description", "title", "$comment", "examples", "example")
 _VALUES = ("default", "const", "enum")
 # What maps names to schemas: a key in it is no keyword.
 _NAMES = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
-# What the host, OpenAI and JSON Schema say themselves: no guard need be asked about it.
-_SAID = """
-type function name description parameters strict requires_confirmation external_execution
-approval_type json_schema schema properties required additionalProperties items prefixItems anyOf
-oneOf allOf not if then else enum const default title examples example format pattern minimum
-maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems
-uniqueItems minProperties maxProperties propertyNames patternProperties dependentRequired
-dependentSchemas contains minContains maxContains contentEncoding contentMediaType deprecated
-readOnly writeOnly discriminator propertyName mapping definitions $defs $ref $id $schema $comment
-"""
-_KEYWORDS = frozenset(_SAID.split())
 _KINDS = "function json_schema json_object text object array string number integer boolean null"
 _TYPES = frozenset(_KINDS.split())
 
@@ -122,7 +112,8 @@ def _in_format(held: Any, take: Take) -> Any:
     try:
         plain = asked.model_json_schema()
     except Exception as error:
-        raise Unreadable(f"the schema of {asked.__name__} can't be read: {error}") from None
+        kind = type(error).__name__
+        raise Unreadable(f"the schema of {asked.__name__} can't be read ({kind})") from error
     found = walk.schema(plain, "response_format")
     return held if found is plain else _reworded(asked, found)
 
@@ -138,7 +129,8 @@ def _reworded(asked: type[BaseModel], told: dict[str, Any]) -> type[BaseModel]:
     try:
         return kind(asked.__name__, (asked,), space)  # type: ignore[no-any-return]
     except Exception as error:
-        raise Unreadable(f"{asked.__name__} can't be rewritten: {error}") from None
+        kind_of = type(error).__name__
+        raise Unreadable(f"{asked.__name__} can't be rewritten ({kind_of})") from error
 
 
 class _Walk:
@@ -167,7 +159,7 @@ class _Walk:
         return in_leaves(held, self.fixed, self._source, path)
 
     def _under(self, key: Any, held: Any, path: str, depth: int) -> Any:
-        if key not in _KEYWORDS:
+        if key not in KEYWORDS:
             self.fixed(str(key), self._source, path)
         here = f"{path}.{key}"
         if key in _WORDS:

@@ -14,7 +14,7 @@ from agno_portkey.errors import (
     GatewayError,
     TruncatedStream,
 )
-from agno_portkey.guardrails.forms import looked_at
+from agno_portkey.guardrails.looking import looked_at
 from agno_portkey.guardrails.passages import Source, Take, in_leaves
 from agno_portkey.guardrails.stage import Stage, placeholder
 from agno_portkey.verdict import Verdict

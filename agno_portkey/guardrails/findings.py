@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["Block", "Finding", "Flag", "Rewrite"]
+__all__ = ["Block", "Finding", "Flag", "NoFinding", "Rewrite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,7 @@ class Flag:
 
 
 Finding: TypeAlias = Block | Rewrite | Flag | None
+
+
+class NoFinding(TypeError):
+    """What a guard said is no finding, or it can't be asked here; its words hold none of a text."""

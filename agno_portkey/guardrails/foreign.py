@@ -11,7 +11,7 @@ from agno.run.agent import RunInput
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.base import Guard
-from agno_portkey.guardrails.findings import Rewrite
+from agno_portkey.guardrails.findings import NoFinding, Rewrite
 from agno_portkey.guardrails.passages import Passage
 from agno_portkey.workers import Job
 
@@ -46,7 +46,7 @@ class AgnoGuard(Guard):
         if inspect.isawaitable(said):
             if inspect.iscoroutine(said):
                 said.close()
-            raise TypeError(f"{self.name}.check is async, and this call is not")
+            raise NoFinding(f"{self.name}.check is async, and this call is not")
         return _rewritten(passage, checked)
 
     async def _alook(self, passages: Sequence[Passage]) -> Report:

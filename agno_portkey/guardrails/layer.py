@@ -6,7 +6,8 @@ results and arguments too, on every call, whether a hook ran or not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from agno.exceptions import InputCheckError, OutputCheckError
 
@@ -22,6 +23,10 @@ from agno_portkey.verdict import Observer
 __all__ = ["guard_layer"]
 
 
+def _no_fields(call: Call) -> Mapping[str, Any]:
+    return {}
+
+
 def guard_layer(
     guards: Sequence[Guard],
     *,
@@ -29,15 +34,17 @@ def guard_layer(
     role: str | None = None,
     swarm: str | None = None,
     kept: Kept | None = None,
+    fields: Callable[[Call], Mapping[str, Any]] = _no_fields,
 ) -> Layer:
     """The layer that asks `guards` about what is sent and what comes back.
 
-    What they rewrite is sent, or shown, and kept; what they block reaches nobody.
+    What they rewrite is sent, or shown, and kept; what they block reaches nobody. `fields` tells
+    what a request says beside its messages.
     """
     remembered = kept or Kept()
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        asking = Asking(guards, call, io, observers, role, swarm, remembered)
+        asking = Asking(guards, call, io, observers, role, swarm, remembered, fields)
         if known := remembered.of(call.run_id):
             clean(call.messages, known)
         try:

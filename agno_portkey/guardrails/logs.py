@@ -20,31 +20,35 @@ __all__ = ["RedactingFilter", "install"]
 
 Redact: TypeAlias = Callable[[str], str]
 
-# What every record has: none of it is anybody's words, but for those that are redacted by name.
+# What every record has, and which of it are names that a program may give as it likes.
 _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime"}
+_NAMES = ("name", "threadName", "processName", "taskName")
 _DROPPED = "[this message could not be redacted, and was dropped]"
 _REFUSED = "[this message was refused by {}]"
 # Values that say nothing, and how deep in a value texts are looked for.
-_PLAIN = (bool, int, float, type(None))
+_PLAIN = frozenset((bool, int, float, type(None)))
 _DEEPEST = 8
+# How many names are remembered that nothing was to be hidden of.
+_REMEMBERED = 1_024
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts records in place: message, traceback, stack, and what was passed as `extra`.
+    """Redacts records in place: message, traceback, stack, names, what was passed as `extra`.
 
     `redact` is a function of a text, or one or more guards, each asked in turn: what one rewrites
     goes on, and what one blocks is dropped. It never raises: a record that it can't redact goes
-    on with none of its words.
+    on with none of its words. It sees what is on a record when it is asked: not what a filter
+    behind it, or a formatter, puts in, nor what is written past logging, as warnings are.
     """
 
     def __init__(self, redact: Redact | Guard | Iterable[Guard]) -> None:
         super().__init__()
         self._redact = _as_function(redact)
         self._formatter = logging.Formatter()
+        self._clean: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.__dict__.get(_MARK) is self:
-            # Several handlers are given the same record.
+        if self._left_so(record):
             return True
         try:
             self._redact_record(record)
@@ -52,8 +56,15 @@ class RedactingFilter(logging.Filter):
             _empty(record)
             if not isinstance(error, Exception | SystemExit | RecursionError):
                 raise
-        record.__dict__[_MARK] = self
+        record.__dict__[_MARK] = (self, _content(record))
         return True
+
+    def _left_so(self, record: logging.LogRecord) -> bool:
+        """Whether this one has redacted the record already, and nothing came to it since."""
+        mark: tuple[object, dict[str, Any]] = record.__dict__.get(_MARK) or (None, {})
+        by, left = mark
+        now = _content(record)
+        return by is self and all(left.get(k) is now[k] for k in now)
 
     def _redact_record(self, record: logging.LogRecord) -> None:
         redact = self._redact
@@ -70,15 +81,28 @@ class RedactingFilter(logging.Filter):
         if record.stack_info:
             record.stack_info = _text(redact(record.stack_info))
         held = record.__dict__
-        if len(held) > len(_OWN) - 2:
-            for name in [name for name in held if name not in _OWN and name != _MARK]:
-                held[name] = self._extra(held[name])
+        for name in _NAMES:
+            if isinstance(held.get(name), str):
+                held[name] = self._name(held[name])
+        for name in [name for name in held if name not in _OWN and name != _MARK]:
+            value, called = self._extra(held[name]), self._name(name)
+            if called != name:
+                del held[name]
+            held[called] = value
+
+    def _name(self, name: str) -> str:
+        """A name, redacted; there are few of them."""
+        if name in self._clean:
+            return name
+        if (redacted := _text(self._redact(name))) == name and len(self._clean) < _REMEMBERED:
+            self._clean.add(name)
+        return redacted
 
     def _extra(self, value: Any, depth: int = 0) -> Any:
         """A value that was passed as extra, its texts redacted."""
         if isinstance(value, str):
             return _text(self._redact(str(value)))
-        if isinstance(value, _PLAIN):
+        if type(value) in _PLAIN:
             return value
         if depth >= _DEEPEST:
             return _DROPPED
@@ -93,6 +117,12 @@ class RedactingFilter(logging.Filter):
 
 
 _MARK = "_agno_portkey_redacted_by"
+# What formatters write on a record.
+_FORMATTED = frozenset((_MARK, "message", "asctime"))
+
+
+def _content(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in record.__dict__.items() if name not in _FORMATTED}
 
 
 def install(
@@ -101,17 +131,23 @@ def install(
 ) -> Callable[[], None]:
     """Put one `RedactingFilter` on `handlers`, else on all that there are; returns its removal.
 
-    A handler that has one for the same `redact` already keeps that one. Handlers that are made
-    later have none: install it again once logging is configured anew.
+    A handler that has one for the same `redact` already keeps that one, behind all its other
+    filters. Handlers that are made later have none: install it again once logging is configured
+    anew.
     """
     added: list[tuple[Any, RedactingFilter]] = []
     made = RedactingFilter(redact)
     for handler in _all_handlers() if handlers is None else handlers:
         if not isinstance(handler, logging.Handler):
             raise ConfigurationError("handlers: a list of logging handlers")
-        if not any(_same(each, made) for each in handler.filters):
+        installed = next((each for each in handler.filters if _same(each, made)), None)
+        if installed is None:
             handler.addFilter(made)
             added.append((handler, made))
+        elif handler.filters[-1] is not installed:
+            # What the others put on a record is looked at as well.
+            handler.removeFilter(installed)
+            handler.addFilter(installed)
 
     def remove() -> None:
         for handler, each in added:
@@ -145,7 +181,7 @@ def _text(redacted: object) -> str:
 def _empty(record: logging.LogRecord) -> None:
     record.msg, record.args = _DROPPED, None
     record.exc_info = record.exc_text = record.stack_info = None
-    for name in [name for name in record.__dict__ if name not in _OWN]:
+    for name in [name for name in record.__dict__ if name not in _OWN or name in _NAMES]:
         record.__dict__[name] = None
     record.__dict__.pop("message", None)
 

@@ -28,7 +28,8 @@ __all__ = ["MEDIA", "PARTS", "in_data", "in_media", "is_media", "opened", "requi
 MEDIA = (Audio, File, Image, Video)
 # Parts of a message's content that hold one.
 PARTS = ("image", "image_url", "input_image", "input_audio", "file", "input_file", "video_url")
-# The fields of any of them that are words, or are sent as some.
+# The fields of any of them that are words, or are sent as some; a kind that the host knows is none,
+# and of a file it takes no other.
 _WORDS: tuple[str, ...] = (
     "url",
     "filename",
@@ -39,6 +40,7 @@ _WORDS: tuple[str, ...] = (
     "alt_text",
 )
 _WORDS += ("format", "mime_type", "detail", "file_type")
+_KINDS = frozenset(File.valid_mime_types())
 _BASE64 = ";base64"
 
 
@@ -53,7 +55,7 @@ def in_media(value: Any, take: Take, source: Source, path: str = "") -> Any:
     changed: dict[str, Any] = {}
     for name in _WORDS:
         held = getattr(value, name, None)
-        if isinstance(held, str):
+        if isinstance(held, str) and not (name == "mime_type" and held in _KINDS):
             found = in_data(held, take, source, f"{path}.{name}" if path else name)
             if found != held:
                 changed[name] = found

@@ -60,7 +60,10 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where a guard is asked: at which stage, and in whose run; `call` names a run-less call."""
+    """Where a guard is asked: at which stage, and in whose run.
+
+    A call of a model has one for itself: what guards put into `own` goes with the call.
+    """
 
     stage: Literal["pre", "post", "tool", "model"] = "model"
     run_id: str | None = None
@@ -68,7 +71,7 @@ class Scene:
     user_id: str | None = None
     role: str | None = None
     swarm: str | None = None
-    call: str | None = None
+    own: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +170,16 @@ def in_leaves(value: Any, take: Take, source: Source, path: str = "", depth: int
     try:
         text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     except Exception as error:
-        raise Unreadable(f"a {type(value).__name__} that can't be read: {error}") from None
+        raise Unreadable(
+            f"a {type(value).__name__} that can't be read ({type(error).__name__})"
+        ) from error
     found = take(text, source, path) if text else text
     return value if found == text else found
+
+
+def _unread(value: Any, error: Exception) -> Unreadable:
+    # What it says quotes what it could not read.
+    return Unreadable(f"a {type(value).__name__} that can't be read ({type(error).__name__})")
 
 
 def _in_model(value: BaseModel, take: Take, source: Source, path: str, depth: int) -> Any:
@@ -179,7 +189,9 @@ def _in_model(value: BaseModel, take: Take, source: Source, path: str, depth: in
     try:
         plain = value.model_dump(mode="json", exclude=set(held))
     except ValueError as error:
-        raise Unreadable(f"a {type(value).__name__} that can't be read: {error}") from None
+        raise Unreadable(
+            f"a {type(value).__name__} that can't be read ({type(error).__name__})"
+        ) from error
     found = in_leaves(plain, take, source, path, depth)
     if found is plain and all(media[name] is item for name, item in held.items()):
         return value
@@ -194,8 +206,15 @@ def _in_mapping(value: dict[Any, Any], take: Take, source: Source, path: str, de
     found: dict[Any, Any] = {}
     same = True
     for key, item in value.items():
-        name = take(key, source, path) if isinstance(key, str) and key else key
+        name = _in_key(key, take, source, path)
         held = in_leaves(item, take, source, f"{path}.{key}" if path else str(key), depth + 1)
         same = same and held is item and name == key
         found[name] = held
     return value if same else found
+
+
+def _in_key(key: Any, take: Take, source: Source, path: str) -> Any:
+    if key is None or key == "" or isinstance(key, bool):
+        return key
+    found = take(text := str(key), source, path)
+    return key if found == text else found

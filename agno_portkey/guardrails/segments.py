@@ -33,6 +33,16 @@ _SHORT = re.compile(
     r"|Ave|Blvd|Rd|Apt|Dept|No|Nos|Inc|Ltd|Co|Corp|vs|etc|approx|e\.g|i\.e|cf|al))\.$"
 )
 _WORD = re.compile(r"[ \t]*([A-Za-z]+(?:'[a-z]+)?)[,;:]?[ \t]")
+# What opens a placeholder: a bracket as it is, or escaped for JSON or HTML.
+_OPEN = r"(?:<|\\u003[cC]|&lt;)"
+# What may be the beginning of a placeholder, or a whole one that goes on: at most 40 characters.
+_PART = r"\\(?:u(?:0(?:0(?:3)?)?)?)?"
+_BEGUN = re.compile(
+    rf"(?:{_OPEN}(?: ?[A-Za-z][A-Za-z0-9_]{{0,26}}(?: ?(?:{_PART}|&(?:g(?:t)?)?)?)| ?)"
+    rf"|{_PART}|&(?:l(?:t)?)?"
+    r"|\[(?:[A-Z][A-Z0-9_]{0,26}\]?)?"
+    r"|(?:(?<![\w@])|(?<=\\u003[eE]))[A-Z][A-Z0-9_]{0,26})\Z"
+)
 
 # Characters: where a longer piece is cut at white space, where it is cut anywhere, and how much
 # of what stands before a piece a guard is told.
@@ -41,8 +51,9 @@ HARD_LIMIT = 960
 BEFORE = 80
 # The same where some ranges are to stay together: one after the other is tried.
 _WINDOWS = (LIMIT, 2 * LIMIT, HARD_LIMIT, 4 * HARD_LIMIT)
-# How far a bracket that was opened keeps what follows it back.
-_BRACKET = 40
+# How long a placeholder is at most, and from which length on a piece may have been cut anywhere.
+_PLACEHOLDER = 40
+CUT = HARD_LIMIT - _PLACEHOLDER
 
 
 def _nothing(before: str, held: str) -> Ranges:
@@ -139,12 +150,12 @@ class Segments:
             ranges = [*(yield self._behind, seen)]
             spaces = [space.end() for space in _SPACE.finditer(held, 0, window)]
             for place in reversed(spaces):
-                if not any(a < place < b for a, b in ranges):
+                if _start_of(held, place, ranges) == place:
                     return place
-            if window >= HARD_LIMIT and (start := _start_of(window, ranges)):
+            if window >= HARD_LIMIT and (start := _start_of(held, window, ranges)):
                 return start
             self._tried += 1
-        return _WINDOWS[-1]
+        return _start_of(held, _WINDOWS[-1])
 
 
 def _sentence(held: str, limit: int) -> int:
@@ -158,11 +169,11 @@ def _sentence(held: str, limit: int) -> int:
 def _long(held: str, limit: int) -> int:
     if len(held) <= limit:
         return 0
-    if spaces := [*_SPACE.finditer(held, 0, limit)]:
-        return spaces[-1].end()
-    if (space := _SPACE.search(held, limit, HARD_LIMIT)) is not None:
-        return space.end()
-    return HARD_LIMIT if len(held) >= HARD_LIMIT else 0
+    before = reversed([*_SPACE.finditer(held, 0, limit)])
+    for space in (*before, *_SPACE.finditer(held, limit, HARD_LIMIT)):
+        if place := _start_of(held, space.end()):
+            return place
+    return _start_of(held, HARD_LIMIT) if len(held) >= HARD_LIMIT else 0
 
 
 def _small(held: str, *, first: bool) -> int:
@@ -174,15 +185,24 @@ def _small(held: str, *, first: bool) -> int:
 
 
 def _word(held: str) -> int:
-    """The end of the first word; what stands in a bracket is one."""
+    """The end of the first word; what may be a placeholder is in one."""
     for space in _SPACE.finditer(held, 0, HARD_LIMIT):
-        opened = held.rfind("<", 0, space.start())
-        closed = opened < 0 or held.find(">", opened, space.start()) >= 0
-        if closed or space.end() - opened > _BRACKET:
+        if _start_of(held, space.end()) == space.end():
             return space.end()
-    return HARD_LIMIT if len(held) >= HARD_LIMIT else 0
+    return _start_of(held, HARD_LIMIT) if len(held) >= HARD_LIMIT else 0
 
 
-def _start_of(place: int, ranges: Iterable[tuple[int, int]]) -> int:
-    """`place`, or where the range that it is in begins; 0 if that is the beginning."""
+def _start_of(held: str, place: int, ranges: Iterable[tuple[int, int]] = ()) -> int:
+    """`place`, or where the range or placeholder that it is in begins; 0 if at the beginning."""
+    start = _outside(_begun(held, place), ranges)
+    # What a range begins in may be a placeholder, and a range goes before that.
+    return start if start == place else _outside(_begun(held, start), ranges)
+
+
+def _begun(held: str, place: int) -> int:
+    found = _BEGUN.search(held, max(0, place - _PLACEHOLDER), place)
+    return found.start() if found else place
+
+
+def _outside(place: int, ranges: Iterable[tuple[int, int]]) -> int:
     return min([place, *(max(0, a) for a, b in ranges if a < place < b)])

@@ -5,9 +5,9 @@ A guard is asked once a stage for all its passages, and its verdict is told once
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked
 from agno_portkey.guardrails.findings import Block, Flag, Rewrite
 from agno_portkey.guardrails.passages import Passage, Scene, Side
 from agno_portkey.guardrails.refusals import attach
+from agno_portkey.guardrails.telling import failure_told, path_told
 from agno_portkey.modes import Mode, override_of
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 from agno_portkey.workers import Failed
@@ -47,7 +48,9 @@ class Stage:
     """One stage of one run: who is asked, where, and who hears of it.
 
     `keep` is called with each text that was blocked or rewritten and what is to be kept in its
-    place, unless the guard keeps what it saw (`keep_raw`).
+    place, unless the guard keeps what it saw (`keep_raw`). `earlier` says what each text was before
+    guards that keep it so rewrote it, in this stage or an earlier one of the run. `quiet`: what
+    changes nothing is not told here, since a later stage asks about it again, and tells.
     """
 
     guards: Sequence[Guard]
@@ -56,6 +59,8 @@ class Stage:
     side: Side
     observers: Sequence[Observer] = ()
     keep: Callable[[str, str], None] | None = None
+    earlier: dict[str, list[str]] = field(default_factory=dict)
+    quiet: bool = False
 
     async def inspect(self, passages: Sequence[Passage]) -> list[str] | None:
         """The texts as they may go on, None if none was changed; raises what blocks them.
@@ -66,27 +71,21 @@ class Stage:
         modes: list[tuple[Guard, Mode]] = [(guard, said or guard.mode) for guard in self.guards]
         asked = [each for each in modes if each[1] != "off"]
         current: Sequence[Passage] = passages
-        earlier: dict[str, list[str]] = {}
         for rewrites, group in groupby(asked, key=_rewrites):
             if not rewrites:
-                await self._check([*group], current, earlier)
+                await self._check([*group], current)
                 continue
             for guard, mode in group:
-                current = await self._rewrite(guard, mode, current, earlier)
+                current = await self._rewrite(guard, mode, current)
         return None if current is passages else [passage.text for passage in current]
 
-    async def _check(
-        self,
-        group: list[tuple[Guard, Mode]],
-        passages: Sequence[Passage],
-        earlier: dict[str, list[str]],
-    ) -> None:
+    async def _check(self, group: list[tuple[Guard, Mode]], passages: Sequence[Passage]) -> None:
         """Ask guards that only look, all that are not inline at once; the first block ends them."""
         beside = []
         for guard, mode in group:
             if guard.at_once(passages):
                 if (outcome := guard.on_the_spot(passages)) or self.observers or guard.observers:
-                    self._judge(guard, mode, outcome, passages, earlier)
+                    self._judge(guard, mode, outcome, passages)
             else:
                 beside.append((guard, mode))
         if not beside:
@@ -102,24 +101,17 @@ class Stage:
         ]
         # Whoever passed is told of before whoever blocks and ends the stage.
         for guard, mode, outcome in sorted(heard, key=lambda each: _blocks(each[2])):
-            self._judge(guard, mode, outcome, passages, earlier)
+            self._judge(guard, mode, outcome, passages)
 
     async def _rewrite(
-        self,
-        guard: Guard,
-        mode: Mode,
-        passages: Sequence[Passage],
-        earlier: dict[str, list[str]],
+        self, guard: Guard, mode: Mode, passages: Sequence[Passage]
     ) -> Sequence[Passage]:
-        """The passages as `guard` leaves them; the very ones if it changes nothing.
-
-        `earlier` says what each text was before guards that keep it so rewrote it.
-        """
+        """The passages as `guard` leaves them; the very ones if it changes nothing."""
         if guard.at_once(passages):
             outcome: Any = guard.on_the_spot(passages)
         else:
             [outcome] = await self.io.race([guard.job(passages)], lambda place, outcome: False)
-        self._judge(guard, mode, outcome, passages, earlier)
+        self._judge(guard, mode, outcome, passages)
         if not outcome or mode == "observe":
             return passages
         texts = {place: said.text for place, said in outcome if isinstance(said, Rewrite)}
@@ -128,18 +120,18 @@ class Stage:
             return passages
         for place, text in texts.items():
             before = passages[place].text
-            self._keep(guard, before, text, earlier)
+            self._keep(guard, before, text)
             if guard.keep_raw:
-                earlier.setdefault(text, []).extend((*earlier.get(before, ()), before))
+                self.earlier.setdefault(text, []).extend((*self.earlier.get(before, ()), before))
         return [
             replace(passage, text=texts[place]) if place in texts else passage
             for place, passage in enumerate(passages)
         ]
 
-    def _keep(self, guard: Guard, text: str, instead: str, earlier: dict[str, list[str]]) -> None:
+    def _keep(self, guard: Guard, text: str, instead: str) -> None:
         """Have `instead` kept in place of `text`, and of what it was before: that holds it too."""
         if self.keep is not None and not guard.keep_raw:
-            for each in (*earlier.get(text, ()), text):
+            for each in (*self.earlier.get(text, ()), text):
                 self.keep(each, instead)
 
     def _judge(
@@ -148,16 +140,17 @@ class Stage:
         mode: Mode,
         outcome: Report | Failed,
         passages: Sequence[Passage],
-        earlier: dict[str, list[str]],
     ) -> None:
         """Tell what `guard` made of `passages`, and raise where that is a block."""
         verdict = self._verdict(guard, mode, outcome, passages)
         if observers := (*self.observers, *guard.observers):
-            tell(observers, self._event(verdict, mode, outcome, len(passages)))
+            event = self._event(verdict, mode, outcome, len(passages))
+            if not (self.quiet and verdict.passed and not event.data["rewritten"]):
+                tell(observers, event)
         if verdict.passed or mode == "observe":
             return
         for passage in _blocked(outcome, passages):
-            self._keep(guard, passage.text, placeholder(guard.name), earlier)
+            self._keep(guard, passage.text, placeholder(guard.name))
         if isinstance(outcome, Failed):
             if isinstance(outcome.error, InputCheckError | OutputCheckError):
                 if not isinstance(outcome.error, Blocked):
@@ -186,11 +179,11 @@ class Stage:
     ) -> Verdict:
         evidence: dict[str, Any] = {"stage": self.scene.stage, "side": self.side, "mode": mode}
         if isinstance(outcome, Failed):
-            return _failure(guard, outcome.error, evidence, passages)
+            return _failure(guard, outcome.error, evidence)
         found = []
         for place, said in outcome:
             passage = passages[place]
-            where = {"source": passage.source, "path": passage.path, "said": said.reason}
+            where = {"source": passage.source, "path": path_told(passage.path), "said": said.reason}
             found.append({**where, "as": type(said).__name__.lower(), **said.evidence})
         if found:
             evidence["found"] = found
@@ -229,19 +222,12 @@ def _is_kept_out(passage: Passage) -> bool:
     return said or (passage.source in _DATA and len(passage.text) >= _TELLING)
 
 
-def _failure(
-    guard: Guard, error: BaseException, evidence: dict[str, Any], passages: Sequence[Passage]
-) -> Verdict:
+def _failure(guard: Guard, error: BaseException, evidence: dict[str, Any]) -> Verdict:
     """The verdict of a guard that raised: a check error's own words, else that it failed."""
     if isinstance(error, InputCheckError | OutputCheckError):
         trigger = getattr(error.check_trigger, "value", str(error.check_trigger))
         return Verdict(False, guard.name, (str(error),), evidence={**evidence, "trigger": trigger})
-    said = f"{type(error).__name__}: {error}"
-    # They would be shown to whoever reads the error. A short one can be part of a long one.
-    for text in sorted({passage.text for passage in passages}, key=len, reverse=True):
-        if len(text) >= _TELLING:
-            forms = (text, repr(text)[1:-1], json.dumps(text)[1:-1])
-            for written in sorted(forms, key=len, reverse=True):
-                said = said.replace(written, "[the text]")
-    reason = f"{guard.name} failed: {said}"
+    # Its words are for who may see what it was asked about: observing, nothing else keeps them.
+    logging.getLogger("agno_portkey").debug("%s failed", guard.name, exc_info=error)
+    reason = f"{guard.name} failed: {failure_told(error)}"
     return Verdict(False, guard.name, (reason,), evidence={**evidence, "failed": True})

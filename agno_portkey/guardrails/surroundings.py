@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import Any
 
 from agno.models.message import Message
@@ -13,9 +12,6 @@ from agno_portkey.calls import Call
 from agno_portkey.guardrails.passages import Scene, Source
 
 __all__ = ["beside_of", "scene_of"]
-
-# Calls without a session, told apart.
-_COUNT = count(1)
 
 
 def beside_of(run: Any, messages: Sequence[Message]) -> list[tuple[Source, Any]]:
@@ -34,8 +30,10 @@ def beside_of(run: Any, messages: Sequence[Message]) -> list[tuple[Source, Any]]
 
 
 def _filled_in(run: Any) -> Iterator[Any]:
-    """What a person filled in or chose while the run waited: the message is made of all of it."""
+    """What a person filled in, chose or noted while the run waited: it is stored with the call."""
     for tool in getattr(run, "tools", None) or ():
+        if tool.confirmation_note:
+            yield tool.confirmation_note
         yield from (field.value for field in tool.user_input_schema or () if field.value)
         yield from (each.selected_options for each in tool.user_feedback_schema or ())
 
@@ -43,13 +41,11 @@ def _filled_in(run: Any) -> Iterator[Any]:
 def scene_of(call: Call, role: str | None, swarm: str | None) -> Scene:
     """Where the guards of a model's call are asked."""
     run = call.run_response
-    session = getattr(run, "session_id", None)
     return Scene(
         "model",
         run_id=call.run_id,
-        session_id=session,
+        session_id=getattr(run, "session_id", None),
         user_id=getattr(run, "user_id", None),
         role=role or getattr(run, "agent_name", None) or getattr(run, "team_name", None),
         swarm=swarm or getattr(run, "team_name", None),
-        call=None if session else f"call-{next(_COUNT)}",
     )

@@ -16,7 +16,7 @@ from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import IO, refuse_tool
 from agno_portkey.drivers import AsyncIO, SyncIO, step
-from agno_portkey.guardrails.forms import looked_at
+from agno_portkey.guardrails.looking import looked_at
 from agno_portkey.guardrails.passages import Scene, Unreadable
 from agno_portkey.guardrails.stage import Stage
 

@@ -10,8 +10,8 @@ from agno.exceptions import InputCheckError, OutputCheckError
 from agno.guardrails import BaseGuardrail
 
 from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked
-from agno_portkey.guardrails import note_refusal
 from agno_portkey.guardrails.forms import run_being_started
+from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.hosted import Done, Made, hosted
 from agno_portkey.verdict import Verdict
 

@@ -2,7 +2,7 @@
 
 from agno_portkey.policy.document import Policy, json_schema
 from agno_portkey.policy.parts import ContractsPolicy, GatePolicy, StopPolicy, TagsPolicy
-from agno_portkey.policy.personal import PIIPolicy
+from agno_portkey.policy.personal import PIIPolicy, VaultsPolicy
 from agno_portkey.policy.terms import Terms, terms_of
 from agno_portkey.policy.uses import GuardUse
 
@@ -15,6 +15,7 @@ __all__ = [
     "StopPolicy",
     "TagsPolicy",
     "Terms",
+    "VaultsPolicy",
     "json_schema",
     "terms_of",
 ]

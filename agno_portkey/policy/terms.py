@@ -11,7 +11,7 @@ from agno.guardrails import BaseGuardrail
 
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import Gate, check_gates
-from agno_portkey.guardrails import check_guards
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.modes import Modes
 from agno_portkey.policy.document import Policy
 from agno_portkey.policy.parts import wrong_tag

@@ -9,24 +9,47 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterator
+from csv import reader
 from functools import lru_cache
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+import agno
 
 from agno_portkey.reach.providers import is_maker, is_provider, makes, per_class
 
 __all__ = ["functions_of", "is_ours", "names_reached", "sdk_named_by"]
 
 _PATHS = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-_PATHS |= {site.getusersitepackages(), os.path.dirname(os.path.dirname(__file__))}
+_PATHS |= {site.getusersitepackages(), *site.getsitepackages()}
+# Wherever they lie: the host and this package.
+_PATHS |= {os.path.dirname(agno.__file__), os.path.dirname(os.path.dirname(__file__))}
 _LIBRARIES = ("<frozen", *(path + os.sep for path in _PATHS))
 _BUILT = ("__init__", "__post_init__", "__new__")
 
 
 @lru_cache(maxsize=8192)
 def is_ours(file: str) -> bool:
-    """Whether the code in `file` is a user's: in no installed library, nor in this package."""
-    return not file.startswith(_LIBRARIES)
+    """Whether the code in `file` is a user's: in no installed library, nor in this package.
+
+    Outside the interpreter's own folders (`pip install --target`, layers of AWS Lambda) the files
+    that pip listed as installed are libraries', and not those that only lie beside them.
+    """
+    if file.startswith(_LIBRARIES):
+        return False
+    file = os.path.abspath(file)
+    return not any(file in _installed_in(str(folder)) for folder in Path(file).parents)
+
+
+@lru_cache(maxsize=1024)
+def _installed_in(folder: str) -> frozenset[str]:
+    """The files of the distributions that were installed into `folder`, by their records."""
+    found: set[str] = set()
+    for record in Path(folder).glob("*.dist-info/RECORD"):
+        with record.open(encoding="utf-8", newline="") as lines:
+            found.update(os.path.abspath(os.path.join(folder, row[0])) for row in reader(lines))
+    return frozenset(found)
 
 
 class Named:

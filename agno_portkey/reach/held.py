@@ -26,6 +26,7 @@ _COMMON = (
     "instructions",
     "system_message",
     "dependencies",
+    "db",
 )
 _of_agent = attrgetter(*(name for name in _COMMON))
 _of_team = attrgetter(*(name for name in _COMMON if name != "compaction"))

@@ -14,6 +14,7 @@ from agno_portkey.calls import IO, Call, Deltas, Layer, Next, refuse_tool
 from agno_portkey.drivers import AsyncIO
 from agno_portkey.errors import Stopped, ToolRefused
 from agno_portkey.modes import Mode, mode_now
+from agno_portkey.stopping.late import LateSwitch
 from agno_portkey.stopping.switch import StopSwitch
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
@@ -31,7 +32,7 @@ class Brake:
     workflows that a governed team was put into. Without a `switch` it holds only with them.
     """
 
-    switch: StopSwitch | None
+    switch: StopSwitch | LateSwitch | None
     swarms: tuple[str, ...]
     role: str | None = None
     mode: Mode = "enforce"
@@ -44,7 +45,7 @@ class Brake:
     @property
     def holds(self) -> bool:
         """Whether there is a switch to look at."""
-        return self.switch is not None or bool(self.joined)
+        return bool(self.joined) or (self.switch is not None and self.switch.has_database)
 
     def refusal(self, run_id: str | None = None, tool: str | None = None) -> Verdict | None:
         """Why nothing may begin now, or None; blocks while the state is read."""

@@ -20,28 +20,23 @@ def store_of(database: Any, timeout: float) -> Store:
     if isinstance(database, InMemoryDb):
         return MemoryStore(database)
     # Only now: it takes a while to import.
-    from sqlalchemy.engine import Engine
+    from agno_portkey.sql import in_memory, source_of
+    from agno_portkey.stopping.sql import SqlStore
 
-    from agno_portkey.stopping import sql
-
-    if isinstance(database, str):
-        return sql.SqlStore(sql.named(database), seconds=timeout)
-    engine = getattr(database, "db_engine", None)
-    engine = getattr(engine, "sync_engine", engine)
-    if not isinstance(engine, Engine):
+    source = source_of(database)
+    if source is None:
         raise ConfigurationError(
             f"database: {type(database).__name__} can't hold stops; give an Agno database on SQL "
             "or an address"
         )
-    if sql.in_memory(engine.url):
+    if in_memory(source):
         return MemoryStore(database)
-    given = engine.url if engine.dialect.is_async else engine
-    return sql.SqlStore(given, seconds=timeout)
+    return SqlStore(source, seconds=timeout)
 
 
 def missing_file(database: str) -> str | None:
     """The SQLite file that `database` names, an address or a path, if there is none."""
-    from agno_portkey.stopping import sql
+    from agno_portkey.sql import file_of, named
 
-    file = sql.file_of(sql.named(database))
+    file = file_of(named(database))
     return None if file is None or os.path.isfile(file) else file

@@ -20,7 +20,7 @@ from agno_portkey.stopping.names import Names
 from agno_portkey.stopping.record import ALL, LONGEST, Stop, fold
 from agno_portkey.verdict import Verdict
 
-__all__ = ["DATABASE_VARIABLE", "StopSwitch", "switch_of"]
+__all__ = ["DATABASE_VARIABLE", "StopSwitch"]
 
 DATABASE_VARIABLE = "AGNO_PORTKEY_DATABASE_URL"
 _LONGEST_PAUSE = 60.0
@@ -55,6 +55,8 @@ class StopSwitch:
     counts for `max_age` seconds; a read takes at most `timeout`. So no call begins later than the
     longer of the two after a stop is written. A state that can't be read stops everything.
     """
+
+    has_database = True
 
     def __init__(self, database: Any, *, max_age: float = 0.5, timeout: float = 1.0) -> None:
         for name, value in (("max_age", max_age), ("timeout", timeout)):
@@ -259,24 +261,6 @@ class StopSwitch:
         finally:
             with self._locked():
                 self._known = replace(self._known, until=-math.inf)
-
-
-def switch_of(owner: Any) -> StopSwitch | None:
-    """The switch of an agent, team or workflow; None where there is no database to hold it.
-
-    It is in the database that `AGNO_PORTKEY_DATABASE_URL` names, where operators then find it
-    too, else in the owner's own `db`.
-    """
-    if named := os.environ.get(DATABASE_VARIABLE):
-        return StopSwitch(named)
-    database = getattr(owner, "db", None)
-    if database is None:
-        return None
-    try:
-        return StopSwitch(database)
-    except ConfigurationError as error:
-        _log.warning("there is no kill switch: %s; or set %s", error, DATABASE_VARIABLE)
-        return None
 
 
 def _cause(error: BaseException) -> str:

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from copy import copy
 from dataclasses import fields
 from inspect import signature
 from typing import Any
+from uuid import uuid4
 
 from agno.run.agent import RunErrorEvent
 from agno.workflow.agent import WorkflowAgent
 
 from agno_portkey.workflows.stopped import from_event
 
-__all__ = ["AGENT", "GovernedWorkflowAgent"]
+__all__ = ["AGENT", "GovernedWorkflowAgent", "Told", "run_id_in"]
 
 # What a stop by the workflow's own agent is called.
 AGENT = "the workflow's agent"
+
+
+class Told(dict[str, Any]):
+    """What a workflow tells its agent, which also says what the agent's run is called.
+
+    The workflow runs inside of that run, and has no other word of it before it ends.
+    """
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(told)
+        self.run_id = str(uuid4())
 
 
 class GovernedWorkflowAgent(WorkflowAgent):
     """A `WorkflowAgent` that raises where its stream fails, and keeps its guards when copied."""
 
     def run(self, *args: Any, **options: Any) -> Any:
-        ran: Any = super().run(*args, **options)
+        ran: Any = super().run(*args, **_called(options))
         return _raising(ran) if options.get("stream") else ran
 
     def arun(self, *args: Any, **options: Any) -> Any:
-        ran: Any = super().arun(*args, **options)
+        ran: Any = super().arun(*args, **_called(options))
         return _araising(ran) if options.get("stream") else ran
 
     def deep_copy(self, **options: Any) -> Any:
@@ -39,6 +51,16 @@ class GovernedWorkflowAgent(WorkflowAgent):
                 setattr(twin, name, copy(getattr(self, name)))
         twin.add_workflow_history = self.add_workflow_history
         return twin
+
+
+def run_id_in(dependencies: Any) -> str | None:
+    """What the run of a workflow's agent is called that is told `dependencies`."""
+    return dependencies.run_id if isinstance(dependencies, Told) else None
+
+
+def _called(options: dict[str, Any]) -> dict[str, Any]:
+    run_id = run_id_in(options.get("dependencies"))
+    return options if run_id is None else {**options, "run_id": run_id}
 
 
 def _raising(events: Iterator[Any]) -> Iterator[Any]:

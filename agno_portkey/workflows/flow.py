@@ -10,13 +10,17 @@ from agno.run.team import RunErrorEvent as TeamRunErrorEvent
 from agno.run.workflow import WorkflowCompletedEvent, WorkflowErrorEvent, WorkflowRunOutput
 from agno.workflow.workflow import Workflow
 
-from agno_portkey.workflows.agent import AGENT
+from agno_portkey.guardrails.at_rest import Kept
+from agno_portkey.workflows.agent import AGENT, Told, run_id_in
 from agno_portkey.workflows.parts import Terms, harden
+from agno_portkey.workflows.requests import unanswered
 from agno_portkey.workflows.stopped import (
     StepStopped,
     failed,
+    forget_runs,
     from_event,
     from_run,
+    keep,
     mark,
     settle,
     stop_of,
@@ -34,6 +38,16 @@ class GovernedWorkflow(Workflow):
 
     terms: ClassVar[Terms]
 
+    @property
+    def db(self) -> Any:
+        return vars(self)["db"]
+
+    @db.setter
+    def db(self, given: Any) -> None:
+        """A server gives its database to whom it serves, after all was governed."""
+        vars(self)["db"] = given
+        self.terms.vault(self)
+
     def deep_copy(self, **options: Any) -> Workflow:
         twin = super().deep_copy(**options)
         harden(twin, self.terms)
@@ -46,42 +60,42 @@ class GovernedWorkflow(Workflow):
     def _execute(self, *args: Any, **options: Any) -> Any:
         if _is_over(options):
             return options["workflow_run_response"]
-        with _Ending(options) as run:
+        with _Ending(self, options) as run:
             return super()._execute(*args, **options)
         return run
 
     async def _aexecute(self, *args: Any, **options: Any) -> Any:
         if _is_over(options):
             return options["workflow_run_response"]
-        with _Ending(options) as run:
+        with _Ending(self, options) as run:
             return await super()._aexecute(*args, **options)
         return run
 
     def _execute_stream(self, *args: Any, **options: Any) -> Iterator[Any]:
-        with _Ending(options):
+        with _Ending(self, options):
             yield from super()._execute_stream(*args, **options)
 
     async def _aexecute_stream(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
-        with _Ending(options):
+        with _Ending(self, options):
             async for event in super()._aexecute_stream(*args, **options):
                 yield event
 
     def _continue_execute(self, *args: Any, **options: Any) -> Any:
-        with _Ending(options) as run:
+        with _Ending(self, options) as run:
             return super()._continue_execute(*args, **options)
         return run
 
     async def _acontinue_execute(self, *args: Any, **options: Any) -> Any:
-        with _Ending(options) as run:
+        with _Ending(self, options) as run:
             return await super()._acontinue_execute(*args, **options)
         return run
 
     def _continue_execute_stream(self, *args: Any, **options: Any) -> Iterator[Any]:
-        with _Ending(options):
+        with _Ending(self, options):
             yield from super()._continue_execute_stream(*args, **options)
 
     async def _acontinue_execute_stream(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
-        with _Ending(options):
+        with _Ending(self, options):
             async for event in super()._acontinue_execute_stream(*args, **options):
                 yield event
 
@@ -114,14 +128,35 @@ class GovernedWorkflow(Workflow):
                     yield event
                 _raise_if_failed(event, options)
 
+    def _get_workflow_agent_dependencies(self, session: Any) -> dict[str, Any]:
+        return Told(super()._get_workflow_agent_dependencies(session))
+
+    def _note_agent(self, run: Any, agent_run_id: str | None) -> None:
+        """Note on `run` what guards have made of the texts in that run of the workflow's agent."""
+        if isinstance(kept := getattr(getattr(self.agent, "model", None), "kept", None), Kept):
+            keep(run, kept.of(agent_run_id))
+
     # Whatever ends a run is written by these two.
     def _persist_session_and_run(self, session: Any, run: Any) -> None:
-        _settle_agentic(run)
-        super()._persist_session_and_run(session=session, run=run)
+        self._settle(run)
+        with unanswered(run):
+            super()._persist_session_and_run(session=session, run=run)
 
     async def _apersist_session_and_run(self, session: Any, run: Any) -> None:
+        self._settle(run)
+        with unanswered(run):
+            await super()._apersist_session_and_run(session=session, run=run)
+
+    def _settle(self, run: Any) -> None:
+        self._note_agent(run, getattr(run.workflow_agent_run, "run_id", None))
         _settle_agentic(run)
-        await super()._apersist_session_and_run(session=session, run=run)
+        if not self.store_executor_outputs:
+            forget_runs(run)
+
+    def _handle_event(self, event: Any, *args: Any, **options: Any) -> Any:
+        if not self.store_executor_outputs and isinstance(event, WorkflowCompletedEvent):
+            event.step_executor_runs = None
+        return super()._handle_event(event, *args, **options)
 
     def _run_workflow_agent_stream(self, *args: Any, **options: Any) -> Iterator[Any]:
         seen = _Seen(options)
@@ -164,6 +199,7 @@ class GovernedWorkflow(Workflow):
             workflow_name=self.name,
             metadata=context.metadata,
         )
+        self._note_agent(run, run_id_in(context.dependencies))
         mark(run, stopped.stop)
         settle(run)
         return run
@@ -186,9 +222,10 @@ def _is_over(options: dict[str, Any]) -> bool:
 class _Ending:
     """Has a stopped run end as its output, and not begin again in the same context."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, workflow: GovernedWorkflow, options: dict[str, Any]) -> None:
         self.run = options["workflow_run_response"]
         self.context = options["run_context"]
+        workflow._note_agent(self.run, run_id_in(self.context.dependencies))
 
     def __enter__(self) -> Any:
         return self.run

@@ -35,6 +35,10 @@ def nothing_in_functions(function: Callable[..., Any], where: str) -> Iterable[s
     return ()
 
 
+def as_it_is(workflow: Workflow) -> None:
+    """Leaves a workflow's database as it is."""
+
+
 def govern_workflow(
     workflow: Governed,
     bind: Callable[[Executor, str], None],
@@ -94,15 +98,20 @@ def ungoverned_steps(workflow: Workflow) -> Iterator[str]:
             yield from ungoverned_steps(step.workflow)
 
 
-def convert(workflow: Workflow, governed: Callable[[Executor], bool]) -> None:
+def convert(
+    workflow: Workflow,
+    governed: Callable[[Executor], bool],
+    vault: Callable[[Workflow], None] = as_it_is,
+) -> None:
     """Have a failed step stop a prepared `workflow`, and every one inside it.
 
-    `governed` tells at each run whether who is in a step, be it a copy, may run there.
+    `governed` tells at each run whether who is in a step, be it a copy, may run there. `vault`
+    is called with each workflow that has a database, and again when it is given another.
     """
-    terms = Terms(governed)
+    terms = Terms(governed, vault)
     for step in steps_of(workflow):
         if step.workflow is not None:
-            convert(step.workflow, governed)
+            convert(step.workflow, governed, vault)
     if hasattr(workflow, "terms"):
         return
     kind: type = type(workflow)
@@ -111,4 +120,5 @@ def convert(workflow: Workflow, governed: Callable[[Executor], bool]) -> None:
     if workflow.agent is not None:
         kind = type(workflow.agent)
         workflow.agent.__class__ = type(kind.__name__, (GovernedWorkflowAgent, kind), {})
+    vault(workflow)
     harden(workflow, terms)

@@ -35,9 +35,11 @@ _CAREFUL = "_agno_portkey_careful"
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for one governed workflow and its copies: who may run in it."""
+    """What holds for one governed workflow and its copies: who may run in it, what it stores."""
 
     governed: Callable[[Executor], bool]
+    # Called whenever it was given a database.
+    vault: Callable[[Workflow], None]
 
 
 def prepare(workflow: Workflow) -> None:

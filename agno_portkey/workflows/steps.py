@@ -16,8 +16,10 @@ from agno.run.workflow import WorkflowErrorEvent
 from agno.workflow.step import Step, UnresolvableCallableError
 from agno.workflow.types import OnError, StepInput, StepOutput
 
-from agno_portkey.guardrails import Kept, verdict_of
+from agno_portkey.guardrails import verdict_of
+from agno_portkey.guardrails.at_rest import Kept
 from agno_portkey.guardrails.stage import placeholder
+from agno_portkey.workflows.requests import texts_of
 from agno_portkey.workflows.stopped import (
     StepStopped,
     Stop,
@@ -52,7 +54,7 @@ class GovernedStep(Step):
     """
 
     def execute(self, step_input: StepInput, *args: Any, **options: Any) -> StepOutput:
-        run = options.get("workflow_run_response")
+        run = _noting(options)
         with self._stopping(run, step_input):
             output = super().execute(step_input, *args, **options)
             if self._unsound(output) and not _is_cancelled(run):
@@ -60,7 +62,7 @@ class GovernedStep(Step):
             return output
 
     async def aexecute(self, step_input: StepInput, *args: Any, **options: Any) -> StepOutput:
-        run = options.get("workflow_run_response")
+        run = _noting(options)
         with self._stopping(run, step_input):
             output = await super().aexecute(step_input, *args, **options)
             if self._unsound(output) and not await _ais_cancelled(run):
@@ -68,7 +70,7 @@ class GovernedStep(Step):
             return output
 
     def execute_stream(self, step_input: StepInput, *args: Any, **options: Any) -> Iterator[Any]:
-        run = options.get("workflow_run_response")
+        run = _noting(options)
         with self._stopping(run, step_input):
             for event in super().execute_stream(step_input, *args, **options):
                 if self._unsound(event) and not _is_cancelled(run):
@@ -78,7 +80,7 @@ class GovernedStep(Step):
     async def aexecute_stream(
         self, step_input: StepInput, *args: Any, **options: Any
     ) -> AsyncIterator[Any]:
-        run = options.get("workflow_run_response")
+        run = _noting(options)
         with self._stopping(run, step_input):
             async for event in super().aexecute_stream(step_input, *args, **options):
                 if self._unsound(event) and not await _ais_cancelled(run):
@@ -184,8 +186,8 @@ class GovernedStep(Step):
         mark(run, stop)
         if stop.is_of_input:
             text = self._prepare_message(given.input, given.previous_step_outputs)
-            if isinstance(text, str):
-                keep(run, {text: placeholder(stop.verdict.source)})
+            refused = [*texts_of(given), *([text] if isinstance(text, str) else [])]
+            keep(run, dict.fromkeys(refused, placeholder(stop.verdict.source)))
 
     @contextmanager
     def _checking(self) -> Iterator[None]:
@@ -233,6 +235,16 @@ class GovernedStep(Step):
         # A workflow inside the nested one ends with such an event too, which the nested one sees.
         if isinstance(event, WorkflowErrorEvent) and event.run_id == run_id:
             raise from_event(self._title, event)
+
+
+def _noting(options: dict[str, Any]) -> Any:
+    """The run of the workflow, which is to hold what its step's run was.
+
+    What guards made of texts is noted on that; a workflow that keeps no such runs drops them when
+    it is stored.
+    """
+    options["store_executor_outputs"] = True
+    return options.get("workflow_run_response")
 
 
 def _is_cancelled(run: Any) -> bool:

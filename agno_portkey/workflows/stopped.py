@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from agno.exceptions import InputCheckError, OutputCheckError
@@ -15,15 +14,17 @@ from agno.run.team import RunErrorEvent as TeamRunErrorEvent
 from agno.workflow.types import StepOutput
 
 from agno_portkey.errors import Blocked, OutputBlocked, StepStopped
-from agno_portkey.guardrails.at_rest import clean, parts_rewritten, replaced
+from agno_portkey.guardrails.at_rest import clean, parts_rewritten
 from agno_portkey.guardrails.refusals import VERDICT_KEY, verdict_of
 from agno_portkey.verdict import Verdict
+from agno_portkey.workflows.requests import clean_requests, clean_steps
 
 __all__ = [
     "STEP_KEY",
     "StepStopped",
     "Stop",
     "failed",
+    "forget_runs",
     "from_error",
     "from_event",
     "from_run",
@@ -45,6 +46,13 @@ _MADE = "_agno_portkey_made"
 
 _PIECES = (RunContentEvent, TeamRunContentEvent)
 _FAILED = (RunErrorEvent, TeamRunErrorEvent)
+
+
+class _Noted:
+    """Not as a plain mapping, of which the texts would be cleaned away with those of the run."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
 
 
 @dataclass(frozen=True)
@@ -143,16 +151,27 @@ def keep(run: Any, texts: Mapping[str, str]) -> None:
 
 def _note(run: Any, name: str, texts: Mapping[str, str]) -> None:
     if run is not None and texts:
-        # Not as a plain mapping, of which the texts would be cleaned away with those of the run.
-        setattr(run, name, MappingProxyType({**getattr(run, name, {}), **texts}))
+        setattr(run, name, _Noted({**_own(run, name), **texts}))
+
+
+def _own(run: Any, name: str) -> Mapping[str, str]:
+    noted = getattr(run, name, None)
+    return noted.texts if isinstance(noted, _Noted) else {}
 
 
 def _noted(run: Any, name: str) -> dict[str, str]:
     """What was noted of a workflow's run, and of those inside it."""
-    found: dict[str, str] = dict(getattr(run, name, {}))
+    found = dict(_own(run, name))
     for inner in getattr(run, "step_executor_runs", None) or ():
         found |= _noted(inner, name)
     return found
+
+
+def forget_runs(run: Any) -> None:
+    """Drop what the runs of steps were, but not what was noted of their texts."""
+    for name in (_KEPT, _MADE):
+        _note(run, name, _noted(run, name))
+    run.step_executor_runs = None
 
 
 def settle(run: Any) -> None:
@@ -162,13 +181,14 @@ def settle(run: Any) -> None:
     if stop is None:
         # What went through its guards stays as it is. The request, and what functions have made,
         # went to them as it was.
-        run.input = replaced(run.input, kept)
+        clean_requests(run, kept)
         _note(run, _MADE, _made_by_functions(run.step_results, kept) if kept else {})
         made = _noted(run, _MADE)
         clean(run, made)
         _clean_outputs([run.step_results, *(run.events or ())], made)
         _drop_refused(run)
         return
+    clean_requests(run, kept)
     clean(run, kept)
     _clean_outputs([run.step_results, *(run.events or ())], kept)
     if kept and run.events:
@@ -212,11 +232,10 @@ def _clean_outputs(held: Any, kept: Mapping[str, str]) -> None:
     if isinstance(held, list | tuple):
         for item in held:
             _clean_outputs(item, kept)
-    elif isinstance(held, StepOutput):
-        held.content, held.error = replaced(held.content, kept), replaced(held.error, kept)
-        _clean_outputs(held.steps, kept)
     elif isinstance(held, BaseRunOutputEvent):
         _clean_outputs([*vars(held).values()], kept)
+    else:
+        clean_steps(held, kept)
 
 
 def _stopped(step: str, verdict: Verdict, kind: object) -> StepStopped:

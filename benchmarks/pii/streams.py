@@ -14,7 +14,8 @@ from agno.run.agent import RunOutput
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import SyncIO, drive
-from agno_portkey.guardrails import PIIGuardrail, guard_layer
+from agno_portkey.guardrails import PIIGuardrail
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.pipeline import compose
 
 # Of the stream whose first token is waited for.

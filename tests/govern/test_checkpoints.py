@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
+from agno.offload import ResultStore
 from agno.team import Team
 
 from agno_portkey import Guard, Passage, govern
@@ -36,4 +37,22 @@ def test_a_checkpoint_after_tools_is_refused_beside_guards(
     govern(made())
     govern(made(), guards=[Looks(keep_raw=True)])
     govern(made(checkpoint="runs"), guards=[Looks()])
-    govern(made(db=None), guards=[Looks()])
+    # A server may give it one later.
+    with pytest.raises(ConfigurationError, match=r"A\.checkpoint"):
+        govern(made(db=None), guards=[Looks()])
+
+
+@pytest.mark.parametrize("kind", [Agent, Team])
+@pytest.mark.parametrize("store", [True, ResultStore(threshold_chars=100)])
+def test_a_store_of_large_results_is_refused_beside_guards(
+    store: Any, kind: Any, portkey_model: PortkeyModel
+) -> None:
+    def made(**settings: Any) -> Any:
+        members = {"members": []} if kind is Team else {}
+        return kind(name="A", model=portkey_model, **members, **settings)
+
+    with pytest.raises(ConfigurationError, match=r"A\.offload_tool_results: it stores .* Looks"):
+        govern(made(offload_tool_results=store), guards=[Looks()])
+    govern(made(offload_tool_results=store))
+    govern(made(offload_tool_results=store), guards=[Looks(keep_raw=True)])
+    govern(made(offload_tool_results=False), guards=[Looks()])

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive
-from agno_portkey.guardrails import Guard, Kept, guard_layer
+from agno_portkey.guardrails import Guard
+from agno_portkey.guardrails.at_rest import Kept
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.verdict import Event
 
 

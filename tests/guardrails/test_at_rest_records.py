@@ -9,8 +9,7 @@ from agno.models.message import Message
 from agno.run.agent import RunOutput
 from pydantic import BaseModel
 
-from agno_portkey.guardrails import Kept, clean
-from agno_portkey.guardrails.at_rest import replaced
+from agno_portkey.guardrails.at_rest import Kept, clean, replaced
 
 
 class Asked(BaseModel):

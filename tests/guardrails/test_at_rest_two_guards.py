@@ -103,3 +103,43 @@ def test_no_letter_is_kept_that_a_guard_keeps_out(
     assert (found or [text]) == [text.translate(str.maketrans("abc", "---"))]
     stored = replaced(text, kept)
     assert not set(stored) & (set(order) - raw)
+
+
+def _hooked(where: str, guards: list[Guard], model: PortkeyModel, db: SqliteDb) -> Any:
+    """An agent with each guard in a place of its own."""
+    if where == "a pre-hook and the model":
+        model.guards = guards[1:]
+        return agent(model, db=db, pre_hooks=guards[:1], tools=[_note])
+    return agent(model, db=db, tools=[_note], **{where: guards})
+
+
+def _note(what: str) -> str:
+    """Note something."""
+    return "noted"
+
+
+@pytest.mark.parametrize("other", [Mask, Whole])
+@pytest.mark.parametrize(
+    "where", ["pre_hooks", "post_hooks", "tool_hooks", "a pre-hook and the model"]
+)
+@pytest.mark.parametrize("form", FORMS)
+def test_what_the_other_guard_finds_in_a_place_of_its_own_is_not_stored(
+    form: str,
+    where: str,
+    other: type[Guard],
+    tmp_path: Path,
+    portkey_provider: EmbeddedProvider,
+    portkey_model: PortkeyModel,
+) -> None:
+    """The first changes the text that both are asked about, and may keep it as it was."""
+    said = f"{PIN} of {WORD}"
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    asked = _hooked(where, [Pins(keep_raw=True), other()], portkey_model, db)
+    if where == "tool_hooks":
+        portkey_provider.reply(Reply(tool_calls=(ToolCall("_note", {"what": said}),)))
+    portkey_provider.reply(said if where == "post_hooks" else "Well.")
+    go(asked, form, said if "pre" in where else "Hi")
+    db.db_engine.dispose()
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert WORD.encode() not in kept
+    assert (MASK if other is Mask else "[blocked by Whole]").encode() in kept

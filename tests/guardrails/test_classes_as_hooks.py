@@ -11,7 +11,7 @@ from four_forms import FORMS, play
 
 from agno_portkey import Block, Guard, Passage, PortkeyModel, raise_on_block
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.guardrails import check_guards
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.hooks import Hook, Moment, TagHook
 
 

@@ -23,7 +23,8 @@ from agno_portkey.errors import (
     TruncatedStream,
     UpstreamFailed,
 )
-from agno_portkey.guardrails import Block, Guard, Passage, guard_layer, verdict_of
+from agno_portkey.guardrails import Block, Guard, Passage, verdict_of
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.failures import truncated
 from agno_portkey.routing.recovery.settings import Recovery

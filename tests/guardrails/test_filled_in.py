@@ -178,3 +178,21 @@ def test_of_a_call_that_nobody_could_change_those_that_rewrite_are_not_asked_aga
     waiting.go_on("fine", "run")
     assert "fine" in once.seen
     assert waiting.ran == ["fine"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("guard", [Whole, Mask])
+def test_what_is_noted_beside_a_confirmation_is_looked_at(
+    guard: type[Guard],
+    form: str,
+    portkey_provider: EmbeddedProvider,
+    portkey_model: PortkeyModel,
+) -> None:
+    portkey_model.guards = (guard(),)
+    waiting = Waiting(portkey_model, portkey_provider, "confirmed")
+    [need] = waiting.run.active_requirements
+    need.tool_execution.confirmation_note = SAID
+    waiting.go_on("fine", form)
+    assert waiting.ran == ["fine"]
+    assert WORD not in sent(portkey_provider)
+    assert WORD not in stored(waiting.db)

@@ -18,7 +18,8 @@ from agno.guardrails import (
 
 from agno_portkey.drivers import AsyncIO, SyncIO, step
 from agno_portkey.errors import ConfigurationError, InputBlocked
-from agno_portkey.guardrails import AgnoGuard, Guard, Passage, Scene, check_guards
+from agno_portkey.guardrails import AgnoGuard, Guard, Passage, Scene
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.guardrails.stage import Stage
 from agno_portkey.verdict import Event
 
@@ -130,7 +131,7 @@ def test_one_that_raises_blocks(call: str, error: type[BaseException]) -> None:
     def raises(run_input: Any) -> None:
         raise error("broken")
 
-    with pytest.raises(InputBlocked, match=f"Own failed: {error.__name__}: broken"):
+    with pytest.raises(InputBlocked, match=f"Own failed: {error.__name__}$"):
         ask(call, Own(raises), "hello")
 
 

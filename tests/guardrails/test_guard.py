@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
+import pydoc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,19 @@ import pytest
 from agno.run.agent import RunInput, RunOutput
 
 from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked
-from agno_portkey.guardrails import Block, Guard, Passage, Rewrite, check_guards, guard
+from agno_portkey.guardrails import (
+    AgnoGuard,
+    Block,
+    Guard,
+    ModerationGuardrail,
+    Passage,
+    PIIGuardrail,
+    PromptInjectionGuardrail,
+    Rewrite,
+    SecretsGuardrail,
+    guard,
+)
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.verdict import Event
 
 TEXT = "the bluebird lands at dawn"
@@ -126,6 +140,35 @@ def test_names_and_settings() -> None:
     for _ in range(2):
         assert ask(own) == TEXT
     assert [event.verdict.passed for event in heard if event.verdict] == [False, False]
+
+
+def _parameters(what: Any) -> list[inspect.Parameter]:
+    return [*inspect.signature(what).parameters.values()]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Guard,
+        Names,
+        AgnoGuard,
+        ModerationGuardrail,
+        PIIGuardrail,
+        PromptInjectionGuardrail,
+        SecretsGuardrail,
+    ],
+)
+def test_the_signature_of_a_guard_is_that_of_its_own_making(kind: Any) -> None:
+    assert _parameters(kind) == _parameters(kind.__init__)[1:]
+    assert f"{kind.__name__}{inspect.signature(kind)}" in pydoc.plain(pydoc.render_doc(kind))
+
+
+@pytest.mark.parametrize("kind", [Unset, Data])
+def test_without_settings_it_takes_whatever_the_host_gives(kind: Any) -> None:
+    """The host passes only what is named there: so it is known from a user who makes one."""
+    assert [each.kind.name for each in _parameters(kind)] == ["VAR_POSITIONAL", "VAR_KEYWORD"]
+    with pytest.raises(InputBlocked, match="give an object"):
+        kind(run_context=None, run_input=None)
 
 
 def test_the_decorator_in_both_forms() -> None:

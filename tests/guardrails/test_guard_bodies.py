@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agno_portkey.errors import ConfigurationError, InputBlocked
-from agno_portkey.guardrails import Block, Flag, Guard, Passage, Rewrite, check_guards, guard
+from agno_portkey.guardrails import Block, Flag, Guard, Passage, Rewrite, guard
+from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.verdict import Verdict
 
 TEXT = "the bluebird lands at dawn"
@@ -71,7 +72,7 @@ def test_junk_blocks(kind: str, inline: bool, call: str) -> None:
         asked = guard(inline=True)(lambda passage: async_junk(passage))
     else:
         asked = guard(inline=inline)(JUNK[kind])
-    with pytest.raises(InputBlocked, match="failed: TypeError: its inspect"):
+    with pytest.raises(InputBlocked, match="failed: its inspect"):
         ask(asked, call)
 
 
@@ -184,7 +185,6 @@ def test_a_failure_says_nothing_of_the_text(text: str, write: Callable[[str], Ex
 
     with pytest.raises(InputBlocked) as caught:
         ask(guard(name="g", inline=True)(raises), text=text)
-    said = str(write("[the text]"))
-    # Which quotes stand round it depends on those in it.
-    told = str(caught.value).replace('"', "'")
-    assert told == f"g failed: {type(write('')).__name__}: {said}".replace('"', "'")
+    assert str(caught.value) == f"g failed: {type(write('')).__name__}"
+    # For who may read it, it is there.
+    assert str(caught.value.__cause__) == str(write(text))

@@ -263,3 +263,28 @@ def test_what_cannot_be_read_in_a_content_of_parts() -> None:
     with pytest.raises(Unreadable, match="files"):
         require_readable([Message(role="user", files=[File(external=object())])])
     require_readable([Message(role="user", files=[File(content=b"a", mime_type="text/plain")])])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_is_refused_by_its_name_ends_the_run_and_is_not_stored(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    # What comes behind its name was not asked about; its kind has to stay one that the host knows.
+    portkey_model.guards = (Whole(),)
+    owner = agent(portkey_model)
+    file = File(content=b"words", mime_type="text/plain", filename=f"{WORD}.txt")
+    seen = go(owner, form, files=[file])
+    assert seen.failed
+    with pytest.raises(InputBlocked):
+        raise_on_block(seen.last)
+    assert portkey_provider.calls == []
+    assert WORD not in stored(owner.db)
+    assert "text/plain" in stored(owner.db)
+
+
+def test_a_kind_that_the_host_knows_is_no_words() -> None:
+    seen = Collected()
+    in_media(File(content=PICTURE, mime_type="application/pdf"), seen, "user")
+    assert seen == []
+    in_media(Image(content=PICTURE, mime_type=WORD), seen, "user")
+    assert seen == [WORD]

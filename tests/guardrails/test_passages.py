@@ -125,6 +125,11 @@ def test_numbers_and_keys_are_texts_too() -> None:
         return "*" if len(text) == 16 else text
 
     assert in_leaves(data, hide, "data")["card"] == "*"
+    seen.clear()
+    keys = {4111111111111111: "x", (1, "y"): None, None: "z", True: "w", "": "v"}
+    assert in_leaves(keys, seen, "data") is keys
+    assert seen == ["4111111111111111", "x", "(1, 'y')", "z", "w", "v"]
+    assert in_leaves(keys, hide, "data")["*"] == "x"
 
 
 def test_the_place_of_a_text_is_told() -> None:

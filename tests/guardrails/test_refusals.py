@@ -34,8 +34,7 @@ from agno_portkey.errors import (
     OutputBlocked,
     Told,
 )
-from agno_portkey.guardrails import note_refusal
-from agno_portkey.guardrails.refusals import forget_refusal
+from agno_portkey.guardrails.refusals import forget_refusal, note_refusal
 from agno_portkey.hooks.base import Hook, Moment
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
-from agno.run.team import TeamRunOutput
+from agno.db.sqlite import SqliteDb
+from agno.run.team import TaskUpdatedEvent, TeamRunOutput
 from agno.team import Team
 from four_forms import FORMS, play
+from gathered import go
 
 from agno_portkey import Block, Guard, Passage, PortkeyModel, govern, verdict_of
 from agno_portkey.testing import EmbeddedProvider, Reply, Request, ToolCall
@@ -54,6 +57,11 @@ def lead(request: Request) -> Any:
     return "All done."
 
 
+def lead_to_a_task(request: Request) -> Any:
+    """One that says nothing of its tasks once they were tried."""
+    return lead(request) if len(results(request)) < 2 else "All done."
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_leader_reads_why_a_task_was_refused_and_not_that_it_is_done(
     form: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
@@ -65,6 +73,33 @@ def test_a_leader_reads_why_a_task_was_refused_and_not_that_it_is_done(
     assert "failed: " in told
     assert "a secret project is named" in told
     assert "completed" not in told
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_task_is_noted_as_failed_and_an_empty_answer_as_completed(
+    form: str,
+    tmp_path: Path,
+    portkey_model: PortkeyModel,
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    for answer, status in (("It is called bluebird.", "failed"), ("", "completed")):
+        portkey_provider.reset()
+        portkey_provider.when("You lead", lead_to_a_task)
+        portkey_provider.when("You are the Writer", answer)
+        team = desk(portkey_model, "tasks")
+        team.db = SqliteDb(db_file=str(tmp_path / f"{status}.db"))
+        team.store_events = True
+        seen = go(team, form, session_id="s")
+        session: Any = team.get_session("s")
+        state = session.session_data["session_state"]
+        [task] = state["_team_tasks"]["tasks"]
+        assert task["status"] == status
+        assert ("a secret project is named" in task["result"]) is (status == "failed")
+        told = [e for e in seen.events if isinstance(e, TaskUpdatedEvent)]
+        assert not told or (told[-1].status, told[-1].result) == (status, task["result"])
+        team.db.db_engine.dispose()
+        kept = (tmp_path / f"{status}.db").read_bytes()
+        assert (b"No content returned" in kept) is (status == "completed")
 
 
 @pytest.mark.parametrize("form", FORMS)

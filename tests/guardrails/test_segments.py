@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agno_portkey.guardrails.segments import BEFORE, HARD_LIMIT, LIMIT, Segments
+from agno_portkey.guardrails.segments import BEFORE, HARD_LIMIT, LIMIT, Release, Segments
 
 # Few kinds of characters, so that sentences, long words and empty lines are all common.
 TEXTS = st.text(alphabet="ab. !?\n\r\t\u2026\u00a0é😀", max_size=600) | st.text(max_size=200)
@@ -96,3 +97,38 @@ def test_a_huge_chunk_is_cut_in_linear_time() -> None:
     """Were every piece to copy the rest, 5 MB would take minutes."""
     text = "Nothing is hidden here. " * 200_000
     assert len(_pieces([text])) == 200_000
+
+
+# Blanks are written `_`.
+WRITTEN = """
+<PERSON_12> <_PERSON_12_> &lt;PERSON_12&gt; &lt;_PERSON_12_&gt; \\u003cPERSON_12\\u003e
+\\u003c_US_DRIVER_LICENSE_999999_\\u003e [PERSON_12] PERSON_12 <PERSON_12 <person_12>
+"""
+FORMS = WRITTEN.split()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("release", ["word", "eager", "segment"])
+@pytest.mark.parametrize("form", FORMS)
+def test_no_placeholder_is_cut(form: str, release: Release, apart: bool) -> None:
+    form = form.replace("<_", "< ").replace(";_", "; ").replace("c_", "c ").replace("_>", " >")
+    form = form.replace("_&", " &").replace("_\\", " \\")
+    for run, near in (("\u3001", (240, 480, 960, 3840)), ("in a ", (240, 480))):
+        for length in [place - back for place in near for back in range(45)]:
+            text = (run * length)[:length]
+            text = f"{text[:-1]} {form}" if run == "in a " else text + form
+            text += "\u3001" * 80 + " and so on" * 500
+            segments = Segments(release, apart=apart)
+            pieces = [*segments.feed(text), segments.flush()]
+            assert "".join(pieces) == text
+            assert any(form in piece for piece in pieces), (length, run)
+
+
+def test_what_only_begins_like_a_placeholder_is_cut_somewhere() -> None:
+    for text in ("<" * 3_000, "[" * 3_000, "A" * 3_000, "\\u00" * 900, "< a " * 900):
+        for release in ("word", "eager", "segment"):
+            for apart in (True, False):
+                segments = Segments(release, apart=apart)  # type: ignore[arg-type]
+                pieces = [*segments.feed(text + " " * 400), segments.flush()]
+                assert "".join(pieces) == text + " " * 400
+                assert max(map(len, pieces)) <= HARD_LIMIT

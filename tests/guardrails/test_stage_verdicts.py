@@ -79,7 +79,7 @@ def test_every_guard_is_told_of_once_with_its_evidence(call: str, side: Any) -> 
         **told,
         "found": [
             {"source": "tool", "path": "", "said": "odd", "as": "flag", "rule": 1},
-            {"source": "user", "path": "to.name", "said": "bad", "as": "block", "rule": 2},
+            {"source": "user", "path": "(key).name", "said": "bad", "as": "block", "rule": 2},
         ],
     }
 

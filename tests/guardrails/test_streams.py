@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from agno_portkey.calls import Call
 from agno_portkey.drivers import Owned, SyncIO, drive
 from agno_portkey.errors import OutputBlocked, TruncatedStream
-from agno_portkey.guardrails import Block, Guard, Passage, guard_layer, verdict_of
+from agno_portkey.guardrails import Block, Guard, Passage, verdict_of
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
 

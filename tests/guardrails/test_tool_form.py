@@ -204,7 +204,7 @@ def test_a_guard_that_fails_or_hangs_refuses_the_tool(how: str) -> None:
     with pytest.raises(ToolRefused, match=r"no verdict within 0\.05 s"):
         called(how, text, hangs, word="x")
     forever.set()
-    with pytest.raises(ToolRefused, match="fails failed: ValueError: its list is gone"):
+    with pytest.raises(ToolRefused, match=r"fails failed: ValueError$"):
         called(how, text, fails, word="x")
     deep: Any = "x"
     for _ in range(200):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
+from agno.models.message import Message
 from four_forms import FORMS, play
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
@@ -182,29 +183,102 @@ def test_offline_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         ModerationGuardrail(backend="offline")
 
 
-@pytest.fixture
-def judges(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """Stand-ins with the two functions of the packages, which not every machine has."""
-    said = types.SimpleNamespace(share=0.1, matches=[])
-    profanity: Any = types.ModuleType("profanity_check")
-    profanity.predict_prob = lambda texts: [said.share for _ in texts]
-    rules: Any = types.ModuleType("safetype")
-    rules.moderate = lambda text: types.SimpleNamespace(matches=said.matches)
-    monkeypatch.setitem(sys.modules, "profanity_check", profanity)
-    monkeypatch.setitem(sys.modules, "safetype", rules)
-    return said
+@pytest.mark.parametrize("form", ["run", "arun"])
+@pytest.mark.parametrize("settings", [{"categories": ["violense"]}, {"thresholds": {"rude": 0.1}}])
+def test_a_category_that_the_endpoint_does_not_judge_blocks(
+    form: str,
+    settings: dict[str, Any],
+    portkey_provider: EmbeddedProvider,
+    portkey_model: PortkeyModel,
+) -> None:
+    with pytest.raises(ValueError, match=r"does not judge .*violence"):
+        _inspect(ModerationGuardrail(model=portkey_model, **settings), "Hello")
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model, **settings),)
+    assert play(Agent(model=portkey_model), form, "Hello").status.value == "ERROR"
+    assert portkey_provider.calls == []
 
 
-def test_offline(judges: types.SimpleNamespace) -> None:
-    guard = ModerationGuardrail(backend="offline")
-    assert _inspect(guard, "Hello") is None
-    judges.share = 0.95
-    assert isinstance(_inspect(guard, "Hello"), Block)
-    judges.share = float("nan")
-    with pytest.raises(ValueError, match="no score"):
-        _inspect(guard, "Hello")
-    judges.share = 0.1
-    judges.matches = [types.SimpleNamespace(category="hate", severity="critical")]
-    assert _inspect(guard, "Hello").evidence == {"categories": {"hate": 1.0}}
-    with pytest.raises(ConfigurationError, match="offline it knows"):
-        ModerationGuardrail(backend="offline", categories=["self-harm"])
+@pytest.mark.parametrize("form", ["run", "astream"])
+def test_nothing_is_asked_about_what_is_no_ones_words(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    """Of several passages each of a user is asked about until one blocks."""
+    portkey_provider.moderate(BAD, {"violence": 0.9})
+    portkey_model.guards = (ModerationGuardrail(model=portkey_model, on="input"),)
+    agent = Agent(model=portkey_model, instructions=BAD)
+    assert play(agent, form, "Hello").status.value == "COMPLETED"
+    assert [request.body["input"] for request in _asked(portkey_provider)] == ["Hello"]
+    said = [Message(role="user", content=text) for text in ("one", BAD, "three")]
+    ended = play(agent, form, said)
+    assert ended.status.value == "ERROR"
+    asked = [request.body["input"] for request in _asked(portkey_provider)][1:]
+    assert asked == ["one", BAD]
+
+
+OFFLINE = [
+    ("Hello, can you help me with my order?", set()),
+    ("The process was killed by the kernel.", set()),
+    ("you are a fucking idiot", {"harassment", "insult", "profanity"}),
+    ("you should kill yourself", {"harassment", "insult"}),
+    ("send nudes", {"sexual"}),
+    ("f.u.c.k you", {"profanity"}),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), OFFLINE)
+def test_offline(text: str, found: set[str]) -> None:
+    said = _inspect(ModerationGuardrail(backend="offline"), text)
+    assert (set(said.evidence["categories"]) if said else set()) == found
+    assert said is None or isinstance(said, Block)
+
+
+def test_offline_an_insult_is_not_outvoted_by_a_long_text() -> None:
+    guard = ModerationGuardrail(backend="offline", categories=["insult"])
+    long = "a word and another " * 500
+    assert _inspect(guard, long) is None
+    assert isinstance(_inspect(guard, f"{long} you are an idiot and a loser {long}"), Block)
+
+
+@pytest.mark.parametrize(
+    "text", ["I want to hurt myself", "Du bist ein Arschloch", "women are bad"]
+)
+def test_what_the_docs_say_offline_it_cannot_judge(text: str) -> None:
+    assert _inspect(ModerationGuardrail(backend="offline"), text) is None
+
+
+def test_offline_categories_and_thresholds() -> None:
+    assert (
+        _inspect(ModerationGuardrail(backend="offline", categories=["hate"]), "send nudes") is None
+    )
+    low = ModerationGuardrail(backend="offline", thresholds={"insult": 0.0}, action="flag")
+    assert isinstance(_inspect(low, "Hello"), Flag)
+    for settings in ({"categories": ["self-harm"]}, {"thresholds": {"violence": 0.5}}):
+        with pytest.raises(ConfigurationError, match="offline it knows"):
+            ModerationGuardrail(backend="offline", **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_offline_in_the_model(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_model.guards = (ModerationGuardrail(backend="offline"),)
+    agent = Agent(model=portkey_model)
+    assert play(agent, form, "you are a fucking idiot").status.value == "ERROR"
+    assert portkey_provider.requests == []
+    portkey_provider.reply("Sure, you are a fucking idiot.")
+    ended = play(agent, form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert "idiot" not in f"{ended.content}{ended.text_shown}"
+
+
+@pytest.mark.parametrize("shares", [[float("nan")], [], [0.1, 0.1], ["x"]])
+def test_an_offline_judge_that_gives_no_score_raises(
+    shares: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one thing that the real packages don't do."""
+    rules = types.SimpleNamespace(moderate=lambda text: types.SimpleNamespace(matches=[]))
+    share = types.SimpleNamespace(predict_prob=lambda texts: shares)
+    monkeypatch.setitem(sys.modules, "safetype", rules)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "profanity_check", share)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"score|float"):
+        _inspect(ModerationGuardrail(backend="offline"), "Hello")

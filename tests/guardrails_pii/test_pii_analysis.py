@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from agno_portkey.errors import AnalysisFailed, ConfigurationError, ModelMissing
-from agno_portkey.guardrails.pii import analysis, nlp
+from agno_portkey.guardrails.pii import nlp
 from agno_portkey.guardrails.pii.analysis import Analyzer
 
 MAIL = "Mail Anna Becker at anna@corp.internal."
@@ -81,6 +77,16 @@ def test_nothing_is_remembered_without_a_cache() -> None:
     counting.spans("a@b.io")
     counting.spans("a@b.io")
     assert counting.looked == 2
+
+
+def test_what_was_remembered_can_be_forgotten() -> None:
+    analyzer = Counting(["US_SSN"])
+    analyzer.spans("a text")
+    assert analyzer.knows("a text")
+    analyzer.forget()
+    assert not analyzer.knows("a text")
+    analyzer.spans("a text")
+    assert analyzer.knows("a text")
 
 
 # Recognisers of one's own
@@ -191,11 +197,12 @@ def test_names_that_were_asked_for_need_a_model(kind: str) -> None:
 
 
 def test_an_unknown_language_is_told() -> None:
-    finder = Analyzer(["US_SSN", "ORGANIZATION"], languages=["klingon"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(ModelMissing, match="does not know"):
-            finder.spans("x")
+    with pytest.raises(ModelMissing, match="does not know the language 'klingon'"):
+        Analyzer(["US_SSN"], languages=["klingon"], deny_list=["x"])
+    # Its words are split by a package that is not there.
+    finder = Analyzer(["US_SSN"], languages=["ja"], deny_list=["x"])
+    with pytest.raises(ModelMissing, match="can't read the language 'ja'"):
+        finder.spans("x")
 
 
 def test_a_model_that_finds_no_names_is_refused(tmp_path: Path) -> None:
@@ -241,98 +248,3 @@ def test_a_missing_package_names_the_extra(gone: str, settings_: str) -> None:
         "except MissingExtraError as error: print(error)"
     )
     assert "agno-portkey[pii]" in _python(code)
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " " * 1_000_000,
-        "(" * 300_000,
-        '"' * 300_000,
-        "x" * 300_000,
-        "\n" * 300_000,
-        "\u200b" * 300_000,
-        "\u0627\u202e" * 100_000,
-        '{"a":' * 1000 + "1" + "}" * 1000,
-        "漢字" * 100_000,
-    ],
-)
-def test_hostile_texts_end_and_hide_nothing(analyzer: Analyzer, text: str) -> None:
-    value = "anna@corp.internal"
-    hidden = f"{text} {value} {text}"
-    assert any(hidden[span.start : span.end] == value for span in analyzer.spans(hidden))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "\ud800 Anna Becker \udfff",
-        "An\u200bna Bec\u200dker",
-        "\u202eAnna Becker\u202c",
-        "x " * 30_000 + "Anna Becker" + " y" * 30_000,
-    ],
-)
-def test_a_name_is_found_in_whatever_is_around_it(analyzer: Analyzer, text: str) -> None:
-    spans = [span for span in analyzer.spans(text) if span.type == "PERSON"]
-    plain = text[spans[0].start : spans[0].end].replace("\u200b", "").replace("\u200d", "")
-    assert plain == "Anna Becker"
-
-
-def test_blocks_of_a_long_text_make_up_the_text() -> None:
-    text = ("word " * 2000 + "\n") * 20 + "x" * 120_000
-    blocks = analysis._blocks(text)
-    assert "".join(part for _, part in blocks) == text
-    assert [begin for begin, _ in blocks] == [
-        sum(len(part) for _, part in blocks[:at]) for at in range(len(blocks))
-    ]
-    assert all(len(part) <= analysis.BLOCK for _, part in blocks)
-
-
-def test_a_text_that_takes_too_long_fails() -> None:
-    with pytest.raises(AnalysisFailed):
-        Analyzer(seconds=0.000001).spans("Anna " * 200)
-
-
-def test_whatever_breaks_inside_fails_as_one_error() -> None:
-    class Broken(Analyzer):
-        def _find(self, text: str) -> Any:
-            raise SystemExit(1)
-
-    with pytest.raises(AnalysisFailed, match="SystemExit"):
-        Broken(["US_SSN"]).spans("x")
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.text(st.characters(), max_size=120))
-def test_any_text_has_spans_in_order_within_it(text: str) -> None:
-    end = 0
-    for span in _SHARED.spans(text):
-        assert end <= span.start < span.end <= len(text)
-        end = span.end
-
-
-_SHARED = Analyzer()
-
-
-# Threads and processes
-
-
-def test_many_threads_get_the_same(analyzer: Analyzer) -> None:
-    texts = [f"Anna Becker wrote {number}" for number in range(40)]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(analyzer.spans, texts))
-    assert all(spans[0].end == 11 for spans in found)
-
-
-def test_a_forked_process_can_go_on(analyzer: Analyzer) -> None:
-    analyzer.spans("Anna Becker was here")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-    if child == 0:
-        found = analyzer.spans("Anna Becker was forked")
-        os._exit(0 if found and found[0].type == "PERSON" else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import pytest
@@ -11,12 +10,10 @@ from agno.agent import Agent
 from agno.media import File, Image
 from four_forms import FORMS, STREAMED, play
 
-from agno_portkey import verdict_of
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails import Passage, Scene
 from agno_portkey.guardrails.pii.analysis import Analyzer
 from agno_portkey.guardrails.pii.guard import PIIGuardrail
-from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 
@@ -191,64 +188,6 @@ def test_a_file_that_is_text_is_masked(
     assert MAIL not in sent(portkey_provider)
 
 
-# Who fails
-
-
-class Failing(Analyzer):
-    """An analyzer whose backend does as it is told."""
-
-    def __init__(self, does: str) -> None:
-        super().__init__()
-        self.does, self.gate = does, threading.Event()
-
-    def spans(self, text: str) -> tuple[Span, ...]:
-        match self.does:
-            case "raises":
-                raise OSError(f"no model for {text}")
-            case "ends":
-                raise SystemExit(1)
-            case "hangs":
-                self.gate.wait(60)
-            case "lies":
-                return (Span(5, 9_999, "PERSON", 1.0),)
-            case "junk":
-                return "nothing"  # type: ignore[return-value]
-        return ()
-
-
-@pytest.mark.parametrize("mode", ["block", "mask", "pseudonymize"])
-@pytest.mark.parametrize("does", ["raises", "ends", "hangs", "junk"])
-@pytest.mark.parametrize("form", ["run", "astream"])
-def test_an_analyzer_that_fails_lets_nothing_through(
-    form: str,
-    does: str,
-    mode: Any,
-    portkey_model: PortkeyModel,
-    portkey_provider: EmbeddedProvider,
-) -> None:
-    failing = Failing(does)
-    timeout = 0.3 if does == "hangs" else 20
-    portkey_model.guards = (PIIGuardrail(mode, analyzer=failing, timeout=timeout),)
-    ended = play(Agent(model=portkey_model), form, ASKED)
-    failing.gate.set()
-    assert ended.status.value == "ERROR"
-    assert portkey_provider.requests == []
-    assert MAIL not in str(ended.content)
-
-
-def test_an_answer_is_not_shown_where_the_analyzer_fails(
-    analyzer: Analyzer, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
-) -> None:
-    portkey_provider.reply(f"Write to {MAIL}. " * 3)
-    portkey_model.guards = (PIIGuardrail("mask", analyzer=Failing("raises"), on="output"),)
-    ended = play(Agent(model=portkey_model), "stream", "Hi")
-    assert ended.status.value == "ERROR"
-    assert "".join(ended.text_shown) == ""
-    verdict = verdict_of(ended.errors[0])
-    assert verdict is not None
-    assert verdict.source == "PIIGuardrail"
-
-
 # Its settings
 
 
@@ -305,25 +244,9 @@ def test_what_it_knows_it_says_without_a_thread(analyzer: Analyzer) -> None:
     assert not guard.at_once([asked, passage("Nobody asked for 18 camels.")])
 
 
-def test_it_warms_its_analyzer() -> None:
-    analyzer = Failing("works")
-    warmed: list[str] = []
-    analyzer.warm = lambda: warmed.append("warm") or analyzer  # type: ignore[method-assign, return-value, func-returns-value]
-    guard = PIIGuardrail(analyzer=analyzer)
-    assert guard.warm() is guard
-    assert warmed == ["warm"]
-
-
-@pytest.mark.parametrize("stage", ["pre", "post", "tool"])
-def test_hooks_and_tools_see_what_the_user_sees(stage: Any, analyzer: Analyzer) -> None:
-    guard = PIIGuardrail("pseudonymize", analyzer=analyzer)
-    scene = Scene(stage, session_id="s")
-    assert guard.inspect(Passage(ASKED, "user", "input", scene=scene)) is None
-
-
 def test_calls_without_a_session_have_vaults_of_their_own(analyzer: Analyzer) -> None:
     guard = PIIGuardrail("pseudonymize", analyzer=analyzer)
-    first, other = (Scene(call=name) for name in ("one", "two"))
+    first, other = Scene(), Scene()
     hidden = guard.inspect(Passage(ASKED, "user", "input", scene=first))
     assert NAME not in hidden.text
     assert guard.inspect(Passage("<PERSON_1>", "assistant", "output", scene=first)).text == NAME
@@ -339,17 +262,6 @@ def test_definitions_without_personal_data_are_left_alone(analyzer: Analyzer) ->
     for source in ("tool_definition", "schema"):
         told = Passage("Rings <PERSON_1> in Berlin", source, "input", scene=scene)  # type: ignore[arg-type]
         assert guard.inspect(told) is None
-
-
-def test_names_of_the_sessions_seen_longest_ago_are_forgotten(
-    analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agno_portkey.guardrails.pii.guard._SESSIONS", 1)
-    guard = PIIGuardrail("mask", analyzer=analyzer)
-    one, two = Scene(session_id="one"), Scene(session_id="two")
-    guard.inspect(Passage("I am Marguerite Okonkwo.", "user", "input", scene=one))
-    guard.inspect(Passage("Hi", "user", "input", scene=two))
-    assert guard.inspect(Passage("so okonkwo it is", "user", "input", scene=one)) is None
 
 
 def test_an_answer_held_whole_is_redacted_as_one(analyzer: Analyzer) -> None:

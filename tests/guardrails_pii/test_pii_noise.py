@@ -32,6 +32,12 @@ def kept(text: str, value: str, label: str) -> list[tuple[str, str]]:
         ("the last Sunday", "DATE"),
         ("--", "PERSON"),
         ("7", "CARDINAL"),
+        ("...", "ORG"),
+        ("a=b", "ORG"),
+        ("DD", "GPE"),
+        ("Zorvan Qilt Ona Varn Ulm", "PERSON"),
+        ("Ingrid Insurance", "PERSON"),
+        ("The", "PERSON"),
     ],
 )
 def test_noise_is_dropped(text: str, label: str) -> None:
@@ -56,6 +62,13 @@ def test_a_name_within_an_identifier_is_dropped() -> None:
         ("New Zealand", "PERSON", [("New Zealand", "LOCATION")]),
         ("Ingrid", "GPE", [("Ingrid", "LOCATION")]),
         ("Zorvan Town", "LOC", [("Zorvan Town", "LOCATION")]),
+        ("Zahlung an Zorvan Qilt", "PERSON", [("Zorvan Qilt", "PERSON")]),
+        ("Zorvan van Qilt", "PERSON", [("Zorvan van Qilt", "PERSON")]),
+        ("Zorvan. Ask", "PERSON", [("Zorvan", "PERSON")]),
+        ("V. Zorvan", "PERSON", [("V. Zorvan", "PERSON")]),
+        ("Zorvan's", "PERSON", [("Zorvan", "PERSON")]),
+        ("Hola Zorvan", "PERSON", [("Zorvan", "PERSON")]),
+        ("ZORVANQ", "PERSON", [("ZORVANQ", "PERSON")]),
         ("Qilt Works", "ORG", [("Qilt Works", "ORGANIZATION")]),
         ("May 5", "DATE", [("May 5", "DATE_TIME")]),
         ("Qiltish", "NORP", [("Qiltish", "NRP")]),
@@ -65,3 +78,41 @@ def test_what_is_sound_is_kept_within_its_edges(
     text: str, label: str, left: list[tuple[str, str]]
 ) -> None:
     assert kept(text, text, label) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "label"),
+    [
+        ("the Zorvan squad", "Zorvan", "GPE"),
+        ("the Zorvan guild", "Zorvan", "PERSON"),
+        ("Zorvan 2.17.1", "Zorvan", "GPE"),
+        ("Feb 2", "Feb", "PERSON"),
+        ("const Zorvan = make();", "Zorvan", "PERSON"),
+        ("import { Zorvan } from x", "Zorvan", "GPE"),
+        ("x\nexport class Zorvan {\n y", "Zorvan", "PERSON"),
+    ],
+)
+def test_what_stands_beside_it_tells_a_thing(text: str, value: str, label: str) -> None:
+    assert kept(text, value, label) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "whole"),
+    [
+        ("the Ingrid squad", "Ingrid", "Ingrid"),
+        ("the Zorvan Qilt squad", "Zorvan Qilt", "Zorvan Qilt"),
+        ("with A. J. Zorvan", "J. Zorvan", "A. J. Zorvan"),
+        ("with A. J. Zorvan", "Zorvan", "A. J. Zorvan"),
+        ('const a = "Zorvan";', "Zorvan", "Zorvan"),
+        ("const a = 1; // Zorvan;", "Zorvan", "Zorvan"),
+        ("let me ask Zorvan", "Zorvan", "Zorvan"),
+        ("class of Zorvan", "Zorvan", "Zorvan"),
+    ],
+)
+def test_a_name_is_kept_where_it_stands(text: str, value: str, whole: str) -> None:
+    assert kept(text, value, "PERSON") == [(whole, "PERSON")]
+
+
+def test_a_place_with_the_name_of_a_person_is_less_sure() -> None:
+    scores = [sound(text, [(0, len(text), "GPE")])[0].score for text in ("Ingrid", "Qilton")]
+    assert scores[0] < scores[1]

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agno_portkey.guardrails.pii.analysis import Analyzer
 from agno_portkey.guardrails.pii.reading import for_ner, read
 from agno_portkey.guardrails.pii.spans import Span
 
+_ODD = st.sampled_from(["\u0301", "e", "\\u00e9", "\\n", "\u200b", "\x1b[0m", "\\", "\uff11", "\0"])
 
-@given(st.text(st.characters(), max_size=60))
+
+@given(st.lists(_ODD | st.text(st.characters(), max_size=9), max_size=12).map("".join))
 def test_offsets_lead_back(text: str) -> None:
     reading = read(text)
     length = len(reading.text)
@@ -18,9 +21,13 @@ def test_offsets_lead_back(text: str) -> None:
     if length:
         whole = reading.back(Span(0, length, "PERSON"))
         assert 0 <= whole.start < whole.end <= len(text)
+    end = 0
     for place in range(length):
         one = reading.back(Span(place, place + 1, "PERSON"))
-        assert one.end == one.start + 1
+        assert end <= one.start < one.end
+        # It is read alone as it is read there.
+        assert read(text[one.start : one.end]).text == reading.text[place]
+        end = one.end
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,14 @@ def test_offsets_lead_back(text: str) -> None:
         ("a\u2010b\u00a0c", "a-b c"),
         ("\ud800x", "\ufffdx"),
         ("p\u00adq\ufeff", "pq"),
+        # In two parts, as file systems write it; and struck through.
+        ("Zoe\u0308 E\u0301", "Zo\u00eb \u00c9"),
+        ("4\u03361\u0336 \u0301x", "41 \u0301x"),
+        ("\u0664\u0661", "41"),
+        # Written out, once and twice.
+        (r"Jos\u00e9\n\\u0040\\tx\q", "Jos\u00e9\n@\tx\\q"),
+        (r"e\u0301", "\u00e9"),
+        ("a\0b\x08c\x1b[31;1md", "abcd"),
     ],
 )
 def test_it_is_read_plainly(text: str, plain: str) -> None:
@@ -50,3 +65,22 @@ def test_a_model_gets_a_text_of_the_same_length(text: str) -> None:
 def test_marks_in_an_overlong_run_are_blanked_and_words_kept() -> None:
     assert for_ner('{"a":"John Smith"}') == '{"a":"John Smith"}'
     assert for_ner("(" * 500 + "Ann").strip() == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'row: {"mail": "a", "name": "Jos\u00e9 Garc\u00eda"}', r"Jos\u00e9 Garc\u00eda"),
+        (r"Dear team\nJohn Smith\nwrote", "John Smith"),
+        ("My name is E\u0301milie Durand", "E\u0301milie Durand"),
+        ("Ask Zoe\u0308 Mu\u0308ller.", "Zoe\u0308 Mu\u0308ller"),
+        (
+            "the card 4\u03361\u03361\u03361\u0336 1111 1111 1111",
+            "4\u03361\u03361\u03361\u0336 1111 1111 1111",
+        ),
+        ("the mail ann.lee\x08@corp.internal", "ann.lee\x08@corp.internal"),
+        ("\x1b[32mJohn\x1b[0m Smith called", "John\x1b[0m Smith"),
+    ],
+)
+def test_what_is_hidden_is_found_whole(text: str, value: str, analyzer: Analyzer) -> None:
+    assert value in [text[span.start : span.end] for span in analyzer.spans(text)]

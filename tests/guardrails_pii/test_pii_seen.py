@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.guardrails.pii.session import SeenNames
+from agno_portkey.guardrails.pii.session import NamesOfSessions, SeenNames
 from agno_portkey.guardrails.pii.spans import Span
 
 
@@ -56,3 +56,22 @@ def test_spans_lie_within_any_text(name: str, text: str) -> None:
     known.add(name, [Span(0, len(name), "PERSON")])
     for span in known.find(text):
         assert 0 <= span.start < span.end <= len(text)
+
+
+def test_a_name_in_two_parts_is_the_same_name() -> None:
+    assert mentions(seen("Zoe\u0308 Mu\u0308ller"), "ask Zo\u00eb") == ["Zo\u00eb"]
+    assert mentions(seen("\u00c9milie Durand"), "so E\u0301milie it is") == ["E\u0301milie"]
+
+
+def test_names_of_the_sessions_seen_longest_ago_are_forgotten() -> None:
+    sessions = NamesOfSessions(limit=1)
+    sessions.of("one", "u").add("Abel Bork", [Span(0, 9, "PERSON")])
+    assert mentions(sessions.of("one", "u"), "Bork") == ["Bork"]
+    assert mentions(sessions.of("one", "other"), "Bork") == []
+    assert mentions(sessions.of("one", "u"), "Bork") == []
+
+
+def test_without_a_session_no_name_is_kept() -> None:
+    sessions = NamesOfSessions()
+    sessions.of(None, "u").add("Abel Bork", [Span(0, 9, "PERSON")])
+    assert mentions(sessions.of(None, "u"), "Bork") == []

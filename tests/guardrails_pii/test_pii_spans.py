@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.guardrails.pii.spans import Span, widest
+from agno_portkey.errors import AnalysisFailed
+from agno_portkey.guardrails.pii.spans import Span, beside, checked, widest
 
 _SPANS = st.lists(
     st.builds(
@@ -60,3 +63,42 @@ def test_a_rest_without_a_letter_or_digit_is_dropped_with_the_text_at_hand() -> 
         Span(4, 16, "LOCATION"),
     )
     assert widest(found)[0] == Span(0, 4, "PERSON")
+
+
+@given(_SPANS, st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=5))
+def test_what_stands_beside_a_mask_is_kept(spans: list[Span], masks: list[tuple[int, int]]) -> None:
+    text = "ab, " * 25
+    taken = widest([Span(start, start + length, "MASK") for start, length in masks])
+    places = [(span.start, span.end) for span in taken]
+    kept = beside(widest(spans, text), places, text)
+    words = {place for place in range(len(text)) if text[place].isalnum()}
+    assert _chars(kept) & words == (_chars(widest(spans, text)) - _chars(taken)) & words
+    assert not _chars(kept) & _chars(taken)
+    assert all(a.end <= b.start for a, b in pairwise(kept))
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        None,
+        {},
+        "text",
+        ["text"],
+        [(0, 1)],
+        [Span(0, 1, "")],
+        [Span(0, 1, None)],  # type: ignore[arg-type]
+        [Span(0.0, 1, "PERSON")],  # type: ignore[arg-type]
+        [Span(-1, 1, "PERSON")],
+        [Span(2, 2, "PERSON")],
+        [Span(2, 1, "PERSON")],
+        [Span(0, 6, "PERSON")],
+    ],
+)
+def test_spans_that_are_none_or_elsewhere_are_refused(spans: Any) -> None:
+    with pytest.raises(AnalysisFailed):
+        checked(spans, "12345")
+
+
+def test_spans_of_a_text_are_taken() -> None:
+    assert checked([Span(0, 5, "PERSON")], "12345") == [Span(0, 5, "PERSON")]
+    assert checked((), "") == ()

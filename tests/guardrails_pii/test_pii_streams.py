@@ -16,7 +16,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import SyncIO, drive
-from agno_portkey.guardrails import guard_layer
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.guardrails.pii.analysis import Analyzer
 from agno_portkey.guardrails.pii.guard import PIIGuardrail
 from agno_portkey.guardrails.pii.spans import Span

@@ -12,8 +12,9 @@ import pytest
 from postgres_server import PostgresServer
 from vault_sessions import KEY, Clock, tell
 
+from agno_portkey.errors import VaultUnavailable
 from agno_portkey.guardrails.pii.vault import Vault
-from agno_portkey.guardrails.pii.vault_store import MemoryStore, VaultUnavailable
+from agno_portkey.guardrails.pii.vault_store import MemoryStore
 from agno_portkey.guardrails.pii.vaults import Vaults
 
 
@@ -80,14 +81,26 @@ def test_who_may_open_a_mark(make: Callable[..., Vaults]) -> None:
     assert opens(None, "ann", ("one", "ann"))
     assert opens(None, "ann", (None, "ann"))
     assert opens(None, "default", ("one", None))
+    # A session is one user's: what names the session alone is theirs.
+    assert opens("one", None, ("one", "ann"))
     assert not opens("two", "ann", ("one", "ann"))
     assert not opens("one", "ben", ("one", "ann"))
-    assert not opens("one", None, ("one", "ann"))
     assert not opens(None, "ben", ("one", "ann"))
     assert not opens("one", "ann", ("two", "ben"))
     assert vaults.by_mark("0" * 16, "one", "ann") is None
-    assert {repr(vault) for vault in vaults.of_user("ann")} == {"Vault(1 values)"}
-    assert len(vaults.of_user("ann")) == 2
+    assert vaults.marked("0" * 16) is None
+    assert {vault.seen[0] for vault in vaults.all_of(None, "ann")} == {
+        marks[None, "ann"],
+        marks["one", "ann"],
+    }
+    assert [vault.seen[0] for vault in vaults.all_of("one", "ann")] == [
+        marks["one", "ann"],
+        marks["one", None],
+    ]
+    assert [vault.seen[0] for vault in vaults.all_of("one")] == [
+        marks["one", None],
+        marks["one", "ann"],
+    ]
 
 
 def test_what_is_forgotten_is_opened_by_nobody(make: Callable[..., Vaults]) -> None:
@@ -127,6 +140,25 @@ def test_a_user_is_forgotten(make: Callable[..., Vaults]) -> None:
     assert vaults.forget_user("ann") == 3
     assert repr(vaults.of("one", "ann")) == "Vault(0 values)"
     assert repr(vaults.of("one", "ben")) == "Vault(1 values)"
+
+
+def test_a_session_is_handed_over(make: Callable[..., Vaults]) -> None:
+    vaults = make()
+    stored = {}
+    for user in ("ann", "ben"):
+        vault = vaults.of("one", user)
+        tell(vault, f"a value of {user}")
+        stored[user] = vault.keep(f"a value of {user}")
+    assert not vaults.hand_over("one", "ann", "ann")
+    assert not vaults.hand_over("one", "dora", "carl")
+    with pytest.raises(VaultUnavailable, match="can't be handed over"):
+        vaults.hand_over("one", "ann", "ben")
+    assert vaults.of("one", "ann").restore(stored["ann"]) == "a value of ann"
+    assert vaults.hand_over("one", "ann", "carl")
+    for each in (vaults, make()):
+        assert each.of("one", "carl").restore(stored["ann"]) == "a value of ann"
+        assert repr(each.of("one", "ann")) == "Vault(0 values)"
+        assert each.of("one", "ben").restore(stored["ben"]) == "a value of ben"
 
 
 def test_a_vault_lives_from_its_last_use(make: Callable[..., Vaults]) -> None:
@@ -204,15 +236,9 @@ def test_two_processes_add_to_one_vault(tmp_path: Path) -> None:
 
 def test_a_call_without_a_session_has_one_for_itself() -> None:
     vaults = Vaults()
-    vault = vaults.of_call("a")
+    vault = vaults.for_call()
     assert tell(vault, "Alice") == "<PERSON_1>"
-    assert vaults.of_call("a") is vault
-    assert vaults.of_call("b").show("<PERSON_1>") == "<PERSON_1>"
-    vaults.end_call("a")
-    assert vaults.of_call("a") is not vault
-    for number in range(1_100):
-        vaults.of_call(str(number))
-    assert len(vaults._calls) == 1_000
+    assert vaults.for_call().show("<PERSON_1>") == "<PERSON_1>"
 
 
 def test_in_memory_there_are_not_too_many() -> None:

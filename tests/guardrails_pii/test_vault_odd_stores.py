@@ -14,9 +14,9 @@ import pytest
 from cryptography.fernet import Fernet
 from vault_sessions import KEY, tell
 
-from agno_portkey.errors import MissingExtraError
+from agno_portkey.errors import MissingExtraError, VaultUnavailable
 from agno_portkey.guardrails.pii.sealing import Seal
-from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, Store, VaultUnavailable
+from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, Store
 from agno_portkey.guardrails.pii.vaults import Vaults
 
 
@@ -38,8 +38,8 @@ class Odd(MemoryStore):
     def by_mark(self, mark: str) -> Row | None:
         return self.odd["by_mark"]() if "by_mark" in self.odd else super().by_mark(mark)
 
-    def of_user(self, user: str, limit: int) -> Any:
-        return self.odd["of_user"]() if "of_user" in self.odd else super().of_user(user, limit)
+    def rows(self, **asked: Any) -> Any:
+        return self.odd["rows"]() if "rows" in self.odd else super().rows(**asked)
 
 
 class Theirs:
@@ -50,7 +50,7 @@ class Theirs:
         self.place = "an odd store"
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("get", "by_mark", "of_user", "marks", "put", "touch", "drop"):
+        if name in ("get", "by_mark", "rows", "marks", "put", "touch", "drop"):
             return getattr(self.odd_store, name)
         raise AttributeError(name)
 
@@ -78,7 +78,7 @@ def test_a_store_that_raises_blocks_and_loses_nothing(theirs: Theirs) -> None:
         ("get", lambda: vaults.of("one")),
         ("put", lambda: tell(vault, "Bob")),
         ("by_mark", lambda: vaults.by_mark("0" * 16, "one", None)),
-        ("of_user", lambda: vaults.of_user("ann")),
+        ("rows", lambda: vaults.all_of(None, "ann")),
     ]:
         theirs.odd_store.odd = {broken: _raise}
         with pytest.raises(VaultUnavailable, match=r"RuntimeError \(an odd store\)") as told:
@@ -140,9 +140,10 @@ def test_a_store_that_lies_blocks(theirs: Theirs) -> None:
     theirs.odd_store.odd = {"by_mark": lambda: other}
     with pytest.raises(VaultUnavailable, match="another session"):
         vaults.by_mark(old.mark, "one", None)
-    theirs.odd_store.odd = {"of_user": lambda: [other]}
-    with pytest.raises(VaultUnavailable, match="another user"):
-        vaults.of_user("ann")
+    theirs.odd_store.odd = {"rows": lambda: [other]}
+    for asked in ((None, "ann"), ("one", None)):
+        with pytest.raises(VaultUnavailable, match="another session or user"):
+            vaults.all_of(*asked)
 
 
 def test_a_store_that_only_says_it_wrote_blocks(theirs: Theirs) -> None:
@@ -233,11 +234,6 @@ def test_what_is_sealed_and_is_no_vault_blocks(theirs: Theirs, text: str) -> Non
         vaults.by_mark("0" * 16, "s", "u")
 
 
-def test_who_names_nobody_has_no_vault() -> None:
-    with pytest.raises(VaultUnavailable, match="neither session nor call"):
-        Vaults().of_call("")
-
-
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingExtraError, match="driver of mysql"):
         Vaults("mysql://me:secret-word@127.0.0.1/none", keys=[KEY])
@@ -268,8 +264,8 @@ def test_a_forked_process_goes_on(tmp_path: Path) -> None:
 def test_what_a_child_process_does_with_its_parents_locks(tmp_path: Path) -> None:
     vaults = Vaults(str(tmp_path / "vaults.db"), keys=[KEY])
     tell(vaults.of("one"), "Alice")
-    for each in (vaults, vaults._shelf, vaults._shelf._store):
-        each._pid = 0  # type: ignore[union-attr]
+    for each in (vaults, vaults._shelf, vaults._shelf._store._table):  # type: ignore[attr-defined]
+        each._pid = 0
     with vaults._lock, vaults._shelf._lock:
         assert tell(vaults.of("one"), "Bob") == "<PERSON_2>"
 

@@ -12,9 +12,9 @@ from agno.db.in_memory import InMemoryDb
 from agno.db.sqlite import SqliteDb
 from vault_sessions import KEY, OTHER, tell
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, VaultUnavailable
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE
-from agno_portkey.guardrails.pii.vault_store import Row, VaultUnavailable
+from agno_portkey.guardrails.pii.vault_store import Row
 from agno_portkey.guardrails.pii.vaults import Vaults
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from agno.db.base import SessionType
 from agno.db.in_memory import InMemoryDb
-from agno.db.postgres import PostgresDb
+from agno.db.postgres import AsyncPostgresDb, PostgresDb
 from agno.db.schemas.evals import EvalRunRecord, EvalType
 from agno.db.schemas.memory import UserMemory
 from agno.db.sqlite import AsyncSqliteDb, SqliteDb
@@ -35,7 +35,10 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "asqlite"])
+SQL = ["sqlite", "postgres", "asqlite", "apostgres"]
+
+
+@pytest.fixture(params=["memory", *SQL])
 def db(request: Any, tmp_path: Path) -> Any:
     match request.param:
         case "memory":
@@ -45,6 +48,8 @@ def db(request: Any, tmp_path: Path) -> Any:
         case "asqlite":
             return AsyncSqliteDb(db_file=str(tmp_path / "agno.db"))
     url = request.getfixturevalue("server").new_database()
+    if request.param == "apostgres":
+        return AsyncPostgresDb(db_url=url.replace("postgresql:", "postgresql+psycopg_async:"))
     return PostgresDb(db_url=url.replace("postgresql:", "postgresql+psycopg:"))
 
 
@@ -149,7 +154,7 @@ def test_memories(two: tuple[Any, Any, Vaults]) -> None:
     assert "Alice" not in twin.get_user_memory("m", user_id="ann").memory
 
 
-@pytest.mark.parametrize("db", ["sqlite", "postgres", "asqlite"], indirect=True)
+@pytest.mark.parametrize("db", SQL, indirect=True)
 def test_what_was_learned(two: tuple[Any, Any, Vaults]) -> None:
     raw, twin, _ = two
     what = {"id": "l", "learning_type": "user_profile", "user_id": "ann"}
@@ -161,7 +166,7 @@ def test_what_was_learned(two: tuple[Any, Any, Vaults]) -> None:
     assert twin.get_learning("user_profile", user_id="ann")["content"] == {"name": f"{ALICE}!"}
 
 
-@pytest.mark.parametrize("db", ["sqlite", "postgres", "asqlite"], indirect=True)
+@pytest.mark.parametrize("db", SQL, indirect=True)
 def test_traces(two: tuple[Any, Any, Vaults]) -> None:
     raw, twin, _ = two
     now = datetime.now(UTC)
@@ -192,7 +197,7 @@ def test_traces(two: tuple[Any, Any, Vaults]) -> None:
     assert {span.status_message for span in twin.get_spans(trace_id="t")} == {f"of {ALICE}"}
 
 
-@pytest.mark.parametrize("db", ["sqlite", "postgres", "asqlite"], indirect=True)
+@pytest.mark.parametrize("db", SQL, indirect=True)
 def test_approvals(two: tuple[Any, Any, Vaults]) -> None:
     raw, twin, _ = two
     approval = {

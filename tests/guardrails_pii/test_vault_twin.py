@@ -13,10 +13,10 @@ from agno.session import AgentSession
 from vault_records import ALICE, a_session
 from vault_sessions import KEY, tell
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, VaultUnavailable
+from agno_portkey.guardrails.pii.rooms import _Marks
 from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.guardrails.pii.stored import vaulted
-from agno_portkey.guardrails.pii.vault_store import VaultUnavailable
 from agno_portkey.guardrails.pii.vaults import Vaults
 
 
@@ -75,3 +75,14 @@ def test_what_no_vault_knows_is_found_when_it_is_written() -> None:
     session = AgentSession(session_id="new", metadata={"who": "Bob Dodgson"})
     twin.upsert_session(session)
     assert "Bob" not in repr(db.get_session("new", SessionType.AGENT))
+
+
+def test_what_was_read_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agno_portkey.guardrails.pii.rooms._MOST", 2)
+    held = _Marks()
+    for number in range(60):
+        held.add("ann", str(number))
+    assert held.of("ann") == [str(number) for number in range(10, 60)]
+    for name in ("ben", "ann", "carl"):
+        held.add(name, "0")
+    assert [len(held.of(name)) for name in ("ann", "ben", "carl")] == [50, 0, 1]

@@ -102,7 +102,7 @@ def test_a_required_sink_that_hangs_is_given_up(
         out = hooked(portkey_model, audit).run("Hi")
     finally:
         go_on.set()
-    assert "(TimeoutError)" in str(out.content)
+    assert "(TooLate)" in str(out.content)
     assert portkey_provider.calls == []
 
 

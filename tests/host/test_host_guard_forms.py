@@ -16,6 +16,8 @@ from agno.guardrails import BaseGuardrail
 from agno.hooks import hook
 from agno.run.base import RunStatus
 from agno.team import Team
+from agno.team.mode import TeamMode
+from agno.team.task import TaskList, load_task_list
 from agno.tools.function import Function, FunctionCall
 from agno.utils.hooks import (
     filter_hook_args,
@@ -25,12 +27,14 @@ from agno.utils.hooks import (
     should_run_hook_in_background,
 )
 from fastapi import BackgroundTasks
-from host_model import WAYS, Scripted, go, pin, says
+from host_model import WAYS, Log, Scripted, calling, go, pin, says
 
 from agno_portkey.guardrails import Guard, Passage
 from agno_portkey.guardrails.either import _ASKING, _awaits_on_the_spot
+from agno_portkey.guardrails.tool_form import free_variable
 
 EITHER, FORMS = "guardrails/either.py", "guardrails/forms.py"
+TOOL_FORM, DELEGATIONS = "guardrails/tool_form.py", "guardrails/delegations.py"
 KINDS = ("agent", "team")
 POINTS = ("pre_hooks", "post_hooks")
 NORMALIZERS = (normalize_pre_hooks, normalize_post_hooks)
@@ -222,7 +226,7 @@ HOW = [("execute", tool), ("aexecute", tool), ("aexecute", atool)]
 
 
 @pytest.mark.parametrize(("how", "entrypoint"), HOW)
-@pin("a tool gets what the record of its call holds, not what its hooks hand on", FORMS)
+@pin("a tool gets what the record of its call holds, not what its hooks hand on", TOOL_FORM)
 def test_the_record_is_what_a_tool_is_called_with(how: str, entrypoint: Any) -> None:
     def hands_on(function_call: Any, arguments: dict[str, Any]) -> Any:
         return function_call(word="handed on")
@@ -238,7 +242,7 @@ def test_the_record_is_what_a_tool_is_called_with(how: str, entrypoint: Any) -> 
 
 
 @pytest.mark.parametrize(("how", "entrypoint"), HOW)
-@pin("what a tool hook calls has the record of the call in reach", FORMS)
+@pin("what a tool hook calls has the record of the call in reach", TOOL_FORM)
 def test_the_record_is_in_reach_of_every_hook(how: str, entrypoint: Any) -> None:
     found: list[Any] = []
 
@@ -252,7 +256,9 @@ def test_the_record_is_in_reach_of_every_hook(how: str, entrypoint: Any) -> None
 
 
 @pytest.mark.parametrize(("how", "entrypoint"), HOW)
-@pin("an object as tool hook is called plainly; what it gives to await is awaited", FORMS)
+@pin(
+    "an object as tool hook is called plainly; what it gives to await is awaited", FORMS, TOOL_FORM
+)
 def test_what_a_plain_tool_hook_gives_to_await_is_awaited(how: str, entrypoint: Any) -> None:
     seen: list[bool] = []
 
@@ -268,3 +274,56 @@ def test_what_a_plain_tool_hook_gives_to_await_is_awaited(how: str, entrypoint: 
     _, result = called(how, entrypoint, Hook())
     assert seen == [how == "aexecute"]
     assert result == ("awaited: found raw" if how == "aexecute" else "found raw")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS)
+@pin("a tool hook is given the messages of the run that the model is asked with", TOOL_FORM)
+async def test_the_messages_are_in_reach_of_a_tool_hook(way: str, kind: str) -> None:
+    found: list[Any] = []
+
+    def look(run_context: Any, function_call: Any, arguments: dict[str, Any]) -> Any:
+        asking = [message for message in run_context.messages if message.tool_calls]
+        found.extend(asking)
+        for message in asking:
+            message.content = "changed"
+        return function_call(**arguments)
+
+    held: Any = [tool]
+    model = says(calling("tool", word="raw"), "answer")
+    owner = owner_of(kind, model, tools=held, tool_hooks=[look])
+    outcome = await go(owner, way)
+    [asking] = found
+    assert any(message is asking for message in outcome.run.messages)
+    assert ("assistant", "changed") in model.calls[-1]["prompt"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pin("a task's tool holds as task_list what the host goes on with and stores", DELEGATIONS)
+async def test_the_list_of_tasks_is_in_reach_of_its_tools(way: str) -> None:
+    """Where its result is noted as that of a task that failed, and the state is written anew."""
+    found: list[Any] = []
+
+    def run_it(kwargs: dict[str, Any]) -> Any:
+        [made] = load_task_list(team_state()).tasks
+        return calling("execute_task", task_id=made.id, member_id="a")
+
+    def team_state() -> Any:
+        return found[0].function._run_context.session_state
+
+    def look(function_call: Any, arguments: dict[str, Any]) -> Any:
+        call = free_variable(free_variable(function_call, "inner_func"), "self")
+        found.append(call)
+        return function_call(**arguments)
+
+    task = calling("create_task", title="one", description="do it", assignee="a")
+    model = Scripted(answers=Log([task, run_it, calling("mark_all_complete", summary="done")]))
+    member = Agent(name="a", model=says("answer"))
+    team = Team(name="crew", model=model, members=[member], mode=TeamMode.tasks, tool_hooks=[look])
+    await go(team, way)
+    executing = next(call for call in found if call.function.name == "execute_task")
+    tasks = free_variable(inspect.unwrap(executing.function.entrypoint), "task_list")
+    assert isinstance(tasks, TaskList)
+    [made] = tasks.tasks
+    assert made.result == "answer"
+    assert load_task_list(team_state()).tasks == [made]

@@ -20,7 +20,8 @@ from agno.models.response import ModelResponse, ToolExecution
 from agno_portkey.calls import Call
 from agno_portkey.drivers import Owned, SyncIO, drive
 from agno_portkey.errors import OutputBlocked
-from agno_portkey.guardrails import Block, Guard, Passage, guard_layer
+from agno_portkey.guardrails import Block, Guard, Passage
+from agno_portkey.guardrails.layer import guard_layer
 from agno_portkey.guardrails.media import in_media
 from agno_portkey.guardrails.messages import in_message
 
@@ -288,7 +289,7 @@ ARGUMENTS = {
 
 def test_every_argument_of_a_call_is_known() -> None:
     assert set(inspect.signature(OpenAIChat.invoke).parameters) == {"self", *ARGUMENTS}
-    assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, "stream"}
+    assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, "stream", "fields"}
 
 
 def test_all_else_that_is_sent_is_a_setting_of_the_model() -> None:

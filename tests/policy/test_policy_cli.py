@@ -158,3 +158,97 @@ def test_the_schema_is_that_of_what_is_read() -> None:
         "tags: {a: {b: 1}}",
     ):
         assert list(validator.iter_errors(yaml.safe_load(text))), text
+
+
+RECOGNIZERS = """
+recognizers:
+  - name: Badge
+    supported_entity: BADGE
+    supported_language: en
+    patterns: [{name: badge, regex: 'B-[0-9]{4}', score: 0.9}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "what"),
+    [
+        ("pii: mask", "enforce", "mask the usual types"),
+        ("pii: off", "off", "mask the usual types"),
+        (
+            "pii: {mode: block, enforcement: observe, entities: [PERSON, AGE], deny_list: [a, b]}",
+            "observe",
+            "block PERSON, AGE, a deny list of 2",
+        ),
+        (
+            "pii: {recognizers: own.yaml}",
+            "enforce",
+            "mask the usual types, recognizers of own.yaml",
+        ),
+        (
+            "pii: {recognizers: '${NO_SUCH_FILE}'}",
+            "enforce",
+            "mask the usual types, recognizers of ${NO_SUCH_FILE} (not looked at)",
+        ),
+        (
+            "pii: pseudonymize",
+            "enforce",
+            "pseudonymize the usual types, vaults in the process",
+        ),
+        (
+            "pii: {mode: pseudonymize, vaults: '${NO_SUCH_DATABASE}'}",
+            "enforce",
+            "pseudonymize the usual types, vaults in the database of the policy",
+        ),
+    ],
+)
+def test_personal_data_is_shown(
+    text: str, mode: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(RECOGNIZERS)
+    Path("policy.yaml").write_text(text)
+    result = policy("check", "policy.yaml")
+    assert result.exit_code == 0, result.output
+    assert rows(result)[0] == ["pii", mode, what]
+    overridden = policy("check", "policy.yaml", AGNO_PORTKEY_GUARDS_MODE="observe")
+    assert rows(overridden)[0] == ["pii", "observe (AGNO_PORTKEY_GUARDS_MODE)", what]
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        (None, "own.yaml can't be read"),
+        (b"recognizers: [", "own.yaml can't be read"),
+        (b"\xff\xfe\xff", "own.yaml can't be read"),
+        (b"- a", ""),
+        (RECOGNIZERS.replace("0.9", "7").encode(), ""),
+    ],
+    ids=["not there", "no YAML", "no text", "a list", "a score of 7"],
+)
+def test_a_file_of_recognizers_that_cant_be_used_is_a_problem(
+    held: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if held is not None:
+        Path("own.yaml").write_bytes(held)
+    Path("policy.yaml").write_text("tags: {}\npii:\n  recognizers: own.yaml\n")
+    result = policy("check", "policy.yaml")
+    assert result.exit_code == 1, result.output
+    # What YAML says of itself may take more lines.
+    line, where, why = rows(result)[0]
+    assert (line, where) == ("3", "policy.pii.recognizers")
+    assert why
+    assert said in why
+
+
+def test_without_the_extra_recognizers_are_a_problem_of_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    file = tmp_path / "policy.yaml"
+    file.write_text("pii: {deny_list: [bluebird]}")
+    result = policy("check", str(file))
+    assert result.exit_code == 1
+    [[line, where, why]] = rows(result)
+    assert (line, where) == ("1", "policy.pii")
+    assert 'pip install "agno-portkey[pii]"' in why

@@ -361,17 +361,16 @@ def test_the_switch_of_an_owner(
     db = SqliteDb(db_file=str(tmp_path / "own.db"))
     monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
     own = switch_of(Agent(db=db))
-    assert own is not None
+    assert isinstance(own, StopSwitch)
     assert "own.db" in repr(own)
-    assert switch_of(Agent()) is None
+    assert repr(switch_of(Agent())) == "LateSwitch(None)"
     assert caplog.text == ""
-    assert switch_of(Agent(db=JsonDb(db_path=str(tmp_path)))) is None
+    assert not isinstance(switch_of(Agent(db=JsonDb(db_path=str(tmp_path)))), StopSwitch)
     assert "there is no kill switch: database: JsonDb can't hold stops" in caplog.text
     # Where operators look.
     monkeypatch.setenv(DATABASE_VARIABLE, str(tmp_path / "shared.db"))
     for owner in (Agent(db=db), Agent()):
         shared = switch_of(owner)
-        assert shared is not None
         assert "shared.db" in repr(shared)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from agno.agent import Agent
 from agno.run.base import RunStatus
-from agno.run.workflow import WorkflowRunOutput
+from agno.run.workflow import WorkflowCompletedEvent, WorkflowRunOutput
 from agno.team import Team
 from agno.workflow import Loop, Parallel, Step, Steps, Workflow
 from agno.workflow.types import StepInput, StepOutput
@@ -68,21 +68,37 @@ CASES = {
     "parallel": lambda after: [Parallel(_text, _output, name="P"), after],
     "nested": lambda after: [Workflow(name="Inner", steps=[_text, after])],
     "before a nested one": lambda after: [_text, Workflow(name="Inner", steps=[after])],
+    "before one in a nested one": lambda after: [
+        _text,
+        Workflow(
+            name="Inner",
+            steps=[Workflow(name="Deep", steps=[after])],
+            store_executor_outputs=False,
+        ),
+    ],
 }
 
 
+@pytest.mark.parametrize("runs", [True, False])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_functions_result_is_stored_as_it_was_rewritten(
     form: str,
     case: str,
+    runs: bool,
     tmp_path: Path,
     portkey_provider: EmbeddedProvider,
     portkey_model: PortkeyModel,
 ) -> None:
     portkey_model.guards = (Mask(),)
-    stage = Stage(tmp_path, CASES[case](agent("Writer", portkey_model)), store_events=True)
+    steps = CASES[case](agent("Writer", portkey_model))
+    stage = Stage(tmp_path, steps, store_events=True, store_executor_outputs=runs)
     ended = stage.play(form, "go")
+    # Those of the steps' runs are kept only where the workflow is to keep them.
+    assert bool(ended.run.step_executor_runs) is runs
+    completed = [e for e in ended.events if getattr(e, "workflow_name", None) == "Flow"]
+    told = [e for e in completed if isinstance(e, WorkflowCompletedEvent)]
+    assert [bool(e.step_executor_runs) for e in told] == [runs] * len(told)
     assert ended.run.status == RunStatus.completed
     asked = json.dumps([call.body for call in portkey_provider.calls])
     assert WORD not in asked

@@ -22,9 +22,11 @@ _TOOLS = ("tool", "citation", "transcript")
 class PromptInjectionGuardrail(Guard):
     """Blocks, or flags, what looks like an attempt to change what the model was told to do.
 
-    `action` is for what users say, `tool_action` for what tools return; the latter is the same
-    unless it is given. `threshold` is in 0-1 (the model's own: under 1% false alarms on texts
-    that it was not trained on); `model` one of your own, see benchmarks/train_injection.py.
+    `action` is for what users say, `tool_action` for what tools return. The latter flags unless
+    it is told to block: of pieces of source code about 2% look like an injection to it, of
+    documentation about 5%, of scientific abstracts 0.4%, where of what users ask it is under 1%;
+    and attacks in such texts are found less often. `threshold` is in 0-1; `model` one of your own,
+    see benchmarks/train_injection.py.
 
     It reads words and not their meaning: an instruction in plain words within a document is
     found less often, and one in another language hardly ever. It is one guard among others, and
@@ -38,12 +40,11 @@ class PromptInjectionGuardrail(Guard):
         self,
         *,
         action: Action = "block",
-        tool_action: Action | None = None,
+        tool_action: Action = "flag",
         threshold: float | None = None,
         model: Model | None = None,
         **settings: Any,
     ) -> None:
-        tool_action = action if tool_action is None else tool_action
         for name, said in (("action", action), ("tool_action", tool_action)):
             if said not in ("block", "flag"):
                 raise ConfigurationError(f"{self.name}.{name}: block or flag, not {said!r}")
@@ -51,7 +52,9 @@ class PromptInjectionGuardrail(Guard):
         if threshold is not None and not (number and 0 < threshold < 1):
             raise ConfigurationError(f"{self.name}.threshold: between 0 and 1, not {threshold!r}")
         if model is not None and not callable(getattr(model, "score", None)):
-            raise ConfigurationError(f"{self.name}.model: a Model, not {type(model).__name__}")
+            raise ConfigurationError(
+                f"{self.name}.model: needs a `score`, as a Model has; not {type(model).__name__}"
+            )
         self._actions: dict[str, Any] = dict.fromkeys(_USERS, action)
         self._actions |= dict.fromkeys(_TOOLS, tool_action)
         self._threshold, self._model = threshold, model

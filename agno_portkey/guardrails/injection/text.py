@@ -6,7 +6,7 @@ Deterministic on every platform, and linear in the length of the text.
 from __future__ import annotations
 
 import base64
-import binascii
+import html
 import re
 import unicodedata
 
@@ -22,6 +22,12 @@ _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{20,}")
 _HEX = re.compile(r"(?:(?:\\x|%|0x| )?[0-9a-fA-F]{2}){8,}")
 _NOT_HEX = re.compile(r"\\x|%|0x| ")
 
+# Characters that are written as entities of HTML or escapes of JSON, in a row.
+_ESCAPED = re.compile(r"(?:&#x?[0-9a-fA-F]{2,5};|\\u[0-9a-fA-F]{4}){4}")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+# What a terminal obeys and nobody reads.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
+
 _LETTERS = str.maketrans("01345789@$|!+", "oieastbgasiit")
 _LEET_MARKS = frozenset("01345789@$|!+")
 # Cyrillic and Greek letters that look like Latin ones.
@@ -31,9 +37,15 @@ _ALIKE = str.maketrans(
     "\u03bf\u03c1\u03c4\u03c5\u03c7\u03b3\u03c9\u03f2\u0437",
     "abcdehijklmopqstyxwabenikvoptuxywcz",
 )
-# How many characters of what was encoded are looked at, and of how many pieces.
-_DECODED = 20_000
-_PIECES = 32
+# Small capitals.
+_SMALL = dict(
+    zip(
+        "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f\u1d0d\u0274"
+        "\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22",
+        "abcdefghijklmnoprstuvwyz",
+        strict=True,
+    )
+)
 # How many code points are remembered.
 _KNOWN = 8_192
 
@@ -44,9 +56,15 @@ class _Folds(dict[int, str]):
     def __missing__(self, code: int) -> str:
         if 0xE0020 <= code <= 0xE007E:  # invisible twins of ASCII
             return chr(code - 0xE0000).lower()
+        if 0x1F1E6 <= code <= 0x1F1FF:  # the letters that flags are made of
+            return chr(code - 0x1F1E6 + ord("a"))
         plain = unicodedata.normalize("NFKD", chr(code)).casefold()
         plain = unicodedata.normalize("NFKD", plain)
-        kept = "".join(c for c in plain if unicodedata.category(c) not in ("Mn", "Me", "Cf", "Cs"))
+        kept = "".join(
+            _SMALL.get(c, c)
+            for c in plain
+            if unicodedata.category(c) not in ("Mn", "Me", "Cf", "Cs")
+        )
         if len(self) < _KNOWN:
             self[code] = kept
         return kept
@@ -56,8 +74,13 @@ _FOLDS = _Folds()
 
 
 def views(text: str) -> list[str]:
-    """`text` as it is read, and whatever is said in base64 or hex within it."""
-    return [_folded(text), *(_folded(said) for said in _decoded(text))]
+    """`text` as it is read, and whatever is said in base64, hex or escapes within it.
+
+    What was encoded twice is decoded twice.
+    """
+    once = _decoded(text)
+    twice = [said for each in once for said in _decoded(each)]
+    return [_folded(each) for each in (text, *once, *twice)]
 
 
 def tokens(view: str) -> list[str]:
@@ -66,6 +89,7 @@ def tokens(view: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
+    text = _CONTROL.sub("", text)
     plain = text.lower() if text.isascii() else _WORD.sub(_unmixed, text.translate(_FOLDS))
     plain = _SPACED.sub(lambda found: _GAPS.sub("", found.group()), plain)
     return _LEET.sub(_spelled, plain)
@@ -91,14 +115,16 @@ def _spelled(word: re.Match[str]) -> str:
 
 def _decoded(text: str) -> list[str]:
     """What stands in the text in base64 or hex, where that is words."""
-    found: list[str] = []
+    found = [_unescaped(text)] if _ESCAPED.search(text) is not None else []
     for pattern, decode in ((_ENCODED, _from_base64), (_HEX, _from_hex)):
         for run in pattern.finditer(text):
-            if said := decode(run.group()[:_DECODED]):
+            if said := decode(run.group()):
                 found.append(said)
-            if len(found) >= _PIECES:
-                return found
     return found
+
+
+def _unescaped(text: str) -> str:
+    return html.unescape(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
 
 
 def _from_base64(run: str) -> str:
@@ -111,10 +137,7 @@ def _from_base64(run: str) -> str:
 
 def _bytes(run: str) -> bytes:
     run = run[: len(run) - 1] if len(run) % 4 == 1 else run
-    try:
-        return base64.b64decode(run + "=" * (-len(run) % 4))
-    except binascii.Error:
-        return b""
+    return base64.b64decode(run + "=" * (-len(run) % 4))
 
 
 def _from_hex(run: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agno_portkey.errors import AgnoPortkeyError, AnalysisFailed, ConfigurationError
-from agno_portkey.guardrails.pii.nlp import Model, model_for
+from agno_portkey.guardrails.pii.nlp import Asked, Model, check_model, model_for, require_extra
 from agno_portkey.guardrails.pii.noise import LABELS, sound
 from agno_portkey.guardrails.pii.reading import for_ner, read
-from agno_portkey.guardrails.pii.recognition import DEFAULT, detectors, own
-from agno_portkey.guardrails.pii.spans import Span, widest
+from agno_portkey.guardrails.pii.recognition import DEFAULT, check_types, detectors, own
+from agno_portkey.guardrails.pii.spans import Span, checked, widest
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
@@ -23,23 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Analyzer"]
 
-# Characters that a language model is given at once.
+# Characters that a language model is given at once, and how many of them it had before: what
+# stands at the border of two blocks is seen whole in one of them.
 BLOCK = 50_000
+OVERLAP = 200
 # What of a result of a recogniser is believed, unless it says otherwise.
 THRESHOLD = 0.4
+# What a language model finds.
+_NAMED = frozenset(LABELS.values())
 
 
 class Analyzer:
     """Finds personal data in texts; one for each tenant, its language models are shared.
 
-    `entities`: the types to look for (None: `recognition.DEFAULT`). `languages`: a text is
-    searched with the model of each. `models`: the model of a language by name, in place of the
-    best one. `recognizers`: a file or mapping in Presidio's format; `deny_list`: words that are
-    always found. `cache`: how many texts are remembered, by hash. `seconds`: how long one text
-    may take.
+    `entities`: the types to look for (None: `recognition.DEFAULT`), besides those of recognizers
+    and lists of your own. `languages`: a text is searched with the model of each. `models`: the
+    model of a language by name, in place of the best one. `recognizers`: a file or mapping in
+    Presidio's format; `deny_list`: words that are always found. `cache`: how many texts are
+    remembered, by hash. `seconds`: how long one text may take.
 
-    Raises MissingExtraError without the extra `pii`, and ModelMissing if `entities` names PERSON
-    or LOCATION and no model is installed.
+    Raises, when it is made, MissingExtraError without the extra `pii`, and ModelMissing if
+    `entities` names PERSON or LOCATION and no model is installed; else a missing one is a warning.
     """
 
     def __init__(
@@ -53,16 +58,31 @@ class Analyzer:
         cache: int = 4096,
         seconds: float = 60.0,
     ) -> None:
-        self.entities = _checked(DEFAULT if entities is None else entities)
         self.languages = _languages(languages)
+        self.own = own(recognizers, deny_list, self.languages)
+        self.entities = _checked(DEFAULT if entities is None else entities)
+        check_types(self.entities, self.own)
         self._asked = entities is not None and not {"PERSON", "LOCATION"}.isdisjoint(self.entities)
         self.detectors = detectors(self.entities)
-        self.own = own(recognizers, deny_list, self.languages)
-        self._named = dict(models or {})
-        self._models: list[Model] | None = None
+        self._named = _names(models, self.languages)
+        self._models: list[Asked] | None = None
         self._lock = threading.Lock()
         self._cached, self._cache = cache, _Cache(cache)
-        self._seconds = seconds
+        self._seconds = _positive(seconds)
+        self._check_installed()
+
+    def _check_installed(self) -> None:
+        """Say at once what the first text would find missing; nothing is loaded."""
+        require_extra("phonenumbers", *(("spacy",) if self._reads else ()))
+        names = not _NAMED.isdisjoint(self.entities)
+        for language in self.languages if self._reads else ():
+            name = self._named.get(language)
+            check_model(language, needed=self._asked, name=name, names=names)
+
+    @property
+    def _reads(self) -> bool:
+        """Whether a language model is asked: for names, or the words around what is found."""
+        return bool(self.own) or not _NAMED.isdisjoint(self.entities)
 
     def warm(self) -> Analyzer:
         """Load all that the first text would have to wait for."""
@@ -70,14 +90,13 @@ class Analyzer:
         return self
 
     @property
-    def models(self) -> list[Model]:
+    def models(self) -> list[Asked]:
         """The language models, loaded now if they are not yet."""
         with self._lock:
             if self._models is None:
-                wanted = not frozenset(LABELS.values()).isdisjoint(self.entities) or self.own
                 self._models = [
                     model_for(language, needed=self._asked, name=self._named.get(language))
-                    for language in (self.languages if wanted else ())
+                    for language in (self.languages if self._reads else ())
                 ]
             return self._models
 
@@ -94,7 +113,9 @@ class Analyzer:
         except AgnoPortkeyError:
             raise
         except (Exception, SystemExit) as error:
-            raise AnalysisFailed(f"a text could not be searched: {error!r}") from error
+            raise AnalysisFailed(
+                f"a text could not be searched ({type(error).__name__})"
+            ) from error
         self._cache.put(key, found)
         return found
 
@@ -111,24 +132,32 @@ class Analyzer:
         plain, late = reading.text, time.monotonic() + self._seconds
         found: list[Span] = []
         for detector in self.detectors:
+            self._left(late)
             found += detector.find(plain)
         for model in self.models:
             found += self._by_model(model, plain, late)
-        kept = widest(found, plain)
-        return tuple(reading.back(span) for span in kept) if reading.places else kept
+        kept = widest(checked(found, plain), plain)
+        return kept if plain is text else tuple(reading.back(span) for span in kept)
 
-    def _by_model(self, model: Model, text: str, late: float) -> list[Span]:
+    def _left(self, late: float) -> float:
+        """The seconds until `late`; AnalysisFailed if there are none."""
+        left = late - time.monotonic()
+        if left <= 0:
+            raise AnalysisFailed(f"a text takes more than {self._seconds:g} s")
+        return left
+
+    def _by_model(self, model: Asked, text: str, late: float) -> list[Span]:
         """What a language model finds, and the recognisers that are given its words."""
         mine = [one for one in self.own if one.supported_language == model.language]
         found: list[Span] = []
         if (not model.blank or mine) and any(char.isalpha() for char in text):
             for begin, part in _blocks(for_ner(text)):
-                left = late - time.monotonic()
-                if left <= 0:
-                    raise AnalysisFailed(f"a text takes more than {self._seconds:g} s")
+                left = self._left(late)
 
-                def body(doc: Doc, whole: str = text[begin : begin + len(part)]) -> list[Span]:
-                    return self._read(model, doc, whole, mine)
+                def body(
+                    read_by: Model, doc: Doc, whole: str = text[begin : begin + len(part)]
+                ) -> list[Span]:
+                    return self._read(read_by, doc, whole, mine)
 
                 found += [
                     Span(span.start + begin, span.end + begin, span.type, span.score)
@@ -175,28 +204,52 @@ class _Cache:
 
 
 def _blocks(text: str) -> list[tuple[int, str]]:
-    """`text` in blocks, cut after a line or at white space."""
+    """`text` in blocks that overlap, cut after a line or at white space."""
     blocks, place = [], 0
     while len(text) - place > BLOCK:
-        end = place + BLOCK
-        cut = text.rfind("\n", place + BLOCK // 2, end) + 1 or text.rfind(" ", place, end) + 1
-        cut = cut or end
+        half, end = place + BLOCK // 2, place + BLOCK
+        cut = text.rfind("\n", half, end) + 1 or text.rfind(" ", half, end) + 1 or end
         blocks.append((place, text[place:cut]))
-        place = cut
+        place = text.find(" ", cut - OVERLAP, cut) + 1 or cut - OVERLAP
     blocks.append((place, text[place:]))
     return blocks
 
 
 def _checked(entities: Iterable[str]) -> frozenset[str]:
-    if isinstance(entities, str):
+    if isinstance(entities, str) or not isinstance(entities, Iterable):
         raise ConfigurationError(f"entities: a list of types, not {entities!r}")
-    wanted = frozenset(entities)
+    wanted = [*entities]
     if not all(isinstance(one, str) and one for one in wanted):
         raise ConfigurationError(f"entities: a list of types, not {entities!r}")
-    return wanted
+    return frozenset(wanted)
 
 
 def _languages(languages: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(languages, str) or not languages:
+    given = isinstance(languages, Iterable) and not isinstance(languages, str) and [*languages]
+    if not given or not all(isinstance(one, str) and one for one in given):
         raise ConfigurationError(f"languages: a list such as ['en'], not {languages!r}")
-    return tuple(dict.fromkeys(languages))
+    return tuple(dict.fromkeys(given))
+
+
+def _names(models: Mapping[str, str] | None, languages: Sequence[str]) -> dict[str, str]:
+    """The models that were named, by language."""
+    if models is not None and not isinstance(models, Mapping):
+        raise ConfigurationError(
+            f"models: languages with the name of a model, as {{'en': 'en_core_web_lg'}}, "
+            f"not {models!r}"
+        )
+    for language, name in (models or {}).items():
+        if language not in languages:
+            raise ConfigurationError(
+                f"models: {language!r} is none of the languages ({', '.join(languages)})"
+            )
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f"models: {language}: the name of a model, not {name!r}")
+    return dict(models or {})
+
+
+def _positive(seconds: float) -> float:
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not 0 < seconds < math.inf:
+        raise ConfigurationError(f"seconds: a number above 0, not {seconds!r}")
+    return seconds

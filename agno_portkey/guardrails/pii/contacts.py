@@ -53,19 +53,22 @@ class PhoneDetector(Detector):
     type = "PHONE_NUMBER"
     gate = re.compile(r"\d[\d().\- /]{5}")
     _form = re.compile(
-        r"(?<![\w.$€£#@/\\=-])(?:\+ ?|\(\+?)?\d(?:[ ().\-/\u00a0]{0,3}\d){5,17}(?:[ ,]{0,2}(?:x|"
+        r"(?<![\w.$€£#@/\\-])(?:\+ ?|%2B|\(\+?)?\d(?:[ ().\-/\u00a0]{0,3}\d){5,17}(?:[ ,]{0,2}(?:x|"
         r"ext\.?|extension) ?\d{1,6})?(?!\w)(?![.,/:\-]\d)"
     )
     _strong = re.compile(
-        r"\+ ?\d|(?:(?:\+|00)?1[ .\-])?\(\d{3}\) ?\d{3}[ .\-]\d{4}|(?:(?:00)?1[ "
+        r"\(?\+ ?\d|%2B\d|(?:(?:\+|00)?1[ .\-])?\(\d{3}\) ?\d{3}[ .\-]\d{4}|(?:(?:00)?1[ "
         r".\-])?\d{3}([.\-])\d{3}\1\d{4}(?!\d)"
         r"|\d{3} \d{3}[ \-]\d{4}(?!\d)|\(\d{2,5}\) ?\d{3,4}[ \-]?\d{3,4}"
-        r"|0\d{1,4}(?:([ .\-])\d{2,4})(?:\2\d{2,4}){1,4}\Z|\(0\d{1,4}\) ?\d{3,}"
-        r"|\(\d{3}\)\d{3}-\d{4}|0\d{2,4}[ /\-]\d{6,8}\Z"
+        r"|0\d{1,4}(?:([ .\-])\d{2,4})(?:\2\d{2,4}){1,4}\Z|0\d{1,3}-\d{2,3}(?: \d{2,3}){1,3}\Z"
+        r"|\(0\d{1,4}\) ?\d{3,}"
+        r"|\(\d{3}\)\d{3}-\d{4}|0\d{1,4}[ /\-]\d{6,8}\Z"
     )
     _context = re.compile(
-        r"phone|mobile|\bcell|\btel\b|\btel[.:]|\bfax|call(?:ing|ed)?\b|\bdial|whatsapp|\bsms\b|"
+        r"phone|mobile|caller|pager|\bcell|\btel\b|\btel[.:]|\bfax|call(?:ing|ed)?\b|\bdial|whatsapp|\bsms\b|"
         r"\btext(?:ed)? |"
+        r"\bmobil\b|telefon|tel[eé]fono|t[eé]l[eé]phone|\bm[oó]vil|celular|cellulare|\bhandy\b|"
+        r"landline|callback|durchwahl|puhelin|mobiel|\bgsm\b|komórk|numer|nummer|numéro|número|"
         r"@[\w.\-]+[\"']?[,;|\t] ?\Z|reach (?:me|him|her|us|them)|contact|\bdesk:|office:|"
         r"\bhome:|\bring\b|hotline|registered|messages? to|answering at|msisdn"
     )
@@ -75,8 +78,9 @@ class PhoneDetector(Detector):
     _against = re.compile(
         r"(?:order|invoice|ticket|tracking|sku|isbn|case|ref(?:erence)?|version|part|serial|build|"
         r"commit|batch|model|lot|po|rfc|issue|card|iban|account|ssn|security|license|licence|zip|"
-        r"passport|request|trace|job|run|session|transaction|timestamp|epoch|routing)"
-        r"[ _]?(?:no\.?|number|id|#|code)?[\"']?\s?(?:is|:|#|=)?\s?[\"'#]?\Z"
+        r"passport|request|trace|job|run|session|transaction|timestamp|epoch|routing|firmware|created|"
+        r"updated|modified|expires|amount|total|price|balance|size|score)"
+        r"[ _]?(?:no\.?|number|id|#|code|at)?[\"']?\s?(?:is|:|#|=)?\s?[\"'#]?\Z"
     )
     _date = re.compile(
         r"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ "
@@ -108,7 +112,8 @@ class IpDetector(Detector):
         r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:])"
     )
     _version = re.compile(
-        r"(?:version|release|==|>=|~=|\bv|\bver\.?|firmware|build)\s?[\"':=]{0,3}\s?\Z"
+        r"(?:section|clause|chapter|article|kernel|driver|schema|revision|\brev\.?|sdk|runtime|patch|"
+        r"version|release|==|>=|~=|\bv|\bver\.?|firmware|build)\s?[\"':=]{0,3}\s?\Z"
     )
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import Counter, OrderedDict
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from agno_portkey.errors import ConfigurationError
-from agno_portkey.guardrails.base import Guard
+from agno_portkey.errors import AnalysisFailed
+from agno_portkey.guardrails.base import STREAMS, Guard
 from agno_portkey.guardrails.findings import Block, Finding, Rewrite
 from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.pii.analysis import Analyzer
-from agno_portkey.guardrails.pii.session import SeenNames
-from agno_portkey.guardrails.pii.spans import Span, widest
+from agno_portkey.guardrails.pii.choices import (
+    RELEASES,
+    analyzer_of,
+    check_both_sides,
+    check_choices,
+    vaults_of,
+)
+from agno_portkey.guardrails.pii.recognition import ALL
+from agno_portkey.guardrails.pii.session import NamesOfSessions, SeenNames
+from agno_portkey.guardrails.pii.spans import Span, beside, checked, widest
 from agno_portkey.guardrails.pii.vault import Vault
 from agno_portkey.guardrails.pii.vaults import Vaults
 from agno_portkey.guardrails.secrets import without_secrets
 from agno_portkey.guardrails.segments import BEFORE, Ranges, Segments
-from agno_portkey.modes import Mode
+from agno_portkey.modes import Mode, mode_now
 
 __all__ = ["PIIGuardrail"]
 
 Action = Literal["block", "mask", "pseudonymize"]
-_ACTIONS: tuple[str, ...] = ("block", "mask", "pseudonymize")
-_RELEASES = {"sentence": "segment", "eager": "eager"}
+# What a model says bit by bit; of an answer all else is looked at whole.
+_STREAMED = ("assistant", "reasoning")
+# The key of a value, behind all that it is in.
+_KEY = re.compile(r"([^.()\[\]]+)(?:\[\d+\])*\Z")
+# In these words are joined by `_` or a dot; of the first a provider takes no brackets.
+_JOINED = ("name", "filename")
+_APART = str.maketrans("_.", "  ")
 # A program's own texts: what they name is no person of the conversation.
 _DEFINED = ("tool_definition", "schema")
 _NAMES = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "NRP", "AGE", "USERNAME"})
@@ -36,23 +50,28 @@ _MASK = re.compile(r"<([A-Z][A-Z_]*)>")
 _opened: ContextVar[dict[tuple[str, str | None], Vault] | None] = ContextVar(
     "agno_portkey_vaults_opened", default=None
 )
-# Sessions whose names are remembered.
-_SESSIONS = 1_000
+# A value in JSON that is longer says by itself what it is.
+_SHORT = 80
 
 
 class PIIGuardrail(Guard):
     """Finds personal data in all that goes to a model, and in what comes back.
 
     `mode`: `block` refuses it; `mask` puts `<PERSON>` in its place, for good; `pseudonymize` lets
-    the provider see `<PERSON_1>` where the user and the tools see the person. `enforcement` is
-    what `mode` is of other guards: off, observe, or enforce.
+    the provider see `<PERSON_1>` where the user and the tools see the person, so that in a hook
+    it does nothing. `enforcement` is what `mode` is of other guards: off, observe, or enforce.
 
-    `analyzer`, or what one is made of: `entities`, `languages`, `recognizers`, `deny_list`.
-    `release`: a streamed answer is let go by sentences, or, `eager`, the small words that begin
-    one at once. `vaults`: where the values of `pseudonymize` are kept; in this process by default.
-    Pictures and other files are refused, unless `unreadable="allow"`.
+    `analyzer`, or what one is made of: `entities` (types, in place of the usual ones of
+    `recognition.DEFAULT`), `languages`, `recognizers` (a file or mapping in Presidio's format),
+    `deny_list` (words that are found as `DENIED`, or types with words). `release`: what `mask`
+    and `block` let go of a streamed answer: sentences, or, `eager`, the small words that begin
+    one at once. `vaults`: where the values of `pseudonymize` are kept; else in this process, and
+    lost with it. `timeout` is 60 seconds unless given. Pictures and other files are refused,
+    unless `unreadable="allow"`.
 
     Of tool definitions and schemas, which a program wrote, no names of people or places count.
+    Without the extra `pii`, or a model that `entities` needs, it can't be made. `pseudonymize`
+    looks at both directions, whatever `on` says of other modes.
     """
 
     name = "PIIGuardrail"
@@ -63,7 +82,7 @@ class PIIGuardrail(Guard):
         mode: Action = "mask",
         *,
         entities: Iterable[str] | None = None,
-        languages: Sequence[str] = ("en",),
+        languages: Sequence[str] | None = None,
         recognizers: str | Path | Mapping[str, Any] | None = None,
         deny_list: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         analyzer: Analyzer | None = None,
@@ -72,32 +91,40 @@ class PIIGuardrail(Guard):
         enforcement: Mode = "enforce",
         **settings: Any,
     ) -> None:
-        if mode not in _ACTIONS:
-            raise ConfigurationError(
-                f"{self.name}.mode: one of {', '.join(_ACTIONS)}, not {mode!r}"
-            )
-        if release not in _RELEASES:
-            raise ConfigurationError(f"{self.name}.release: sentence or eager, not {release!r}")
-        if vaults is not None and mode != "pseudonymize":
-            raise ConfigurationError(f'{self.name}.vaults: only mode="pseudonymize" has any')
-        made = {"entities": entities, "recognizers": recognizers, "deny_list": deny_list}
-        if analyzer is not None and any(value is not None for value in made.values()):
-            raise ConfigurationError(f"{self.name}.analyzer: it has its own recognizers")
+        check_choices(self.name, mode, release, settings, self._known())
+        self.vaults = vaults_of(self.name, mode, vaults)
         self.action: Action = mode
         self.rewrites = mode != "block"
-        self.analyzer = analyzer or Analyzer(languages=languages, **made)  # type: ignore[arg-type]
-        self.vaults = (vaults or Vaults()) if mode == "pseudonymize" else None
-        self._names = _Names()
+        made: dict[str, Any] = {"entities": entities, "languages": languages}
+        made |= {"recognizers": recognizers, "deny_list": deny_list}
+        self.analyzer = analyzer_of(self.name, analyzer, made)
+        self._names = NamesOfSessions()
         self._forms: Analyzer | None = None
         # A provider's own placeholders are words; a sentence is needed to find anything else.
-        stream = "word" if mode == "pseudonymize" else _RELEASES[release]
+        self.streams = STREAMS if mode == "pseudonymize" else ("whole", "segment", "eager")
+        stream = "word" if mode == "pseudonymize" else RELEASES[release]
         defaults = {"stream": stream, "unreadable": "refuse", "timeout": 60.0}
         # What is stored is the database's to hide: here the texts are the user's own.
         defaults["keep_raw"] = mode == "pseudonymize"
         super().__init__(**{**defaults, **settings, "mode": enforcement})
+        if self.vaults is not None:
+            check_both_sides(self.name, self.on)
+
+    @classmethod
+    def _known(cls) -> str:
+        """The settings that it takes; a guard's `mode` is its `enforcement`."""
+        own = [*signature(PIIGuardrail.__init__).parameters][1:-1]
+        return ", ".join([*own, *(name for name in cls._settings if name != "mode")])
+
+    def hides(self) -> bool:
+        """Whether what it finds is hidden now, and not only told."""
+        return mode_now("guards", self.mode) == "enforce"
 
     def warm(self) -> PIIGuardrail:
-        """Load all that the first text would have to wait for; blocks for some seconds."""
+        """Load all that the first text would have to wait for; blocks for some seconds.
+
+        Raises MissingExtraError or ModelMissing if it is not there.
+        """
         self.analyzer.warm()
         return self
 
@@ -106,9 +133,10 @@ class PIIGuardrail(Guard):
 
         Names need a language model, and are left.
         """
-        if self._forms is None:
-            self._forms = Analyzer(self.analyzer.entities - _NAMES, cache=0)
-        spans = self._forms.spans(text) if self._forms.entities else ()
+        kinds = (self.analyzer.entities & frozenset(ALL)) - _NAMES
+        if self._forms is None and kinds:
+            self._forms = Analyzer(kinds, cache=0)
+        spans = self._forms.spans(text) if self._forms is not None else ()
         return without_secrets(_masked(text, spans))
 
     def inspect(self, passage: Passage) -> Finding:
@@ -120,7 +148,7 @@ class PIIGuardrail(Guard):
         reason, evidence = _told(spans)
         if self.action == "block":
             return Block(reason, evidence=evidence)
-        return Rewrite(_masked(passage.text, spans), reason, evidence)
+        return Rewrite(_sendable(passage, _masked(passage.text, spans)), reason, evidence)
 
     def _look(self, passages: Sequence[Passage]) -> Any:
         # A vault is read from its database once for all passages.
@@ -133,83 +161,94 @@ class PIIGuardrail(Guard):
     def at_once(self, passages: Sequence[Passage]) -> bool:
         # History is sent with every call, and needs no second look.
         if self.vaults is not None:
-            return False
-        return all(p.direction == "input" and self.analyzer.knows(p.text) for p in passages)
+            return all(p.direction == "output" and "_" not in p.text for p in passages)
+        return all(
+            p.direction == "input" and self.analyzer.knows("".join(_read(p))) for p in passages
+        )
 
     def keeps_together(self, before: str, text: str) -> Ranges:
-        begin = len(before)
-        for span in self.analyzer.spans(before + text):
-            if span.end > begin:
-                yield span.start - begin, span.end - begin
+        return [(span.start, span.end) for span in self._found(before, text)]
 
     # What is found
 
-    def _spans(self, passage: Passage) -> tuple[Span, ...]:
-        if passage.direction == "output":
-            return self._in_pieces(passage)
-        names = self._names.of(passage)
-        found = self.analyzer.spans(passage.text)
-        names.add(passage.text, found)
-        return self._counted(passage, [*found, *names.find(passage.text)], passage.text)
+    def _found(self, before: str, text: str) -> list[Span]:
+        """What stands in `text`, which is read behind `before`."""
+        begin, whole = len(before), before + text
+        return [
+            replace(span, start=max(0, span.start - begin), end=span.end - begin)
+            for span in checked(self.analyzer.spans(whole), whole)
+            if span.end > begin
+        ]
 
-    def _in_pieces(self, passage: Passage) -> tuple[Span, ...]:
+    def _spans(self, passage: Passage) -> tuple[Span, ...]:
+        names = self._names.of(passage.scene.session_id, passage.scene.user_id)
+        if passage.direction == "output" and passage.source in _STREAMED:
+            return self._in_pieces(passage, names)
+        found = self._found(*_read(passage))
+        if passage.direction == "input" and passage.source not in _DEFINED:
+            names.add(passage.text, found)
+        return self._counted(passage, [*found, *names.find(passage.text)])
+
+    def _in_pieces(self, passage: Passage, names: SeenNames) -> tuple[Span, ...]:
         """The same of an answer: a function of its pieces, streamed or not."""
         release: Any = self.stream if self.stream != "whole" else "segment"
         segments = Segments(release, apart=False, behind=passage.before)
         pieces = [*segments.feed(passage.text, self.keeps_together), segments.flush()]
-        names, found = self._names.of(passage), list[Span]()
-        before, place = passage.before, 0
-        for piece in pieces:
-            whole, begin = before + piece, len(before)
-            for span in self.analyzer.spans(whole) if piece else ():
-                if span.end > begin:
-                    start = max(0, span.start - begin) + place
-                    found.append(replace(span, start=start, end=span.end - begin + place))
+        found, before, place = list[Span](), passage.before, 0
+        late = time.monotonic() + self.timeout
+        for piece in filter(None, pieces):
+            if time.monotonic() > late:
+                # Nobody waits any more for what is found in the rest.
+                raise AnalysisFailed(f"an answer takes more than {self.timeout:g} s")
             found += [
                 replace(span, start=span.start + place, end=span.end + place)
-                for span in names.find(piece)
+                for span in (*self._found(before, piece), *names.find(piece))
             ]
-            place, before = place + len(piece), whole[-BEFORE:]
-        return self._counted(passage, found, passage.text)
+            place, before = place + len(piece), (before + piece)[-BEFORE:]
+        return self._counted(passage, found)
 
-    def _counted(self, passage: Passage, found: list[Span], text: str) -> tuple[Span, ...]:
+    def _counted(self, passage: Passage, found: list[Span]) -> tuple[Span, ...]:
         """Those of `found` that count here: no masks of our own, none overlapping another."""
+        text = passage.text
         masks = [m.span() for m in _MASK.finditer(text) if m.group(1) in self.analyzer.entities]
-        defined = passage.source in _DEFINED
-        return widest(
-            [
-                span
-                for span in found
-                if not (defined and span.type in _NAMES)
-                and not any(span.start < end and start < span.end for start, end in masks)
-            ],
-            text,
-        )
+        if passage.source in _DEFINED:
+            found = [span for span in found if span.type not in _NAMES]
+        return beside(widest(found, text), masks, text)
 
     # Placeholders
 
     def _behind_placeholders(self, passage: Passage, vaults: Vaults) -> Finding:
-        scene = passage.scene
-        if scene.stage != "model":
-            # Hooks and tools see what the user sees.
+        stage = passage.scene.stage
+        if stage == "tool":
+            # Tools see what the user sees.
             return None
-        vault = self._vault(passage, vaults)
+        if stage != "model":
+            return Block(f"a hook hides nothing behind placeholders: give {self.name} as guards=")
         if passage.direction == "output":
-            shown = vault.show(passage.text)
-            return None if shown == passage.text else Rewrite(shown, "placeholders were restored")
-        spans = self._counted(passage, [*self.analyzer.spans(passage.text)], passage.text)
+            return self._restored(passage, vaults)
+        vault = self._vault(passage, vaults)
+        spans = self._counted(passage, self._found(*_read(passage)))
         if passage.source in _DEFINED and not spans:
             return None
         hidden = vault.hide(passage.text, spans)
         if hidden == passage.text:
             return None
         reason, evidence = _told(spans)
-        return Rewrite(hidden, reason, evidence)
+        return Rewrite(_sendable(passage, hidden), reason, evidence)
+
+    def _restored(self, passage: Passage, vaults: Vaults) -> Finding:
+        if "_" not in passage.text:
+            return None
+        restorer = self._vault(passage, vaults).restorer().behind(passage.before)
+        shown = restorer.feed(passage.text) + restorer.end()
+        return None if shown == passage.text else Rewrite(shown, "placeholders were restored")
 
     def _vault(self, passage: Passage, vaults: Vaults) -> Vault:
         scene = passage.scene
         if scene.session_id is None:
-            return vaults.of_call(scene.call or "")
+            # A call without one: its vault ends with it, however it ends.
+            own: Vault = scene.own.setdefault(vaults, vaults.for_call())
+            return own
         opened, key = _opened.get(), (scene.session_id, scene.user_id)
         if opened is None:
             return vaults.of(*key)
@@ -218,29 +257,35 @@ class PIIGuardrail(Guard):
         return opened[key]
 
 
-class _Names:
-    """The names that were found in the inputs of a session, by session; thread-safe."""
+def _read(passage: Passage) -> tuple[str, str]:
+    """What a passage is read behind, and as: a value in JSON behind its key."""
+    key = _KEY.search(passage.path)
+    if key is None or passage.source in _DEFINED or _is_of_a_tool(passage):
+        return passage.before, passage.text
+    if len(passage.text) > _SHORT:
+        return "", passage.text
+    text = passage.text.translate(_APART) if key[1] in _JOINED else passage.text
+    return f'"{key[1]}": "', text
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str | None, str | None], SeenNames] = OrderedDict()
 
-    def of(self, passage: Passage) -> SeenNames:
-        key = (passage.scene.session_id, passage.scene.user_id)
-        if key[0] is None:
-            return SeenNames()
-        with self._lock:
-            names = self._known.setdefault(key, SeenNames())
-            self._known.move_to_end(key)
-            while len(self._known) > _SESSIONS:
-                self._known.popitem(last=False)
-            return names
+def _is_of_a_tool(passage: Passage) -> bool:
+    """Whether it may be a tool's name, which no person has."""
+    return passage.path == "name" and passage.source in ("tool", "tool_call")
+
+
+def _sendable(passage: Passage, text: str) -> str:
+    """`text` without brackets, if it is the name of who speaks."""
+    if passage.path != "name" or _is_of_a_tool(passage):
+        return text
+    return text.replace("<", "").replace(">", "")
 
 
 def _masked(text: str, spans: Sequence[Span]) -> str:
-    for span in reversed(spans):
-        text = f"{text[: span.start]}<{span.type}>{text[span.end :]}"
-    return text
+    masked, at = list[str](), 0
+    for span in spans:
+        masked += (text[at : span.start], f"<{span.type}>")
+        at = span.end
+    return "".join((*masked, text[at:]))
 
 
 def _told(spans: Sequence[Span]) -> tuple[str, dict[str, Any]]:

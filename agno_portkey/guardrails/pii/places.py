@@ -13,7 +13,8 @@ __all__ = [
     "CountryDetector",
     "PeopleDetector",
     "PlaceCueDetector",
-    "PlaceKeyDetector",
+    "SmallAddressDetector",
+    "StateDetector",
     "ZipDetector",
 ]
 
@@ -34,7 +35,8 @@ _KIND = (
 _BEFORE_KIND = (
     r"(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Aa]ll[ée]e|[Pp]lace|[Qq]uai|[Vv]ia|[Vv]iale|"
     r"[Pp]iazza|[Cc]orso|[Cc]alle|C/|[Aa]venida|"
-    r"Av\.|[Pp]aseo|[Pp]laza|[Rr]ua|[Tt]ravessa|[Pp]raça|[Uu]l\.|[Uu]lica|[Aa]l\.|Karl-|Am|An "
+    r"Av\.|[Pp]aseo|[Pp]laza|[Rr]ua|[Tt]ravessa|[Pp]raça|[Uu]l\.|[Uu]lica|[Aa]l\.|[Ss]trada|[Bb]ulevardul|[Cc]arrer|[Ll]argo|[Vv]icolo|[Cc]alea|[Nn]ám\.|Jalan|Jl\.|"
+    r"[Pp]rospekt|Karl-|Am|An "
     r"der|Zum)"
 )
 _SUFFIX = (
@@ -47,13 +49,19 @@ _NUMBER = r"\d{1,6}(?:[ \-/]?[A-Za-z]\b|[\-/]\d{1,5})?"
 _UNIT = (
     r"(?:[ ,\n\t>?]{1,8}(?:[Aa]pt|[Ss]uite|[Ss]te|[Uu]nit|[Ff]lat|[Ff]loor|[Rr]oom|APT|SUITE|Top|"
     r"Stiege)\.? #?(?:\d{1,5}[A-Za-z]?|[A-Z]\d{0,4})\b"
-    r"|,? #\d{1,5}\b)(?: [A-ZÀ-Þ]{3,}\b){0,3}"
+    r"|,? #\d{1,5}(?:-\d{1,5})?\b)(?: [A-ZÀ-Þ]{3,}\b){0,3}"
+)
+_SIDE = r"(?: (?:Upper|Lower|North|South|East|West|[NS][EW]|[NSEW])\b\.?)?"
+# A flat before the number of its house.
+_INSIDE = (
+    r"(?:[Ff]lat|[Uu]nit|[Aa]pt\.?|[Aa]partment|[Ss]uite|[Rr]oom|[Ll]evel|[Ff]loor|[Ss]hop) "
+    r"[A-Za-z]?\d{0,4}[A-Za-z]?(?:, ?|/|, Level \d{1,2}, )"
 )
 _WORDS = rf"{_CAP}(?: (?:{_CAP}|{_SMALL}(?= ))){{0,5}}"
 # Up to four further parts of a place: town, region, country and code, on lines or after commas.
 _CODE = (
-    r"(?:\d{4,6}(?:[ \-]\d{2,4})?|[A-Z]{1,2}\d{1,2}[A-Z]? ?\d[A-Z]{2}|\d{3} \d{2}|\d{4} "
-    r"?[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
+    r"(?:\d{4,6}(?:[ \-]\d{2,4})?|\d{3}-\d{4}|[A-Z]{1,2}\d{1,2}[A-Z]? ?\d[A-Z]{2}|\d{3} \d{2}|"
+    r"\d{4} ?[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d)"
 )
 _PLAIN = (
     rf"(?:(?:St|Ft|Mt)\. {_L}{{1,30}}|"
@@ -63,8 +71,11 @@ _TOWN = (
     rf"(?:(?:{_PLAIN}(?:[ \-](?:{_PLAIN}|{_SMALL}(?= )|\({_CAP}\))){{0,3}}|nan|"
     rf"\({_CAP}\))(?![\w:@]))"
 )
+# The next line of a form: it has a key of its own.
+_LABEL = r"[ \t]{0,8}[^\W\d_][^\n:.,]{0,30}(?::|[ ]?\.{3})"
 _TAIL = (
-    rf"(?:[ \t>?]{{0,6}}[,\n](?!\s*\n)[\s>?]{{0,8}}(?:,\s?)?(?:{_CODE}\b ?)?(?:{_TOWN}|"
+    rf"(?:[ \t>?]{{0,6}}(?:,|\n(?!{_LABEL}))(?!\s*\n)[\s>?]{{0,8}}(?:,\s?)?"
+    rf"(?:{_CODE}\b ?)?(?:{_TOWN}(?: \d{{1,2}}\b(?![:/\-]|\.\d))?|"
     rf"[A-Z]{{2,3}}\b)?(?:[ \n]{{1,5}}(?:[A-Z]{{2,3}} ){{0,1}}{_CODE}\b)?(?:[ "
     rf"](?:[A-Z]{{2}})\b)?)"
 )
@@ -82,10 +93,17 @@ class AddressDetector(Detector):
         re.compile(form)
         for form in (
             # 12 Main Street; 27 119 Countess Close Apt. 4
-            rf"(?<![\w.\-/])(?:{_NUMBER} ){{1,2}}{_WORDS}?[ ]{_KIND}{_FULL_TAIL}",
+            rf"(?<![\w.\-/])(?:{_INSIDE}(?:{_NUMBER} ){{0,2}}|(?:No\.? ?)?(?:{_NUMBER} ){{1,2}})"
+            rf"{_WORDS}?[ ]{_KIND}{_SIDE}{_FULL_TAIL}",
+            # Atatürk Cad. No: 12
+            rf"(?<![\w.\-/]){_WORDS} (?:Cad|Sok|Sk|Mah|Blv|Bulv)\.? (?:No\.?:? ?)?\d{{1,5}}"
+            rf"{_FULL_TAIL}",
+            # 2-11-3 Meguro, Meguro-ku
+            rf"(?<![\w.\-/])\d{{1,4}}-\d{{1,3}}(?:-\d{{1,3}})? {_CAP}(?=, [^\W\d_a-z])"
+            rf"{_TAIL}{{1,4}}",
             # 12 rue de la Paix; via Roma 12
             rf"(?<![\w.\-/])(?:{_NUMBER},? ){{0,2}}\b{_BEFORE_KIND} ?(?:{_SMALL} "
-            rf"){{0,2}}{_WORDS}(?:,? {_NUMBER}\.?)?{_FULL_TAIL}",
+            rf"){{0,2}}{_WORDS}(?:,? (?!\d{{4,5}} [^\W\d_]){_NUMBER}\.?)?{_FULL_TAIL}",
             # Lindenstraße 12; 815 Kaivokatu 34
             rf"(?<![\w.\-/])(?:\d{{1,6}} )?(?:{_CAP} ){{0,2}}[^\W\d_a-z]?{_L}{{2,25}}{_SUFFIX},? "
             rf"{_NUMBER}\.?{_FULL_TAIL}",
@@ -106,6 +124,50 @@ class AddressDetector(Detector):
                 yield match.start(), match.start() + len(found), 0.95
 
 
+_TOWN_CODE = r"(?:\d{5}(?:-\d{4})?|[a-z]{1,2}\d{1,2}[a-z]? ?\d[a-z]{2})"
+
+
+class SmallAddressDetector(Detector):
+    """A house number and a street, all in lower case."""
+
+    type = "LOCATION"
+    gate = re.compile(r"\d[a-z]? [a-z]")
+    _form = re.compile(
+        r"(?<![\w.\-/])\d{1,5}[a-z]? (?:[nsew] )?(?P<street>[a-z]{3,20}(?: [a-z]{3,20})?) "
+        r"(?:street|st|avenue|ave|road|rd|lane|ln|blvd|boulevard|drive|dr|court|ct|close|crescent|"
+        r"terrace|way|place)\b(?:,? (?:apt|unit|flat|suite|#) ?\w{1,4})?"
+        r"(?P<town>,? [a-z]{3,20}(?: [a-z]{3,20})?(?:,? [a-z]{2})?,? "
+        rf"{_TOWN_CODE}\b)?"
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            words = match["street"].split()
+            if match["town"] or not any(word in NOT_PLACES for word in words):
+                yield match.start(), match.end(), 0.85
+
+
+class StateDetector(Detector):
+    """A town before the letters of a state or province of North America or Australia."""
+
+    type = "LOCATION"
+    gate = re.compile(r", ?[A-Z]{2,3}\b")
+    # The letters of some are words as well: these need a postal code.
+    _form = re.compile(
+        rf"(?<![\w@/.])(?P<town>{_PLAIN}(?:[ \-]{_PLAIN}){{0,2}}), ?"
+        r"(?:(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|I[ADL]|K[SY]|LA|M[ADINOST]|N[CDEHJMVY]|OH|PA|RI|S[CD]|"
+        r"T[NX]|UT|V[AT]|W[AIVY]|AB|BC|MB|N[BLS]|ON|PE|QC|SK|NSW|VIC|QLD|TAS)\b"
+        r"(?: \d{5}(?:-\d{4})?\b|,? [A-Z]\d[A-Z] ?\d[A-Z]\d\b| \d{4}\b)?"
+        r"|(?:IN|OK|OR|ME|HI|MO|AL) \d{5}(?:-\d{4})?\b)"
+    )
+
+    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+        for match in self._form.finditer(text):
+            words = match["town"].lower().split()
+            if not any(word in NOT_PLACES for word in words):
+                yield match.start(), match.end(), 0.85
+
+
 class ZipDetector(Detector):
     """Postal codes after words that say so, or after the letters of a state."""
 
@@ -121,6 +183,10 @@ class ZipDetector(Detector):
         for match in self._form.finditer(text):
             group = "code" if match["code"] else "us"
             yield match.start(group), match.end(group), 0.8
+
+
+# A full stop after a word that is no abbreviation.
+_SENTENCE = re.compile(rf"(?<={_L}{{4}})\.(?= )")
 
 
 class PlaceCueDetector(Detector):
@@ -140,30 +206,12 @@ class PlaceCueDetector(Detector):
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:
         for match in self._form.finditer(text):
-            words = match["place"].rstrip(".").lower().split()
+            place = _SENTENCE.split(match["place"])[0]
+            words = place.rstrip(".").lower().split()
             if not all(word in NOT_PLACES for word in words) and words[0] not in TECHNICAL:
-                end = match.end("place") - match["place"].endswith(".")
+                end = match.start("place") + len(place) - place.endswith(".")
                 if text[end : end + 1] not in ("_", "/", "=", "(", "@"):
                     yield match.start("place"), end, 0.88
-
-
-class PlaceKeyDetector(Detector):
-    """The values of keys for towns, streets and the like."""
-
-    type = "LOCATION"
-    gate = re.compile(r"[\"'] ?:")
-    _form = re.compile(
-        r"[\"'](?:home_?|billing_?|shipping_?|street_?|postal_?)?(?:city|town|hometown|"
-        r"birth_?place|street|address|address_?line_?\d|residence|country)"
-        r"[\"'] ?: ?[\"'](?P<place>[^\W_][\w .,'\u2019#\-]{1,80})[\"']",
-        re.IGNORECASE,
-    )
-
-    def look(self, text: str) -> Iterator[tuple[int, int, float]]:
-        for match in self._form.finditer(text):
-            place = match["place"]
-            if (place[0].isupper() or " " in place) and any(char.isalpha() for char in place):
-                yield match.start("place"), match.end("place"), 0.89
 
 
 class CountryDetector(Detector):
@@ -171,7 +219,8 @@ class CountryDetector(Detector):
 
     type = "LOCATION"
     _form = re.compile(
-        r"\b(?:" + "|".join(sorted(COUNTRIES, key=len, reverse=True)) + r")\b", re.IGNORECASE
+        r"\b(?=[A-Z])(?:" + "|".join(sorted(COUNTRIES, key=len, reverse=True)) + r")\b",
+        re.IGNORECASE,
     )
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agno_portkey.guardrails.pii.spans import Span
 
 __all__ = ["Reading", "for_ner", "read"]
 
-# Zero-width and direction marks, soft hyphens and variation selectors: they are not seen, and
-# split what is.
+# All that is read as something else: a text without any of it is read as it stands.
+_ODD = re.compile(r"[^\t-\r\x1c-\x7e]|\\(?:u[0-9A-Fa-f]{4}|[nrt])")
+# Letters and ends of lines that are written out, as JSON does, or JSON in JSON.
+_WRITTEN = re.compile(r"\\{1,8}(?:u([0-9A-Fa-f]{4})|([nrt]))")
+_BREAKS = {"n": "\n", "r": "\r", "t": "\t"}
+# Zero-width and direction marks, soft hyphens, variation selectors, controls and the colours of a
+# terminal: they are not seen, and split what is.
 _UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    "\x1b\\[[0-9;]{0,16}[A-Za-z]|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160"
+    "\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# Compatibility forms that are one character each: full-width digits and letters, and the like.
+# Marks on letters, of scripts that can be read without them; and whatever bears some.
+_MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_MARKED = re.compile(f"[^\\s{_MARKS}][{_MARKS}]+")
+# Compatibility forms that are one character each, the digits of all scripts, and half of a
+# surrogate pair.
 _COMPATIBLE = re.compile(
-    "[\u00a0\u2000-\u200a\u2024\u2010-\u2015\u202f\u3000\ufe50-\ufe6b\uff01-\uff5e\U0001d400-\U0001d7ff]"
+    "(?![0-9])\\d|[\ud800-\udfff\u00a0\u2000-\u200a\u2024\u2010-\u2015\u202f\u3000\ufe50-\ufe6b"
+    "\uff01-\uff5e\U0001d400-\U0001d7ff]"
 )
 _DASHES = dict.fromkeys(range(0x2010, 0x2016), "-")
 
@@ -31,35 +43,73 @@ _MARK = re.compile(r"[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text as it is read; `places[i]` is where its character `i` stands in the original."""
+    """A text as it is read.
+
+    Its character `i` stands for what is from `starts[i]` up to `ends[i]` in the original.
+    """
 
     text: str
-    places: list[int] | None = None
+    starts: array[int] | None = None
+    ends: array[int] | None = None
 
     def back(self, span: Span) -> Span:
         """`span` in the original, with the unseen characters inside it."""
-        if self.places is None:
+        if self.starts is None or self.ends is None:
             return span
-        start, end = self.places[span.start], self.places[span.end - 1] + 1
-        return Span(start, end, span.type, span.score)
+        return Span(self.starts[span.start], self.ends[span.end - 1], span.type, span.score)
+
+    def replaced(self, form: re.Pattern[str], instead: Callable[[re.Match[str]], str]) -> Reading:
+        """This one with one character, or none, in the place of all that has `form`."""
+        texts: list[str] = []
+        starts, ends, at = array("q"), array("q"), 0
+        for match in form.finditer(self.text):
+            begin, end = match.span()
+            said = instead(match)
+            texts += (self.text[at:begin], said)
+            starts.extend((*range(at, begin), *[begin] * len(said)))
+            ends.extend((*range(at + 1, begin + 1), *[end] * len(said)))
+            at = end
+        if not texts:
+            return self
+        texts.append(self.text[at:])
+        starts.extend(range(at, len(self.text)))
+        ends.extend(range(at + 1, len(self.text) + 1))
+        if self.starts is not None and self.ends is not None:
+            starts = array("q", [self.starts[place] for place in starts])
+            ends = array("q", [self.ends[place - 1] for place in ends])
+        return Reading("".join(texts), starts, ends)
 
 
 def read(text: str) -> Reading:
-    """`text` with surrogates replaced, compatibility forms made plain and unseen ones left out."""
-    if text.isascii():
+    """`text` as a person reads it.
+
+    Surrogates are replaced, compatibility forms made plain, letters joined with their marks, what
+    is written out as an escape is read as what it means, and unseen characters are left out.
+    """
+    if _ODD.search(text) is None:
         return Reading(text)
-    plain = _SURROGATE.sub("\ufffd", text)
-    plain = _COMPATIBLE.sub(_compatible, plain)
-    if _UNSEEN.search(plain) is None:
-        return Reading(plain)
-    unseen = {match.start() for match in _UNSEEN.finditer(plain)}
-    places = [place for place in range(len(plain)) if place not in unseen]
-    return Reading("".join([plain[place] for place in places]), places)
+    reading = Reading(text).replaced(_WRITTEN, _meant)
+    plain = _COMPATIBLE.sub(_compatible, reading.text)
+    reading = Reading(plain, reading.starts, reading.ends)
+    return reading.replaced(_UNSEEN, lambda match: "").replaced(_MARKED, _joined)
+
+
+def _meant(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16)) if match[1] else _BREAKS[match[2]]
+
+
+def _joined(match: re.Match[str]) -> str:
+    """A letter with its marks as one character, without the marks that it can't be joined with."""
+    return unicodedata.normalize("NFC", match[0])[0]
 
 
 def _compatible(match: re.Match[str]) -> str:
     char = match[0]
-    plain = _DASHES.get(ord(char)) or unicodedata.normalize("NFKC", char)
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    digit = unicodedata.decimal(char, None)
+    plain = _DASHES.get(ord(char)) if digit is None else str(digit)
+    plain = plain or unicodedata.normalize("NFKC", char)
     return plain if len(plain) == 1 else char
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ from agno_portkey.guardrails.pii.contacts import (
     PhoneDetector,
     UrlDetector,
 )
+from agno_portkey.guardrails.pii.cues import CueDetector
 from agno_portkey.guardrails.pii.detector import Detector
-from agno_portkey.guardrails.pii.names import CueDetector, NameDetector
+from agno_portkey.guardrails.pii.fields import BirthDetector, ColumnDetector, FieldDetector
+from agno_portkey.guardrails.pii.names import NameDetector
 from agno_portkey.guardrails.pii.nlp import quiet
 from agno_portkey.guardrails.pii.numbers import (
     CardDetector,
@@ -37,7 +40,8 @@ from agno_portkey.guardrails.pii.places import (
     CountryDetector,
     PeopleDetector,
     PlaceCueDetector,
-    PlaceKeyDetector,
+    SmallAddressDetector,
+    StateDetector,
     ZipDetector,
 )
 from agno_portkey.guardrails.pii.spans import Span
@@ -45,7 +49,7 @@ from agno_portkey.guardrails.pii.spans import Span
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
 
-__all__ = ["ALL", "DEFAULT", "detectors", "own", "presidio", "run_patterns"]
+__all__ = ["ALL", "DEFAULT", "check_types", "detectors", "own", "presidio", "run_patterns"]
 
 # What is looked for if nothing else is said. The rest is personal data in some texts only, and
 # finding it would redact much that is none.
@@ -61,10 +65,30 @@ DEFAULT = (
     "US_PASSPORT",
     "US_DRIVER_LICENSE",
     "IP_ADDRESS",
+    "DATE_OF_BIRTH",
 )
 ALL = (*DEFAULT, "ORGANIZATION", "NRP", "DATE_TIME", "AGE", "TITLE", "URL")
 # Seconds that one pattern of a file may take over one text.
 _PATIENCE = 2.0
+
+
+def check_types(entities: frozenset[str], own: Sequence[EntityRecognizer]) -> None:
+    """Refuse types that nothing looks for, with the nearest that something does; and none at all.
+
+    `own`: the recognisers of one's own.
+    """
+    known = frozenset(ALL).union(*(one.supported_entities for one in own))
+    for one in sorted(entities - known):
+        near = get_close_matches(one.upper(), sorted(known), n=3)
+        said = f"near it: {', '.join(near)}" if near else f"known: {', '.join(sorted(known))}"
+        raise ConfigurationError(
+            f"entities: nothing finds {one!r}; {said}; a type of your own needs recognizers or a "
+            "deny_list"
+        )
+    if not entities and not own:
+        raise ConfigurationError(
+            "entities: none at all would be looked for; leave it out for the usual ones"
+        )
 
 
 def detectors(entities: Iterable[str]) -> list[Detector]:
@@ -83,11 +107,15 @@ def detectors(entities: Iterable[str]) -> list[Detector]:
         PhoneDetector(),
         IpDetector(),
         AddressDetector(),
+        SmallAddressDetector(),
+        StateDetector(),
         ZipDetector(),
         CountryDetector(),
         PeopleDetector(),
         PlaceCueDetector(),
-        PlaceKeyDetector(),
+        *(FieldDetector(kind) for kind in ("PERSON", "LOCATION")),
+        *(ColumnDetector(kind) for kind in ("PERSON", "LOCATION", "DATE_OF_BIRTH")),
+        BirthDetector(),
         CompanyDetector(),
         CueDetector(),
         NameDetector(),
@@ -125,7 +153,8 @@ def own(
     """
     found: list[EntityRecognizer] = []
     if source is not None:
-        found += _from_document(_document(source), languages)
+        where = "" if isinstance(source, Mapping) else f"{source}: "
+        found += _from_document(_document(source), languages, where)
     if deny_list:
         found += _from_deny_list(deny_list, languages)
     return found
@@ -137,25 +166,30 @@ def _document(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     else:
         try:
             document = yaml.safe_load(Path(source).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as error:
             raise ConfigurationError(f"recognizers: {source} can't be read: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("recognizers"), list):
         raise ConfigurationError("recognizers: a mapping with a list `recognizers` is needed")
     return document
 
 
-def _from_document(document: dict[str, Any], languages: Sequence[str]) -> list[EntityRecognizer]:
+def _from_document(
+    document: dict[str, Any], languages: Sequence[str], where: str
+) -> list[EntityRecognizer]:
     module = presidio()
     from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 
+    from agno_portkey.guardrails.pii.recognizer_file import check_document
+
     settings = {"supported_languages": [*languages], "global_regex_flags": 26, **document}
-    try:
-        with quiet():
+    with quiet():
+        check_document(settings, where)
+        try:
             registry = RecognizerRegistryProvider(
                 registry_configuration=settings
             ).create_recognizer_registry()
-    except (Exception, SystemExit) as error:
-        raise ConfigurationError(f"recognizers: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise ConfigurationError(f"recognizers: {where}{error}") from error
     kinds = module.predefined_recognizers.SpacyRecognizer
     return [one for one in registry.recognizers if not isinstance(one, kinds)]
 
@@ -167,7 +201,10 @@ def _from_deny_list(
     lists = deny_list if isinstance(deny_list, Mapping) else {"DENIED": deny_list}
     found = []
     for kind, words in lists.items():
-        if isinstance(words, str) or not all(isinstance(word, str) and word for word in words):
+        if not isinstance(kind, str) or not kind:
+            raise ConfigurationError(f"deny_list: the name of a type is needed, not {kind!r}")
+        several = isinstance(words, Collection) and not isinstance(words, str)
+        if not several or not all(isinstance(word, str) and word for word in words):
             raise ConfigurationError(f"deny_list: {kind}: a list of words is needed, none empty")
         for language in languages if words else ():
             found.append(

@@ -18,6 +18,8 @@ __all__ = ["is_record", "mapped", "owner_of"]
 # What databases look up and sort by: it stays as it is.
 _NO_WORDS = ("id", "event", "namespace", "role", "status", "type")
 _ENDS = ("_id", "_ids", "_type", "_at")
+# By this, transcripts are told apart: digits of it that are a value by chance stay.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 # A number is stored as a text while its digits are hidden; a text that looks so gets a `@` more.
 _NUMBER = re.compile(r"<#(@*)([if])(.*)#>", re.DOTALL)
 
@@ -79,7 +81,10 @@ class _Mapping:
             same = all(a is b for a, b in zip(items, value, strict=True))
             return value if same else items if isinstance(value, list) else tuple(items)
         if isinstance(value, dict):
-            pairs = [(self.any(k, depth + 1), self.any(v, depth + 1)) for k, v in value.items()]
+            pairs = [
+                (self.any(k, depth + 1), v if _is_uuid(k, v) else self.any(v, depth + 1))
+                for k, v in value.items()
+            ]
             same = all(
                 a is c and b is d for (a, b), (c, d) in zip(pairs, value.items(), strict=True)
             )
@@ -139,6 +144,10 @@ def _as_number(kind: str, said: str, text: str) -> int | float | str:
     except ValueError:
         # Nobody knows any more which it was.
         return text
+
+
+def _is_uuid(name: Any, value: Any) -> bool:
+    return name == "uuid" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def _is_column(name: Any, value: Any) -> bool:

@@ -112,6 +112,11 @@ class Restorer:
     def __repr__(self) -> str:
         return f"Restorer({len(self._rest)} characters held)"
 
+    def behind(self, before: str) -> Restorer:
+        """This one, for a text that goes on behind `before`, which was shown."""
+        self._before = before[-_CONTEXT:]
+        return self
+
     def feed(self, chunk: str) -> str:
         """What can be shown after `chunk`."""
         text = self._before + self._rest + chunk

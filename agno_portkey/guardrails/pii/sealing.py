@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agno_portkey.errors import ConfigurationError, MissingExtraError
+from agno_portkey.errors import ConfigurationError, MissingExtraError, VaultUnavailable
 from agno_portkey.guardrails.pii.book import Book
-from agno_portkey.guardrails.pii.vault_store import Row, VaultUnavailable
+from agno_portkey.guardrails.pii.vault_store import Row
 
 __all__ = ["KEYS_VARIABLE", "Contents", "Seal"]
 

@@ -1,4 +1,4 @@
-"""`SeenNames`: later bare mentions of a name that was found before."""
+"""Later bare mentions of a name that was found before, in the same session."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from agno_portkey.guardrails.pii.reading import read
 from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.guardrails.pii.words import NOT_NAMES
 
-__all__ = ["SeenNames"]
+__all__ = ["NamesOfSessions", "SeenNames"]
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019\-][^\W\d_]+)*")
 _GAP = re.compile(r"[ \u00a0]|\. ")
@@ -35,7 +36,7 @@ class SeenNames:
         for span in spans:
             if span.type != "PERSON" or span.score < _SURE:
                 continue
-            for word in _WORD.findall(text[span.start : span.end]):
+            for word in _WORD.findall(read(text[span.start : span.end]).text):
                 if len(word) >= 3 and word[0].isupper():
                     self._remember(_bare(word).casefold())
 
@@ -44,6 +45,8 @@ class SeenNames:
         with self._lock:
             parts = frozenset(self._parts)
         found: list[Span] = []
+        reading = read(text)
+        text = reading.text
         for word in _WORD.finditer(text) if parts else ():
             bare = _bare(word[0])
             part = bare.casefold()
@@ -54,7 +57,7 @@ class SeenNames:
                 found[-1] = Span(found[-1].start, end, "PERSON", 0.8)
             else:
                 found.append(Span(word.start(), end, "PERSON", 0.8))
-        return found
+        return [reading.back(span) for span in found]
 
     def _remember(self, part: str) -> None:
         with self._lock:
@@ -62,6 +65,27 @@ class SeenNames:
             self._parts.move_to_end(part)
             while len(self._parts) > self._limit:
                 self._parts.popitem(last=False)
+
+
+class NamesOfSessions:
+    """The names that were seen, by session and user; those of the oldest sessions are forgotten."""
+
+    def __init__(self, limit: int = 1_000) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str | None], SeenNames] = OrderedDict()
+
+    def of(self, session_id: str | None, user_id: str | None) -> SeenNames:
+        """Those of one session; without one they are kept nowhere."""
+        if session_id is None:
+            return SeenNames()
+        key = (session_id, user_id)
+        with self._lock:
+            names = self._known.setdefault(key, SeenNames())
+            self._known.move_to_end(key)
+            while len(self._known) > self._limit:
+                self._known.popitem(last=False)
+            return names
 
 
 def _bare(word: str) -> str:

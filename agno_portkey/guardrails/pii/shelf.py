@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from agno_portkey.errors import AgnoPortkeyError, VaultUnavailable
 from agno_portkey.guardrails.pii import marks
 from agno_portkey.guardrails.pii.sealing import Contents, Seal
-from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, Store, VaultUnavailable
+from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, Store
 from agno_portkey.workers import Failed, Job, race
 
 __all__ = ["Shelf"]
@@ -47,11 +48,13 @@ class Shelf:
         row = self._ask(lambda: self._store.by_mark(mark))
         return None if row is None else self._opened(row, mark=mark)
 
-    def of_user(self, user: str, limit: int) -> list[Contents]:
-        rows = self._ask(lambda: [*self._store.of_user(user, limit)])
+    def rows(self, **asked: Any) -> list[Contents]:
+        """Those of a `session`, or of a `user`: `limit` at most, the last used first."""
+        rows = self._ask(lambda: [*self._store.rows(**asked)])
         found = [self._opened(row) for row in rows]
-        if any(contents.key[1] != user for contents in found):
-            raise self.lie("a row of another user")
+        whose = (asked.get("session"), asked.get("user"))
+        if any(a not in (None, b) for each in found for a, b in zip(whose, each.key, strict=True)):
+            raise self.lie("a row of another session or user")
         return found
 
     def touch(self, mark: str, used: int) -> None:
@@ -76,6 +79,11 @@ class Shelf:
         if there is None and row.version == 1:
             raise self.lie("nothing where something was just written")
         return True
+
+    def hand_over(self, contents: Contents, key: tuple[str, str]) -> bool:
+        """Make `contents` those of another user; False where they are not what is kept now."""
+        row = Row(*key, contents.mark, contents.version + 1, contents.used, "")
+        return self.save(row, contents.entries)
 
     def rotate(self) -> int:
         """Seal every row with the first key; how many there are."""
@@ -127,9 +135,9 @@ class Shelf:
         return found
 
     def _failure(self, error: BaseException) -> VaultUnavailable:
-        if isinstance(error, VaultUnavailable):
-            return VaultUnavailable(f"{error} ({self.place})")
         said = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())[:300]
+        if isinstance(error, AgnoPortkeyError):
+            said = str(error)
         if isinstance(error, TimeoutError):
             said = f"no answer within {self._timeout:g} s"
             with self._locked():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Span", "widest"]
+from agno_portkey.errors import AnalysisFailed
+
+__all__ = ["Span", "beside", "checked", "widest"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,6 +40,45 @@ def widest(spans: Iterable[Span], text: str | None = None) -> tuple[Span, ...]:
             starts.insert(place, start)
             kept.insert(place, rest)
     return tuple(kept)
+
+
+def beside(spans: Iterable[Span], taken: Sequence[tuple[int, int]], text: str) -> tuple[Span, ...]:
+    """What of `spans` is not `taken`; both are in order. A rest without a letter is dropped."""
+    kept: list[Span] = []
+    ends = [end for _, end in taken]
+    for span in spans:
+        begin, place = span.start, bisect_right(ends, span.start)
+        while place < len(taken) and taken[place][0] < span.end:
+            start, end = taken[place]
+            if not _is_empty(text, begin, start):
+                kept.append(Span(begin, start, span.type, span.score))
+            begin, place = end, place + 1
+        if begin == span.start:
+            kept.append(span)
+        elif not _is_empty(text, begin, span.end):
+            kept.append(Span(begin, span.end, span.type, span.score))
+    return tuple(kept)
+
+
+def checked(spans: Any, text: str) -> Sequence[Span]:
+    """`spans`, a list of them as it must be: AnalysisFailed if one is not in `text`, or is none.
+
+    Whoever tells of a place that is not there may have looked at another text.
+    """
+    if not isinstance(spans, list | tuple):
+        raise AnalysisFailed(f"a search gave a {type(spans).__name__} in place of spans")
+    for span in spans:
+        if not isinstance(span, Span) or not isinstance(span.type, str) or not span.type:
+            raise AnalysisFailed("a search gave what is no span of a type")
+        places = span.start, span.end
+        if not all(isinstance(place, int) for place in places) or not (
+            0 <= span.start < span.end <= len(text)
+        ):
+            raise AnalysisFailed(
+                f"a search found {span.type} from {span.start} to {span.end} in a text of "
+                f"{len(text)} characters: mend the recogniser of it"
+            )
+    return spans
 
 
 def _free(span: Span, starts: list[int], kept: list[Span]) -> list[tuple[int, int]]:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from agno_portkey.errors import VaultUnavailable
 from agno_portkey.guardrails.pii import marks, restore
 from agno_portkey.guardrails.pii.book import Book, Mention, kind_of
 from agno_portkey.guardrails.pii.restore import KINDS, LITERAL, Restorer
 from agno_portkey.guardrails.pii.spans import Span
-from agno_portkey.guardrails.pii.vault_store import VaultUnavailable
 
 __all__ = ["FORGOTTEN", "Keeper", "Vault"]
 

@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
+from agno_portkey.errors import ConfigurationError
 
-__all__ = ["MemoryStore", "Row", "Store", "VaultUnavailable", "store_of"]
-
-
-class VaultUnavailable(AgnoPortkeyError):
-    """A vault can't be read or kept, so nothing may be hidden or shown; says what to do."""
+__all__ = ["MemoryStore", "Row", "Store", "store_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +41,19 @@ class Store(Protocol):
 
     def by_mark(self, mark: str) -> Row | None: ...
 
-    def of_user(self, user: str, limit: int) -> Sequence[Row]:
-        """The rows of a user, the last used first."""
+    def rows(
+        self, *, session: str | None = None, user: str | None = None, limit: int
+    ) -> Sequence[Row]:
+        """The rows of a session, or of a user, the last used first."""
         ...
 
     def marks(self) -> Sequence[str]: ...
 
     def put(self, row: Row) -> bool:
-        """Keep `row` in place of the version before it; False where that is not what is there."""
+        """Keep `row` in place of the version before it; False where that is not what is there.
+
+        What is before it bears its mark: its session and user may be others.
+        """
         ...
 
     def touch(self, mark: str, used: int) -> None: ...
@@ -92,9 +93,15 @@ class MemoryStore:
     def by_mark(self, mark: str) -> Row | None:
         return self._rows.get(mark)
 
-    def of_user(self, user: str, limit: int) -> Sequence[Row]:
+    def rows(
+        self, *, session: str | None = None, user: str | None = None, limit: int
+    ) -> Sequence[Row]:
         with self._lock:
-            rows = [row for row in reversed(self._rows.values()) if row.user == user]
+            rows = [
+                row
+                for row in reversed(self._rows.values())
+                if session in (None, row.session) and user in (None, row.user)
+            ]
         return rows[:limit]
 
     def marks(self) -> Sequence[str]:
@@ -103,12 +110,13 @@ class MemoryStore:
 
     def put(self, row: Row) -> bool:
         with self._lock:
-            there = self._rows.get(self._marks.get((row.session, row.user), row.mark))
-            before = (there.mark, there.version) if there else (row.mark, 0)
-            if before != (row.mark, row.version - 1):
+            there = self._rows.get(row.mark)
+            holder = self._marks.get((row.session, row.user), row.mark)
+            if holder != row.mark or (there.version if there else 0) != row.version - 1:
                 return False
+            if there is not None:
+                self._remove(row.mark)
             self._rows[row.mark] = row
-            self._rows.move_to_end(row.mark)
             self._marks[row.session, row.user] = row.mark
             while len(self._rows) > self._most:
                 self._remove(next(iter(self._rows)))
@@ -152,18 +160,13 @@ def store_of(database: Any, *, seconds: float, most: int) -> Store:
     if isinstance(database, Store):
         return database
     # Only now: it takes a while to import.
-    from sqlalchemy.engine import Engine
-
     from agno_portkey.guardrails.pii.vault_sql import SqlStore
-    from agno_portkey.stopping.sql import in_memory, named, url_of
+    from agno_portkey.sql import in_memory, source_of
 
-    if isinstance(database, str):
-        return SqlStore(named(database), seconds=seconds)
-    engine = getattr(database, "db_engine", None)
-    engine = getattr(engine, "sync_engine", engine)
-    if not isinstance(engine, Engine) or in_memory(engine.url):
+    source = source_of(database)
+    if source is None or in_memory(source):
         raise ConfigurationError(
             f"database: {type(database).__name__} can't hold vaults; give an Agno database on SQL "
             "that is not in memory, or an address"
         )
-    return SqlStore(url_of(engine.url), seconds=seconds)
+    return SqlStore(source, seconds=seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -10,19 +11,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, VaultUnavailable
 from agno_portkey.guardrails.pii import marks
 from agno_portkey.guardrails.pii.book import Book, kind_of
 from agno_portkey.guardrails.pii.restore import KINDS
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE, Contents, Seal
 from agno_portkey.guardrails.pii.shelf import Shelf
 from agno_portkey.guardrails.pii.vault import FORGOTTEN, Vault
-from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, VaultUnavailable, store_of
+from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, store_of
 
 __all__ = ["Vaults"]
 
 Key = tuple[str, str]
-_CALLS = 1_000
 # Of a user without a session: what is stored for one holds values of few sessions.
 _OF_USER = 50
 # Where nothing expires, `used` is for the order alone.
@@ -54,8 +54,14 @@ class Vaults:
         clock: Callable[[], float] = time.time,
     ) -> None:
         for name, value in (("lifetime", lifetime), ("most", most), ("timeout", timeout)):
-            if value is not None and (isinstance(value, bool) or not 0 < value < float("inf")):
+            if not (value is None and name == "lifetime") and not _is_positive(value):
                 raise ConfigurationError(f"{name}: a number above 0, not {value!r}")
+        if isinstance(types, str) or not all(isinstance(one, str) and one for one in types):
+            raise ConfigurationError(f"types: a list of entity types, not {types!r}")
+        if database is None and keys is not None:
+            raise ConfigurationError(
+                "keys: without a database nothing is kept that they would seal"
+            )
         store = store_of(database, seconds=timeout, most=most)
         seal = Seal(None if isinstance(store, MemoryStore) else _keys(keys))
         self._shelf = Shelf(store, seal, timeout)
@@ -63,7 +69,8 @@ class Vaults:
         self._kinds = KINDS | {kind_of(type) for type in types}
         self._clock = clock
         self._open: OrderedDict[Key, Vault] = OrderedDict()
-        self._calls: OrderedDict[str, Vault] = OrderedDict()
+        self.in_process = isinstance(store, MemoryStore)
+        self._told = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -85,43 +92,79 @@ class Vaults:
         """The vault of a session of a user, or of the user alone, as it is now; blocks."""
         return self._of((_digest("session", session_id), user_key(user_id)))
 
-    def of_call(self, call: str) -> Vault:
-        """The vault of one call that has no session; it lives in this process."""
-        if not call:
-            # All that name none would share one.
-            raise VaultUnavailable("whose values they are is not told: neither session nor call")
-        with self._locked():
-            vault = self._calls.get(call) or Vault(kinds=self._kinds)
-            self._calls[call] = vault
-            self._calls.move_to_end(call)
-            while len(self._calls) > _CALLS:
-                self._calls.popitem(last=False)
-            return vault
+    def warn_of_loss(self, database: str) -> None:
+        """Log, once, that nobody can restore what `database` holds when this process has ended."""
+        if self.in_process and not self._told:
+            self._told = True
+            logging.getLogger("agno_portkey").warning(
+                "The values behind placeholders are kept in this process only. After a restart "
+                "nobody can tell whom <PERSON_1> means in what %s holds (sessions, memories). To "
+                'keep them: PIIGuardrail("pseudonymize", vaults=Vaults(database=..., '
+                "keys=[...])), or in a policy pii: {mode: pseudonymize, vaults: <address>} with "
+                "keys in %s",
+                database,
+                KEYS_VARIABLE,
+            )
 
-    def end_call(self, call: str) -> None:
-        """Forget what the call `call` has hidden."""
-        with self._locked():
-            self._calls.pop(call, None)
+    def for_call(self) -> Vault:
+        """The vault of one call that has no session: it is kept nowhere, and goes with the call."""
+        return Vault(kinds=self._kinds)
 
-    def of_user(self, user_id: str | None) -> list[Vault]:
-        """The user's own vault, and those of the sessions the user had last; blocks."""
-        own = _digest("session", None), user_key(user_id)
-        keys = [contents.key for contents in self._shelf.of_user(own[1], _OF_USER)]
-        return [self._of(key) for key in dict.fromkeys([own, *keys])]
+    def all_of(self, session_id: str | None, user_id: str | None = None) -> list[Vault]:
+        """Those that may know a value of what belongs to a session, or to a user alone; blocks.
+
+        Of a session: those of the user and of nobody, or, where no user is told, of all its users.
+        Of a user: the user's own, and those of the sessions the user had last. Their own is first.
+        """
+        own = _digest("session", session_id), user_key(user_id)
+        if session_id is None:
+            kept = self._shelf.rows(user=own[1], limit=_OF_USER)
+        elif user_id is None:
+            kept = self._shelf.rows(session=own[0], limit=_OF_USER)
+        else:
+            return [self._of(own), self._of((own[0], user_key(None)))]
+        return [self._of(key) for key in dict.fromkeys([own, *(each.key for each in kept)])]
 
     def by_mark(self, mark: str, session_id: str | None, user_id: str | None) -> Vault | None:
         """The vault that stored placeholders name; None where it is not theirs who ask; blocks.
 
-        With a session, only its own is: the user's, or from before it was anybody's.
+        A session opens its own: those of the user, if one is told, and of before it was anybody's.
+        A user without a session opens all of the user's; and anybody, what belongs to nobody.
         """
+        if (contents := self._marked(mark)) is None:
+            return None
+        (session, user), nobody = contents.key, (_digest("session", None), user_key(None))
+        if session_id is None:
+            theirs = user == user_key(user_id)
+        else:
+            theirs = session == _digest("session", session_id)
+            theirs = theirs and (user_id is None or user in (user_key(user_id), nobody[1]))
+        return self._of(contents.key) if theirs or contents.key == nobody else None
+
+    def marked(self, mark: str) -> Vault | None:
+        """The vault of a mark, whosever it is; None where there is none; blocks."""
+        contents = self._marked(mark)
+        return None if contents is None else self._of(contents.key)
+
+    def _marked(self, mark: str) -> Contents | None:
         contents = self._shelf.by_mark(mark)
-        if contents is None or self._is_over(contents):
-            return None
-        session, user = contents.key
-        users = {user_key(user_id)} if session_id is None else {user_key(user_id), user_key(None)}
-        if user not in users or (session_id and session != _digest("session", session_id)):
-            return None
-        return self._of((session, user))
+        return None if contents is None or self._is_over(contents) else contents
+
+    def hand_over(self, session_id: str, user_id: str | None, to: str | None) -> bool:
+        """Make what a session of one user has hidden another's; whether there was any; blocks."""
+        key = _digest("session", session_id), user_key(user_id)
+        contents = None if user_key(to) == key[1] else self._shelf.get(key)
+        if contents is None:
+            return False
+        if not self._shelf.hand_over(contents, (key[0], user_key(to))):
+            raise VaultUnavailable(
+                "a session can't be handed over while it is in use, or where the other user has "
+                "hidden values in it: forget one of them"
+            )
+        with self._locked():
+            if (vault := self._open.pop(key, None)) is not None:
+                vault.forget()
+        return True
 
     def _of(self, key: Key) -> Vault:
         vault = self._known(key)
@@ -223,6 +266,11 @@ class _Keeper:
         if contents is None or mark not in (None, contents.mark):
             raise VaultUnavailable(FORGOTTEN)
         return contents.mark, contents.book(), contents.version
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < float("inf")  # type: ignore[operator]
 
 
 def user_key(user_id: str | None) -> str:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMON", "COUNTRIES", "NOT_NAMES", "NOT_PLACES", "PEOPLES", "TECHNICAL", "listed"]
+__all__ = [
+    "COMMON",
+    "COMPANIES",
+    "COUNTRIES",
+    "GROUPS",
+    "MONTHS",
+    "NOT_NAMES",
+    "NOT_PLACES",
+    "PEOPLES",
+    "TECHNICAL",
+    "THINGS",
+    "listed",
+]
 
 
 def listed(text: str, separator: str | None = None) -> frozenset[str]:
@@ -26,7 +38,9 @@ COMMON = listed(
     that's don't can't let's there's here's what's he's she's we're they're isn't doesn't didn't
     speaking calling looking trying going unable able happy glad afraid fine writing contacting
     interested available currently actually already based born called named known unsure ready
-    originally
+    originally ask spelled misspelled wrong missing incorrect listed required empty hola
+    bonjour hallo
+    ciao olá merhaba hej ahoj cześć daytime
     """
 )
 _CALENDAR = listed(
@@ -34,6 +48,13 @@ _CALENDAR = listed(
     monday tuesday wednesday thursday friday saturday sunday january february march april june
     july august september october november december spring summer autumn fall winter easter
     christmas morning afternoon evening night noon
+    """
+)
+# Months, in full and as they are shortened: beside a number they are no names.
+MONTHS = listed(
+    """
+    january february march april may june july august september october november december jan feb
+    mar apr jun jul aug sep sept oct nov dec
     """
 )
 _ROLES = listed(
@@ -45,7 +66,9 @@ _ROLES = listed(
     recipient hr it legal finance marketing security operations ops dev devops qa
     """
 )
-_THINGS = listed(
+# What a company is called after its name.
+COMPANIES = listed("inc llc ltd limited corp corporation gmbh plc llp ag bv sa co company group")
+THINGS = listed(
     """
     name names address addresses email e-mail phone mobile card cards number numbers date time
     id account street road avenue lane drive suite apt unit floor box zip city state country
@@ -70,6 +93,14 @@ _THINGS = listed(
     mall market store shop cafe bar pub club insurance technologies technology solutions systems
     services partners associates consulting capital ventures energy foundation institute
     association society union federation council committee commission ministry agency bureau
+    platform world tea coffee wine cake sponge kit tin bottle pack set bundle edition series
+    theme skin mode line desk dock receiving plugin squad guild tribe crew shipment crate pro lite
+    plus max mini ultra premium basic standard enterprise starter surname forename applicant
+    gender occupation
+    signature residence mobile landline callback traceback stacktrace stack trace cheers greetings
+    reservation booking passenger attachment reply forwarded summary transcript observation
+    cardholder payee payer expiry category priority assignee severity resolution
+    reward rewards member membership club suite guest visitor vendor supplier carrier courier
     """
 )
 TECHNICAL = listed(
@@ -90,6 +121,9 @@ TECHNICAL = listed(
     pin cvv cvc zip dob eta faq kpi okr roi sla slo rpo rto ci cd pr mr qa uat todo fixme readme
     changelog makefile dockerfile runbook webhook cron crontab bash zsh vim emacs vscode
     intellij tableau snowflake bigquery databricks airflow dagster dbt spark hadoop hive flink
+    maven gradle circleci bamboo fargate kinesis redshift athena sagemaker firebase zookeeper consul
+    vagrant puppet scylla neo4j couchdb dynamodb memcached traefik haproxy podman openshift rancher
+    sonarqube artifactory nexus bazel cmake homebrew chocolatey deploybot dependabot renovate
     celery gunicorn uvicorn asap atm id cc bcc fyi eod eow tbd tba n/a pto ooo siri alexa
     cortana bard grok whisper dall-e unicode ascii utf base64 regex markdown latex pdf png jpeg
     """
@@ -139,7 +173,14 @@ PEOPLES = listed(
     buddhist sikh sunni shia shii mormon atheist lutheran methodist baptist orthodox
     """
 )
-NOT_NAMES = COMMON | _CALENDAR | _ROLES | _THINGS | TECHNICAL | PEOPLES
+# A place before one of these is what some people or machines are called.
+GROUPS = listed(
+    """
+    team teams squad guild tribe crew chapter cluster clusters node nodes pod release branch theme
+    plugin pipeline build sprint milestone project codename
+    """
+)
+NOT_NAMES = COMMON | _CALENDAR | _ROLES | THINGS | TECHNICAL | PEOPLES
 # Some of them are parts of the names of places.
 NOT_PLACES = NOT_NAMES - listed(
     """

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from agno_portkey.guardrails.secrets.kinds import RULES
+from agno_portkey.guardrails.secrets.around import beside_a_login
+from agno_portkey.guardrails.secrets.kinds import RULES, Rule
 from agno_portkey.guardrails.secrets.names import (
     end_of,
     is_placeholder,
@@ -17,6 +18,7 @@ from agno_portkey.guardrails.secrets.names import (
     telling,
     value_at,
 )
+from agno_portkey.guardrails.secrets.views import encoded, views
 
 __all__ = ["Secret", "begins_one", "secrets"]
 
@@ -34,10 +36,16 @@ _BEGIN = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d:"
 )
 # What a private key is written in, its own headers and the escapes of JSON among it.
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\:,.()-]*")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\:,.()>|\"'-]*")
+# Characters: a longer one there is not.
+_LONGEST_KEY = 20_000
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----|Private-MAC: ?[0-9a-f]+")
 _LOGIN = re.compile(r"://[^\s/?#:@\"'<>`]{0,256}:(?P<value>[^\s/\"'<>`]{1,512})@[\w\[{$.-]")
-_BASIC = re.compile(r"basic[ \t]+(?P<value>[A-Za-z0-9+/]{8,400}={0,2})", re.IGNORECASE)
+# Of a header, and of a file of logins: {"auth": "..."}.
+_BASIC = re.compile(
+    r"(?:basic[ \t]+|auth[\"'][ \t]{0,2}:[ \t]{0,2}[\"'])(?P<value>[A-Za-z0-9+/]{8,400}={0,2})",
+    re.IGNORECASE,
+)
 _BEARER = re.compile(r"bearer[ \t]+(?P<value>[A-Za-z0-9._~+/-]{16,}=*)", re.IGNORECASE)
 _USUAL = frozenset(
     """password passwd pass pwd pw secret user username postgres root admin guest token key
@@ -47,7 +55,13 @@ _USUAL = frozenset(
 _PORT = re.compile(r"\d{1,5}(?:[?#]|$)")
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _NAME = re.compile(r"[\w.-]{0,40}")
+_WORD_BEFORE = re.compile(r"[A-Za-z]+[ \t]\Z")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+# What ends in a letter and is none: \n in a JSON text, %3D, the colours of a terminal.
+_ESCAPE = re.compile(
+    r"(?:\\[nrtbf]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\x1b\[[0-9;]{0,8}[A-Za-z])\Z"
+)
 
 # Whatever has a form of its own has so long a part without a space.
 _RUN = re.compile(r"[\w.~+/=%:-]{14}")
@@ -66,13 +80,31 @@ def secrets(text: str, name: str = "") -> list[Secret]:
 
     Linear in the length of the text.
     """
-    lower = text.translate(_LOWER) if not text.isascii() else text.lower()
-    found = [*_private_keys(text), *_in_addresses(text, lower), *_by_name(text, lower)]
-    if _RUN.search(text) is not None:
-        found = [*_by_rule(text), *found]
+    found = [*_found(text), *_within(text)]
+    for view, places in views(text):
+        found += [
+            Secret(places[each.start], places[each.end], each.kind)
+            for each in (*_found(view), *_within(view))
+        ]
     if name and (kind := telling(name)) and is_secret(kind, text.strip()):
         found.append(Secret(0, len(text), kind))
     return _joined(found) if len(found) > 1 else found
+
+
+def _within(text: str) -> Iterator[Secret]:
+    """Runs that have a secret encoded in them."""
+    for start, end, said in encoded(text):
+        if found := _found(said):
+            yield Secret(start, end, found[0].kind)
+
+
+def _found(text: str) -> list[Secret]:
+    """The secrets of a text as it stands."""
+    lower = text.translate(_LOWER) if not text.isascii() else text.lower()
+    found = list(_by_rule(text)) if _RUN.search(text) is not None else []
+    found += [*_private_keys(text), *_in_addresses(text, lower), *_by_name(text, lower)]
+    found += [Secret(*span, "password") for span in beside_a_login(text, lower)]
+    return found
 
 
 def begins_one(text: str) -> bool:
@@ -95,14 +127,13 @@ def _joined(found: list[Secret]) -> list[Secret]:
 def _private_keys(text: str) -> Iterator[Secret]:
     if "PRIVATE KEY" not in text and "PuTTY-User-Key" not in text:
         return
-    place, ends = 0, True
+    place, end = 0, _END.search(text)
     while (begin := _BEGIN.search(text, place)) is not None:
-        end = _END.search(text, begin.end()) if ends else None
-        # Once there is no end, there is none further on.
-        ends = end is not None
+        while end is not None and end.start() < begin.end():
+            end = _END.search(text, end.end())
         body = _KEY_BODY.match(text, begin.end())
         place = body.end() if body else begin.end()
-        if end is not None and end.start() <= place:
+        if end is not None and end.start() <= max(place, begin.end() + _LONGEST_KEY):
             place = end.end()
         yield Secret(begin.start(), place, "private key")
 
@@ -114,14 +145,24 @@ def _by_rule(text: str) -> Iterator[Secret]:
         for found in rule.pattern.finditer(text):
             group = "value" if "value" in rule.pattern.groupindex else 0
             start, end = found.span(group)
-            before = text[found.start() - 1] if found.start() else " "
-            if before.isalnum() or (rule.bare and before in _BASE64):
-                continue
             said = found.group(group)
+            if not _stands_alone(text, found.start(), rule, said):
+                continue
             if rule.digits and sum(c.isdigit() for c in said) < rule.digits:
                 continue
             if not _is_filled(said):
                 yield Secret(start, end, rule.kind)
+
+
+def _stands_alone(text: str, start: int, rule: Rule, said: str) -> bool:
+    """Whether what begins there is no part of a word, or of base64 where that means something."""
+    before = text[start - 1] if start else " "
+    if (before in _BASE64 and rule.bare) or (before.isascii() and before.isalnum()):
+        if _ESCAPE.search(text, max(0, start - 12), start) is not None:
+            return True
+        # No word ends so.
+        return not rule.bare and len(said) >= 30 and is_secret("key", said)
+    return True
 
 
 def _is_filled(said: str) -> bool:
@@ -141,12 +182,13 @@ def _in_addresses(text: str, lower: str) -> Iterator[Secret]:
         place = text.find("://", place + 3)
     for word, pattern, kind in (
         ("basic", _BASIC, "basic login"),
+        ("auth", _BASIC, "basic login"),
         ("bearer", _BEARER, "bearer token"),
     ):
         place = lower.find(word)
         while place >= 0:
             found = pattern.match(text, place)
-            if found and (_is_login if word == "basic" else _is_token)(found["value"]):
+            if found and (_is_login if pattern is _BASIC else _is_token)(found["value"]):
                 yield Secret(*found.span("value"), kind)
             place = lower.find(word, place + len(word))
 
@@ -190,6 +232,10 @@ def _named(text: str, place: int, end: int) -> Secret | None:
     rest = _NAME.match(text, end)
     name_at = begin + len(text[begin:place]) - len(text[begin:place].lstrip("-."))
     name = text[name_at : rest.end() if rest else end]
+    if name.lower() == "key" and (
+        whose := _WORD_BEFORE.search(text, max(0, name_at - 20), name_at)
+    ):
+        name = whose[0] + name
     if (kind := telling(name)) is None:
         return None
     span = value_at(text, end, name_at)

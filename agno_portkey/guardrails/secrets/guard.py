@@ -12,7 +12,7 @@ from agno_portkey.guardrails.base import Guard
 from agno_portkey.guardrails.findings import Block, Finding, Rewrite
 from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.secrets.finding import Secret, begins_one, secrets
-from agno_portkey.guardrails.segments import Ranges
+from agno_portkey.guardrails.segments import CUT, Ranges
 
 __all__ = ["SecretsGuardrail", "without_secrets"]
 
@@ -20,16 +20,17 @@ Action = Literal["block", "mask"]
 
 # Whoever reads a digest can't try short passwords on it: the key is this process's own.
 _KEY = os.urandom(16)
-# As long as pieces of a streamed answer get; one so long may have been cut anywhere.
-_CUT = 960
 
 
 class SecretsGuardrail(Guard):
     """Blocks or masks keys, tokens, private keys, and passwords, in what goes in and comes out.
 
     It knows those of model providers, clouds and services by their form, and others by the name
-    before them (`api_key = ...`, or the key of a JSON field). Placeholders, ids and hashes are
-    none. `allow`: secrets that may pass, such as a key that is public.
+    before them (`api_key = ...`, or the key of a JSON field), or by a login beside them. It reads
+    what is broken over lines, percent-encoded, in base64 or hex, or laced with invisible marks.
+    Placeholders, ids and hashes are none. `allow`: whole secrets that may pass, such as a key that
+    is public. It does not find what is spelled with spaces, reversed, compressed, encoded twice,
+    or shared out among several messages, nor a password of letters alone.
 
     `action="block"` lets a streamed answer go sentence by sentence and ends it before the first
     secret; `"mask"` puts `[secret: <kind>]` in its place and holds the answer to its end, since a
@@ -45,16 +46,13 @@ class SecretsGuardrail(Guard):
         if action not in ("block", "mask"):
             raise ConfigurationError(f"{self.name}.action: block or mask, not {action!r}")
         if isinstance(allow, str) or not all(isinstance(each, str) and each for each in allow):
-            raise ConfigurationError(f"{self.name}.allow: a list of the secrets that may pass")
+            raise ConfigurationError(f"{self.name}.allow: a list of secrets, none empty")
         self.action: Action = action
         self.rewrites = action == "mask"
         self._allowed = frozenset(map(_digest, allow))
+        # A private key spans pieces of an answer, and its first line several words.
+        self.streams = ("whole",) if self.rewrites else ("whole", "segment", "eager")
         super().__init__(**{"stream": "whole" if self.rewrites else "segment", **settings})
-        if self.rewrites and self.stream == "segment":
-            raise ConfigurationError(
-                f"{self.name}.stream: a private key spans the pieces of an answer, so that one "
-                'whose secrets are masked is held whole; leave it out, or use action="block"'
-            )
 
     def inspect(self, passage: Passage) -> Finding:
         text, before = passage.text, passage.before
@@ -65,10 +63,10 @@ class SecretsGuardrail(Guard):
             found = [each for each in found if not self._allows(before + text, each)]
         found = [each for each in found if each.end > len(before)]
         if not found:
-            if self.stream == "segment" and len(text) >= _CUT and begins_one(text):
+            if self.stream != "whole" and len(text) >= CUT and begins_one(text):
                 return Block("a secret may have begun that is not whole yet")
             return None
-        evidence = _evidence(before + text, found, passage.path)
+        evidence = _evidence(before + text, found)
         kinds = ", ".join(dict.fromkeys(each.kind for each in found))
         if self.action == "block":
             return Block(f"a secret ({kinds})", evidence=evidence)
@@ -103,10 +101,9 @@ def _field(path: str) -> str:
     return path.rpartition(".")[2].partition("[")[0]
 
 
-def _evidence(text: str, found: Sequence[Secret], path: str) -> dict[str, Any]:
+def _evidence(text: str, found: Sequence[Secret]) -> dict[str, Any]:
     told = [{"kind": each.kind, "digest": _digest(text[each.start : each.end])} for each in found]
-    # A key of the data can be one as well.
-    return {"secrets": told, "path": without_secrets(path)}
+    return {"secrets": told}
 
 
 def _digest(secret: str) -> str:

@@ -1,0 +1,191 @@
+"""A table in a SQL database of the user's: connections of its own, forks, and what was taken away.
+
+SQLite, Postgres, or another one that SQLAlchemy speaks to.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Table, create_engine, inspect
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
+
+__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of"]
+
+# Where an async driver is named: the same database by one that blocks.
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "sqlite+aiosqlite": "sqlite",
+    "mysql+aiomysql": "mysql+pymysql",
+    "mysql+asyncmy": "mysql+pymysql",
+}
+
+
+class SqlTable:
+    """One table of one database, reached by connections of its own, after a fork too.
+
+    `seen` is whether it was ever there; from then on a SQLite file that is missing raises
+    DatabaseGone, for it would be made anew, and be empty. `seconds` is how long a read waits for
+    a lock. Each method blocks.
+    """
+
+    def __init__(self, database: str | URL | Engine, table: Table, *, seconds: float) -> None:
+        self._engine, self.file = _engine(database, seconds)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        self._table = table
+        self._pid = os.getpid()
+        weakref.finalize(self, _close, self._engine, self._pid)
+        self.seen = False
+        self.place = self._engine.url.set(query={}).render_as_string(hide_password=True)
+
+    def read(self, wanted: Any) -> list[Any]:
+        with self.connection() as connection:
+            return list(connection.execute(wanted))
+
+    def exists(self) -> bool:
+        with self.connection() as connection:
+            return inspect(connection).has_table(self._table.name)
+
+    def make(self) -> None:
+        """Make the table, where there is none."""
+        if self.exists():
+            return
+        try:
+            with self.writing() as connection:
+                self._table.create(connection)
+        except SQLAlchemyError:
+            # Two that make it at once: the databases tell this in ways of their own.
+            if not self.exists():
+                raise
+
+    @contextmanager
+    def writing(self, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction, which in SQLite waits `seconds` for a lock."""
+        with self.connection() as connection, connection.begin():
+            if self._sqlite and seconds is not None:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            yield connection
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        if os.getpid() != self._pid:
+            # After a fork the connections are the parent's.
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        if self.seen and self.file is not None and not os.path.exists(self.file):
+            raise DatabaseGone("its file was there and is gone: put it back")
+        with self._engine.connect() as connection:
+            yield connection
+
+
+def _close(engine: Engine, pid: int) -> None:
+    # In a child process they are the parent's.
+    engine.dispose(close=os.getpid() == pid)
+
+
+def _engine(database: str | URL | Engine, seconds: float) -> tuple[Engine, str | None]:
+    """An engine with connections of its own, and the file, if it is one.
+
+    It is read also when all of the host's connections are in use. What goes wrong is told
+    without the values of a statement.
+    """
+    if isinstance(database, Engine) and database.dialect.name != "sqlite":
+        pool = database.pool.recreate()
+        return Engine(pool, database.dialect, database.url, hide_parameters=True), None
+    url = database.url if isinstance(database, Engine) else url_of(database)
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        # Opened each time: a connection that is kept goes on in a file that was replaced.
+        url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+        wait = {"timeout": 0.8 * seconds}
+        return _created(url, poolclass=NullPool, connect_args=wait), file_of(url)
+    options: dict[str, Any] = {"pool_size": 1, "max_overflow": 4, "pool_timeout": seconds}
+    if backend == "postgresql":
+        options["connect_args"] = {"connect_timeout": max(2, math.ceil(seconds))}
+    return _created(url, **options), None
+
+
+def _created(url: URL, **options: Any) -> Engine:
+    try:
+        engine = create_engine(url, hide_parameters=True, **options)
+    except ImportError as error:
+        if url.get_backend_name() == "postgresql":
+            raise MissingExtraError(
+                'Postgres needs the package psycopg: pip install "agno-portkey[postgres]"'
+            ) from error
+        raise MissingExtraError(
+            f"the driver of {url.drivername} is not installed ({error.name})"
+        ) from error
+    except (SQLAlchemyError, TypeError) as error:
+        raise ConfigurationError(f"database: {url.drivername} can't be used ({error})") from None
+    if engine.dialect.is_async:
+        raise ConfigurationError(
+            f"database: {url.drivername} is async; give the address with a driver that is not"
+        )
+    return engine
+
+
+def url_of(database: str | URL) -> URL:
+    """The address `database`, with a driver that blocks; anything else is refused unshown."""
+    try:
+        url = make_url(database)
+    except (ArgumentError, ValueError):
+        # It may hold a password.
+        raise ConfigurationError(
+            "database: an address such as postgresql://user:password@host/name or "
+            "sqlite:///agno.db is needed"
+        ) from None
+    if url.drivername == "postgresql+asyncpg" and "ssl" in url.query:
+        url = url.difference_update_query(["ssl"]).update_query_dict({"sslmode": url.query["ssl"]})
+    return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+
+
+def source_of(database: Any) -> URL | Engine | None:
+    """What connects to `database`: an address, a SQLite file, or an Agno database on SQL.
+
+    None of anything else.
+    """
+    if isinstance(database, str):
+        return named(database)
+    engine = getattr(database, "db_engine", None)
+    engine = getattr(engine, "sync_engine", engine)
+    if not isinstance(engine, Engine):
+        return None
+    return engine.url if engine.dialect.is_async else engine
+
+
+def named(database: str) -> URL:
+    """The address that a user gave, or that of the SQLite file."""
+    if not database.strip():
+        raise ConfigurationError("database: an address or a file is needed, not nothing")
+    url = url_of(database) if "://" in database else URL.create("sqlite", database=database)
+    if in_memory(url):
+        raise ConfigurationError("database: one in memory is seen by nobody else; give a file")
+    return url
+
+
+def file_of(url: URL) -> str | None:
+    """The file of a SQLite database, where its address says it plainly."""
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or name.startswith("file:"):
+        return None
+    return os.path.abspath(name)
+
+
+def in_memory(source: URL | Engine) -> bool:
+    """Whether it is a SQLite database in memory, where no other can read it."""
+    url = source.url if isinstance(source, Engine) else source
+    named = url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+    return url.get_backend_name() == "sqlite" and (named or "mode=memory" in str(url.database))
