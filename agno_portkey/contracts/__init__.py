@@ -1,6 +1,7 @@
 """Structured outputs: the roles' schemas, and the check that holds an output to its schema."""
 
-from agno_portkey.contracts.check import contract_layer, schema_of, tell_broken, validate
+from agno_portkey.contracts.check import schema_of, validate
+from agno_portkey.contracts.layer import contract_layer, tell_broken
 from agno_portkey.contracts.roles import (
     Critique,
     Decision,

@@ -1,0 +1,194 @@
+"""One face for the two kinds of schema: a Pydantic model, and a JSON schema as a mapping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["Misfit", "Problem", "Schema"]
+
+Path = tuple[str | int, ...]
+
+_MAX_REFERENCES = 32
+# Alternatives within alternatives.
+_MAX_NESTED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What does not fit: where, why, and the value that stands there."""
+
+    path: Path
+    message: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        where = ".".join(map(str, self.path)) or "(whole)"
+        return f"{where}: {self.message}"
+
+
+class Misfit(Exception):
+    """A value does not fit its schema."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What an output has to be: `of` is a Pydantic model or a JSON schema."""
+
+    of: type[BaseModel] | Mapping[str, Any]
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        given = self.of
+        if isinstance(given, Mapping):
+            _validator(json.dumps(given, sort_keys=True, default=str))
+            name = given.get("title") or "JSON object"
+        else:
+            name = given.__name__
+        object.__setattr__(self, "name", self.name or str(name))
+
+    @property
+    def json(self) -> Mapping[str, Any]:
+        """The JSON schema."""
+        return self.of if isinstance(self.of, Mapping) else _json_of(self.of)
+
+    def fit(self, value: Any) -> Any:
+        """`value`, parsed JSON, as the schema's object; raises `Misfit`."""
+        if isinstance(self.of, Mapping):
+            problems = tuple(_misfits(self._checker, value))
+            if problems:
+                raise Misfit(problems)
+            return value
+        # As JSON: strict models take lists for tuples, and texts for enums, there only.
+        return _built(self.of.model_validate_json, json.dumps(value), value)
+
+    def of_data(self, value: Any) -> Any:
+        """`value`, an object's data in Python, as the schema's object; raises `Misfit`."""
+        if isinstance(self.of, Mapping):
+            return self.fit(value)
+        return _built(self.of.model_validate, value, value)
+
+    def fits_node(self, value: Any, node: Any) -> bool:
+        """Whether `value` fits `node`, a part of the JSON schema."""
+        part = self._checker.evolve(schema=self.resolved(node))
+        return next(_misfits(part, value), None) is None
+
+    @cached_property
+    def _checker(self) -> Any:
+        return _validator(json.dumps(self.json, sort_keys=True, default=str))
+
+    def resolved(self, node: Any) -> Mapping[str, Any]:
+        """`node` with its reference followed; an empty schema where it leads nowhere."""
+        for _ in range(_MAX_REFERENCES):
+            if not isinstance(node, Mapping):
+                return {}
+            reference = node.get("$ref")
+            if not isinstance(reference, str):
+                return node
+            node = _at(self.json, reference)
+        return {}
+
+    def keys_at(self, value: Any, path: Path) -> frozenset[str]:
+        """The keys that are declared for the object at `path` of `value`."""
+        return frozenset(
+            key for node in self.nodes_at(value, path) for key in node.get("properties", {})
+        )
+
+    def nodes_at(self, value: Any, path: Path) -> list[Mapping[str, Any]]:
+        """The schemas, one for each alternative, that may stand at `path`."""
+        nodes = [*self._branches(self.json)]
+        for part in path:
+            nodes = [b for node in nodes for s in _below(node, part) for b in self._branches(s)]
+        return nodes
+
+    def _branches(self, node: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+        node = self.resolved(node)
+        alternatives = [one for name in ("anyOf", "oneOf", "allOf") for one in node.get(name) or ()]
+        if not alternatives or depth > _MAX_NESTED:
+            yield node
+            return
+        if node.get("properties"):
+            yield node
+        for one in alternatives:
+            yield from self._branches(one, depth + 1)
+
+
+def _built(build: Callable[[Any], BaseModel], given: Any, value: Any) -> BaseModel:
+    try:
+        return build(given)
+    except ValidationError as error:
+        problems = tuple(map(_problem, error.errors(include_url=False)))
+    except Exception as error:  # a validator of the user's may raise anything
+        problems = (Problem((), f"{type(error).__name__}: {error}", value),)
+    raise Misfit(problems)
+
+
+@lru_cache(maxsize=256)
+def _json_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _below(node: Mapping[str, Any], part: str | int) -> Iterator[Any]:
+    if isinstance(part, int):
+        prefix = node.get("prefixItems") or ()
+        found = prefix[part] if part < len(prefix) else node.get("items")
+    else:
+        found = (node.get("properties") or {}).get(part, node.get("additionalProperties"))
+    if isinstance(found, Mapping):
+        yield found
+
+
+def _at(schema: Any, reference: str) -> Any:
+    if not reference.startswith("#"):
+        return {}
+    node = schema
+    for part in reference.lstrip("#").strip("/").split("/"):
+        if not part:
+            continue
+        part = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(node, Mapping) or part not in node:
+            return {}
+        node = node[part]
+    return node
+
+
+def _problem(item: Any) -> Problem:
+    return Problem(tuple(item["loc"]), str(item["msg"]), item.get("input"))
+
+
+def _misfits(validator: Any, value: Any) -> Iterator[Problem]:
+    from referencing.exceptions import Unresolvable
+
+    try:
+        for error in validator.iter_errors(value):
+            yield Problem(tuple(error.absolute_path), error.message, error.instance)
+    except (Unresolvable, RecursionError) as error:
+        yield Problem((), f"the schema can't be applied: {type(error).__name__}: {error}", value)
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Any:
+    # Late: most agents have Pydantic schemas, whose answers mostly fit at once.
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    parsed = json.loads(schema)
+    kind = validator_for(parsed)
+    try:
+        kind.check_schema(parsed)
+    except SchemaError as error:
+        raise ConfigurationError(f"output_schema is no JSON schema: {error.message}") from error
+    # An empty registry: nothing is fetched.
+    return kind(parsed, registry=Registry())

@@ -1,0 +1,1 @@
+"""Broken structured replies, each with the object that was meant."""
