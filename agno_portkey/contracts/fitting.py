@@ -187,12 +187,12 @@ class _Fitter:
         if not isinstance(value, dict):
             return value
         value = self._unwrapped(value, node, path)
-        renamed = self._renamed(value, node)
+        names = self._names(value, node)
         known = node.get("properties") or {}
         rest = node.get("additionalProperties", True)
         made = {}
         for key, item in value.items():
-            name = renamed.get(key, key)
+            name = names[key]
             if name != key:
                 self._changed("key", (*path, name), key, name)
             made[name] = self.fit(item, known.get(name, rest), (*path, name))
@@ -210,18 +210,18 @@ class _Fitter:
             return value
         return self._changed("wrapper", path, key, inner)
 
-    def _renamed(self, value: dict[str, Any], node: Mapping[str, Any]) -> dict[str, str]:
-        """The declared names of keys that are misspelt: each one's only likeness, both ways."""
+    def _names(self, value: dict[str, Any], node: Mapping[str, Any]) -> dict[str, str]:
+        """Each key's name: itself, or the declared one that it alone is like, and like no other."""
         known = node.get("properties") or {}
         absent = [key for key in known if key not in value]
         if node.get("additionalProperties") not in (None, False):
             absent = [key for key in absent if key in (node.get("required") or ())]
-        pairs = {}
+        pairs: dict[str, str] = {}
         for key in value:
             if key not in known and (found := _nearest(key, absent)) is not None:
                 pairs[key] = found
         taken = [*pairs.values()]
-        return {key: name for key, name in pairs.items() if taken.count(name) == 1}
+        return {key: pairs[key] if taken.count(pairs.get(key, key)) == 1 else key for key in value}
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -43,7 +43,7 @@ class GovernedWorkflow(Workflow):
         return vars(self)["db"]
 
     @db.setter
-    def db(self, given: Any) -> None:
+    def db(self, given: Any) -> None:  # pyright: ignore
         """A server gives its database to whom it serves, after all was governed."""
         vars(self)["db"] = given
         self.terms.vault(self)
