@@ -177,11 +177,6 @@ def in_leaves(value: Any, take: Take, source: Source, path: str = "", depth: int
     return value if found == text else found
 
 
-def _unread(value: Any, error: Exception) -> Unreadable:
-    # What it says quotes what it could not read.
-    return Unreadable(f"a {type(value).__name__} that can't be read ({type(error).__name__})")
-
-
 def _in_model(value: BaseModel, take: Take, source: Source, path: str, depth: int) -> Any:
     held = {name: item for name, item in value if is_media(item)}
     under = f"{path}." if path else ""

@@ -211,6 +211,7 @@ def test_whatever_the_text_is_it_is_read_or_refused(text: str) -> None:
         ({"title": [1]}, '{"title": {1}}'),
         ({"title": "a"}, '{"title": "a", "mood": "b"}'),
         ({"title": "a"}, '{"title" "a"}'),
+        ({"title": "a"}, '{"title": a"}'),
         ("{title", "{title"),
         ([], "{}"),
     ],

@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
+from agno.models.message import Message
+from agno.run.agent import RunErrorEvent
+from agno.run.team import TaskUpdatedEvent
 from agno.team import Team
+from agno.tools.function import Function, FunctionCall
 from four_forms import FORMS, STREAMED
 
 from agno_portkey import Block, Guard, Passage, PortkeyModel, raise_on_block
 from agno_portkey.errors import InputBlocked, OutputBlocked
+from agno_portkey.guardrails.delegations import _NOTHING, told
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 
 
@@ -108,3 +113,26 @@ def test_a_member_that_was_not_refused_answers(
     last = last_of(desk(portkey_model, mode, pre_hooks=[NoBluebird()]), form)
     assert not failed(form, last)
     assert ("It flies." if mode == "route" else "All done.") in last.content
+
+
+def test_only_a_task_that_gave_nothing_back_is_told_to_have_failed() -> None:
+    def unlisted() -> str:
+        """A tool of somebody's, by a name that the host's tools have."""
+        return "[t1] is done."
+
+    call = FunctionCall(function=Function.from_callable(unlisted, name="execute_task"))
+    refused = RunErrorEvent(content="no", additional_data={"verdict": {"passed": False}})
+    done = TaskUpdatedEvent(task_id="t2", title="b", status="completed", result="all of it")
+    nothing = f"[t1] Task{_NOTHING}"
+    results = [
+        Message(role="assistant", content="beside it"),
+        Message(role="tool", content=nothing),
+        Message(role="tool", content="[t2] all of it"),
+    ]
+    events = [*told([call], iter([refused, done]), results, ends=True)]
+    assert [message.content for message in results] == [
+        "beside it",
+        f"{nothing.removesuffix(_NOTHING)}failed: Refused: no",
+        "[t2] all of it",
+    ]
+    assert (events[1].status, events[1].result) == ("completed", "all of it")

@@ -267,3 +267,9 @@ def test_a_teams_delegation_is_looked_at(
 
 async def _run(team: Team) -> Any:
     return await team.arun("Hi")
+
+
+def test_a_guard_that_is_called_without_a_call_of_the_hosts_refuses_too() -> None:
+    hook = Whole(on="input")
+    with pytest.raises(AgentRunException):
+        hook(function_name="text", function_call=text, arguments={"word": WORD})

@@ -256,7 +256,6 @@ def test_a_forked_process_makes_anew_what_was_in_use(gate: Gate) -> None:
 
 def test_at_the_end_what_waits_is_dropped_and_what_runs_has_a_moment(gate: Gate) -> None:
     thread = alone()
-    thread.end()
     ran = list[int]()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(thread.run, gate.hang, 60)
@@ -270,4 +269,6 @@ def test_at_the_end_what_waits_is_dropped_and_what_runs_has_a_moment(gate: Gate)
         gate.opened.set()
         ending.join(60)
         assert first.result(60) == 0
+    with pytest.raises(Late):
+        thread.run(ran.append, 0.1)
     assert ran == []

@@ -20,7 +20,7 @@ T = TypeVar("T")
 MOST = 4
 # Seconds that the end of the process waits for what runs: a thread that is cut off inside
 # compiled code may abort the process.
-_GRACE = 2.0
+_GRACE = 10.0
 
 
 class Late(Exception):
@@ -50,6 +50,7 @@ class Lone(Generic[H]):
         self._worker: threading.Thread | None = None
         self._running: Future[Any] | None = None
         self._left: list[Future[Any]] = []
+        self._over = False
 
     def run(self, task: Callable[[H], T], seconds: float) -> T:
         """What `task` makes of what is held; Late if that takes more than `seconds`."""
@@ -71,7 +72,7 @@ class Lone(Generic[H]):
         return future.result()
 
     def _hire(self) -> None:
-        if self._worker is None:
+        if self._worker is None and not self._over:
             worker = threading.Thread(target=self._work, daemon=True, name=self._name)
             worker.start()
             self._worker = worker
@@ -124,8 +125,10 @@ class Lone(Generic[H]):
                 self._held, self._running = held, None
 
     def end(self) -> None:
-        """Begin nothing that waits any more, and give what runs a moment."""
+        """Begin nothing any more, and give what runs a moment; what hangs gets none."""
         with self._changed:
             self._waiting.clear()
-            running = [*self._left, *([self._running] if self._running else ())]
+            self._over, self._worker = True, None
+            self._changed.notify_all()
+            running = [self._running] if self._running else []
         wait(running, _GRACE)
