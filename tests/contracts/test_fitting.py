@@ -330,3 +330,8 @@ def test_what_fits_one_alternative_is_looked_into() -> None:
     made, changes = coerced({"a": {"remrak": "x"}}, schema)
     assert made == {"a": {"remark": "x"}}
     assert [change.path for change in changes] == [("a", "remark")]
+
+
+def test_a_text_that_no_json_can_hold_is_a_misfit() -> None:
+    with pytest.raises(Misfit):
+        rescue(r'{"title": "\ud800"}', ORDER)
