@@ -137,7 +137,7 @@ def _idle(cell: Cell, guard: NoBirds) -> list[str]:
         return ["idle: the guard was never shown what is forbidden"]
     first = guard.places[0]
     # A guard in the model looks at what a tool gives back as soon as it is there.
-    its_own = ("model", "tool") if cell.stage == "model in" else ("model",)
+    its_own = ("model", "tool") if cell.stage in ("model in", "tool out") else ("model",)
     if is_taken_away(cell) and first not in its_own:
         return [f"idle: the guard that was dropped was asked in its place, {first}"]
     if cell.fault == "background" and first == cell.stage:
