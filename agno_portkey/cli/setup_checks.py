@@ -101,7 +101,7 @@ def pii_row() -> Row:
     if lacking:
         told = f'without {", ".join(lacking)} none is found: pip install "agno-portkey[pii]"'
         return Row("pii", "ok", f"{told}; {keys}")
-    if (model := nlp._installed("en")) is None:
+    if (model := nlp.installed_model("en")) is None:
         told = "no spaCy model for English, so names are found by patterns only"
         return Row("pii", "warning", f'{told}: pip install "agno-portkey[pii]"; {keys}')
     return Row("pii", "ok", f"the extra is there, English by {model}; {keys}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from openai import Omit, OpenAIError
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.base import Guard
-from agno_portkey.guardrails.findings import Block, Finding, Flag
+from agno_portkey.guardrails.findings import Block, Finding, Flag, NoFinding
 from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.stage import Report
 from agno_portkey.routing.failures import explain
@@ -29,6 +30,8 @@ _JUDGED = frozenset(
     ("user", "assistant", "tool", "tool_call", "reasoning", "citation", "transcript", "error")
 )
 _OFFLINE = ("profanity", "insult", "hate", "harassment", "sexual")
+# What providers call their categories.
+_CATEGORY = re.compile(r"[a-z]{2,24}(?:[/_-][a-z]{2,24}){0,3}")
 # Words.
 _PIECE = 20
 # What the offline rules call how bad a match is.
@@ -178,24 +181,28 @@ def _is_judged(passage: Passage) -> bool:
 
 
 def _read(answer: Any, named: frozenset[str] = frozenset()) -> tuple[Scores, frozenset[str]]:
-    """The scores of an answer and what it flags; ValueError if it is none, or `named` not in it."""
+    """The scores of an answer and what it flags.
+
+    NoFinding if it is none, ConfigurationError if one of `named` is not in it.
+    """
     results = getattr(answer, "results", None)
     if not isinstance(results, list) or len(results) != 1:
-        raise ValueError("the moderation endpoint gave no result")
+        raise NoFinding("the moderation endpoint gave no result")
     [result] = results
     scores = _plain(getattr(result, "category_scores", None))
     flags = _plain(getattr(result, "categories", None))
-    for name, score in scores.items():
+    for score in scores.values():
         is_number = isinstance(score, int | float) and not isinstance(score, bool)
         if not is_number or not 0 <= score <= 1:
-            raise ValueError(f"the moderation endpoint gave no score for {name}")
+            raise NoFinding("the moderation endpoint gave a category without a score of 0-1")
     flagged = frozenset(name for name, said in flags.items() if said is True)
     if not scores or not flagged <= scores.keys() or bool(result.flagged) != bool(flagged):
-        raise ValueError("the moderation endpoint contradicts itself")
+        raise NoFinding("the moderation endpoint contradicts itself")
     if missing := sorted(named - scores.keys()):
-        raise ValueError(
-            f"the moderation endpoint does not judge {missing[0]!r}: name what it does "
-            f"({', '.join(sorted(scores))})"
+        # What is told of a failure has no words of an endpoint's own.
+        judged = ", ".join(sorted(filter(_CATEGORY.fullmatch, scores)))
+        raise ConfigurationError(
+            f"the moderation endpoint does not judge {missing[0]!r}: name what it does ({judged})"
         )
     return scores, flagged
 
@@ -204,9 +211,9 @@ def _plain(values: Any) -> dict[str, Any]:
     dump = getattr(values, "model_dump", None)
     if dump is not None:
         # By their names at the provider, `hate/threatening`; those it leaves out are none.
-        values = {k: v for k, v in dump(by_alias=True).items() if v is not None}
+        values = {k: v for k, v in dump(by_alias=True, warnings=False).items() if v is not None}
     if not isinstance(values, dict):
-        raise ValueError("the moderation endpoint gave no categories")
+        raise NoFinding("the moderation endpoint gave no categories")
     return values
 
 
@@ -231,7 +238,7 @@ class _Offline:
             shares = [float(share) for share in self._predict(pieces)]
             matches = self._moderate(text).matches
         if len(shares) != len(pieces) or not all(map(math.isfinite, shares)):
-            raise ValueError("the offline judge gave no score")
+            raise NoFinding("the offline judge gave no score")
         scores: dict[str, float] = {"insult": max(shares)}
         for match in matches:
             score = _SEVERE.get(match.severity, 1.0)

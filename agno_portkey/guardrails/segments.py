@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Literal, TypeAlias, TypeVar
 
+from agno_portkey.guardrails.placeholders import BEGUN, LONGEST
 from agno_portkey.guardrails.small_words import BEGINNINGS, SMALL_WORDS
 
 __all__ = ["AsyncTogether", "Ranges", "Release", "Segments", "Together"]
@@ -33,16 +34,6 @@ _SHORT = re.compile(
     r"|Ave|Blvd|Rd|Apt|Dept|No|Nos|Inc|Ltd|Co|Corp|vs|etc|approx|e\.g|i\.e|cf|al))\.$"
 )
 _WORD = re.compile(r"[ \t]*([A-Za-z]+(?:'[a-z]+)?)[,;:]?[ \t]")
-# What opens a placeholder: a bracket as it is, or escaped for JSON or HTML.
-_OPEN = r"(?:<|\\u003[cC]|&lt;)"
-# What may be the beginning of a placeholder, or a whole one that goes on: at most 40 characters.
-_PART = r"\\(?:u(?:0(?:0(?:3)?)?)?)?"
-_BEGUN = re.compile(
-    rf"(?:{_OPEN}(?: ?[A-Za-z][A-Za-z0-9_]{{0,26}}(?: ?(?:{_PART}|&(?:g(?:t)?)?)?)| ?)"
-    rf"|{_PART}|&(?:l(?:t)?)?"
-    r"|\[(?:[A-Z][A-Z0-9_]{0,26}\]?)?"
-    r"|(?:(?<![\w@])|(?<=\\u003[eE]))[A-Z][A-Z0-9_]{0,26})\Z"
-)
 
 # Characters: where a longer piece is cut at white space, where it is cut anywhere, and how much
 # of what stands before a piece a guard is told.
@@ -51,9 +42,8 @@ HARD_LIMIT = 960
 BEFORE = 80
 # The same where some ranges are to stay together: one after the other is tried.
 _WINDOWS = (LIMIT, 2 * LIMIT, HARD_LIMIT, 4 * HARD_LIMIT)
-# How long a placeholder is at most, and from which length on a piece may have been cut anywhere.
-_PLACEHOLDER = 40
-CUT = HARD_LIMIT - _PLACEHOLDER
+# From which length on a piece may have been cut anywhere.
+CUT = HARD_LIMIT - LONGEST
 
 
 def _nothing(before: str, held: str) -> Ranges:
@@ -200,7 +190,7 @@ def _start_of(held: str, place: int, ranges: Iterable[tuple[int, int]] = ()) -> 
 
 
 def _begun(held: str, place: int) -> int:
-    found = _BEGUN.search(held, max(0, place - _PLACEHOLDER), place)
+    found = BEGUN.search(held, max(0, place - LONGEST), place)
     return found.start() if found else place
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails import Block, Flag, Passage
+from agno_portkey.guardrails.findings import NoFinding
 from agno_portkey.guardrails.injection import Model, PromptInjectionGuardrail, default_model
 from agno_portkey.guardrails.injection.model import packed
 from agno_portkey.guardrails.injection.text import _FOLDS
@@ -52,7 +53,8 @@ def test_recall_and_false_alarms_on_a_sample_of_the_test_splits() -> None:
 def test_only_what_users_and_tools_say_is_scored() -> None:
     guard = PromptInjectionGuardrail()
     assert isinstance(guard.inspect(Passage(ATTACK, "user")), Block)
-    assert isinstance(guard.inspect(Passage(ATTACK, "tool")), Flag)
+    for source in ("tool", "citation", "transcript"):
+        assert isinstance(guard.inspect(Passage(ATTACK, source)), Flag)  # type: ignore[arg-type]
     assert guard.inspect(Passage(ATTACK, "system")) is None
     assert guard.inspect(Passage(ATTACK, "assistant")) is None
     assert guard.inspect(Passage(ASKED, "user")) is None
@@ -244,6 +246,12 @@ def test_a_model_that_fails_blocks(
     assert ended.status.value == "ERROR"
     assert "PromptInjectionGuardrail failed" in str(ended.content)
     assert portkey_provider.calls == []
+
+
+def test_that_a_model_gave_no_number_is_told() -> None:
+    guard = PromptInjectionGuardrail(model=Lying(lambda: float("nan")))  # type: ignore[arg-type]
+    with pytest.raises(NoFinding, match="the model gave no score"):
+        guard.inspect(Passage(ASKED))
 
 
 @pytest.mark.parametrize("form", FORMS)

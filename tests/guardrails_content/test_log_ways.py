@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import logging.handlers
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import Queue
 from typing import Any
 
 import pytest
+from logged import KEY, fail
 
 from agno_portkey.guardrails import Flag, Guard, Passage
 from agno_portkey.guardrails.logs import RedactingFilter, install
 from agno_portkey.guardrails.secrets import SecretsGuardrail, without_secrets
 from agno_portkey.verdict import Verdict
-
-KEY = "ghp_" + "a1B2c3D4e5F6" * 3
-
-
-@pytest.fixture
-def log() -> Iterator[tuple[logging.Logger, logging.Handler, io.StringIO]]:
-    out = io.StringIO()
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    parent = logging.getLogger("content_test")
-    parent.propagate = False
-    parent.setLevel("DEBUG")
-    parent.addHandler(handler)
-    yield logging.getLogger("content_test.child"), handler, out
-    parent.removeHandler(handler)
-
-
-def _fail() -> None:
-    raise ValueError(f"bad {KEY}")
 
 
 def _threaded(logger: logging.Logger) -> None:
@@ -48,7 +29,7 @@ def _threaded(logger: logging.Logger) -> None:
 def _chained(logger: logging.Logger) -> None:
     try:
         try:
-            _fail()
+            fail()
         except ValueError as error:
             raise RuntimeError("outer") from error
     except RuntimeError:
@@ -191,7 +172,7 @@ def test_a_handler_that_another_fills_is_given_redacted_records(log: Any) -> Non
     logger.parent.addHandler(sender)
     remove = install(without_secrets)
     try:
-        _fail()
+        fail()
     except ValueError:
         logger.exception("key %s", KEY)
     handler.handle(queue.get_nowait())

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from logged import KEY, fail
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails import Block, Guard, Passage, guard
 from agno_portkey.guardrails.logs import RedactingFilter, install
 from agno_portkey.guardrails.secrets import SecretsGuardrail, without_secrets
-
-KEY = "ghp_" + "a1B2c3D4e5F6" * 3
-
-
-@pytest.fixture
-def log() -> Iterator[tuple[logging.Logger, logging.Handler, io.StringIO]]:
-    out = io.StringIO()
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    parent = logging.getLogger("content_test")
-    parent.propagate = False
-    parent.setLevel("DEBUG")
-    parent.addHandler(handler)
-    yield logging.getLogger("content_test.child"), handler, out
-    parent.removeHandler(handler)
-
-
-def _fail() -> None:
-    raise ValueError(f"bad {KEY}")
 
 
 def test_message_arguments_exception_stack_and_extras(log: Any) -> None:
@@ -44,7 +24,7 @@ def test_message_arguments_exception_stack_and_extras(log: Any) -> None:
             return KEY
 
     try:
-        _fail()
+        fail()
     except ValueError:
         logger.exception(
             "key %s", KEY, stack_info=True, extra={"ctx": {"k": [KEY, 1]}, "obj": Thing()}
@@ -126,7 +106,7 @@ def test_what_can_not_be_redacted_is_dropped(redact: Any, log: Any) -> None:
     remove = install(redact, [handler])
     handler.setFormatter(logging.Formatter("%(message)s %(x)s"))
     try:
-        _fail()
+        fail()
     except ValueError:
         logger.exception("key %s", KEY, extra={"x": KEY}, stack_info=True)
     assert out.getvalue() == "[this message could not be redacted, and was dropped] None\n"
@@ -152,7 +132,7 @@ def test_a_guard_that_blocks_drops_the_message(log: Any) -> None:
 
 def test_no_formatter_can_format_the_exception_anew() -> None:
     try:
-        _fail()
+        fail()
     except ValueError as error:
         record = logging.makeLogRecord({"msg": "x", "exc_info": (ValueError, error, None)})
     RedactingFilter(without_secrets).filter(record)

@@ -13,6 +13,7 @@ from four_forms import FORMS, play
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails import Block, Flag, Passage
+from agno_portkey.guardrails.findings import NoFinding
 from agno_portkey.guardrails.moderation import ModerationGuardrail
 from agno_portkey.guardrails.moderation import _read as read
 from agno_portkey.model import PortkeyModel
@@ -77,17 +78,30 @@ def test_the_applications_own_words_are_not_judged(
 
 @pytest.mark.parametrize("form", ["run", "astream"])
 @pytest.mark.parametrize(
-    "fault", [{"violence": 2}, {"violence": "no"}, {"violence": True}, Fault.html()], ids=repr
+    ("fault", "told"),
+    [
+        ({"violence": 2}, "a category without a score"),
+        ({"violence": "no"}, "a category without a score"),
+        ({"violence": True}, "harmful content"),
+        (Fault.html(), "ModerationGuardrail failed"),
+    ],
+    ids=repr,
 )
 def test_an_endpoint_that_lies_blocks(
-    fault: Any, form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+    fault: Any,
+    told: str,
+    form: str,
+    portkey_provider: EmbeddedProvider,
+    portkey_model: PortkeyModel,
 ) -> None:
     if isinstance(fault, Fault):
         portkey_provider.fault(fault)
     else:
         portkey_provider.moderate("Hello", fault)
     portkey_model.guards = (ModerationGuardrail(model=portkey_model),)
-    assert play(Agent(model=portkey_model), form, "Hello").status.value == "ERROR"
+    ended = play(Agent(model=portkey_model), form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert told in str(ended.content)
     assert portkey_provider.calls == []
 
 
@@ -113,7 +127,7 @@ def _result(**changed: Any) -> Any:
 )
 def test_an_answer_that_contradicts_itself_is_none(answer: Any) -> None:
     assert read(_result()) == ({"hate": 0.1}, frozenset())
-    with pytest.raises(ValueError, match="moderation endpoint"):
+    with pytest.raises(NoFinding, match="moderation endpoint"):
         read(answer)
 
 
@@ -191,11 +205,24 @@ def test_a_category_that_the_endpoint_does_not_judge_blocks(
     portkey_provider: EmbeddedProvider,
     portkey_model: PortkeyModel,
 ) -> None:
-    with pytest.raises(ValueError, match=r"does not judge .*violence"):
+    with pytest.raises(ConfigurationError, match=r"does not judge .*violence"):
         _inspect(ModerationGuardrail(model=portkey_model, **settings), "Hello")
     portkey_model.guards = (ModerationGuardrail(model=portkey_model, **settings),)
-    assert play(Agent(model=portkey_model), form, "Hello").status.value == "ERROR"
+    ended = play(Agent(model=portkey_model), form, "Hello")
+    assert ended.status.value == "ERROR"
+    assert "the moderation endpoint does not judge" in str(ended.content)
     assert portkey_provider.calls == []
+
+
+def test_what_is_told_of_an_endpoint_has_none_of_its_words() -> None:
+    scores = {"hate": 0.1, "Ann Lee said so": 0.2}
+    answer = _result(category_scores=scores, categories=dict.fromkeys(scores, False))
+    with pytest.raises(ConfigurationError, match=r"does not judge 'rude': name .* \(hate\)$"):
+        read(answer, frozenset(["rude"]))
+    answer = _result(category_scores={"Ann Lee": 2})
+    with pytest.raises(NoFinding) as raised:
+        read(answer)
+    assert "Ann" not in str(raised.value)
 
 
 @pytest.mark.parametrize("form", ["run", "astream"])
@@ -280,5 +307,5 @@ def test_an_offline_judge_that_gives_no_score_raises(
     share = types.SimpleNamespace(predict_prob=lambda texts: shares)
     monkeypatch.setitem(sys.modules, "safetype", rules)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "profanity_check", share)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"score|float"):
+    with pytest.raises((NoFinding, ValueError), match=r"score|float"):
         _inspect(ModerationGuardrail(backend="offline"), "Hello")

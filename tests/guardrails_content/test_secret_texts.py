@@ -19,15 +19,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled import kinds, private_key
 
-from agno_portkey.guardrails import Passage
+from agno_portkey.guardrails import Block, Passage
 from agno_portkey.guardrails.secrets import SecretsGuardrail, secrets, without_secrets
-from agno_portkey.guardrails.segments import Segments
+from agno_portkey.guardrails.segments import CUT, Segments
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 
 PATH = Path(__file__).parents[2] / "benchmarks/secret_texts.py"
 KEYS = kinds(random.Random(4))
 KEY = KEYS["github"]
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+# The example of RFC 8037.
+JWK = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
 PEM = private_key(random.Random(1))
 
 
@@ -139,7 +142,9 @@ def test_however_it_is_encoded(how: str) -> None:
         "password: 'one two three four five6'",
         "password: 'read(name9)'",
         "the password>wX9#kk21<",
-        "session_id: 0f8fad5b-d9cb-469f-a165-70867728950e",
+        f"session_id: {UUID}",
+        f"token: {UUID}",
+        "the password field9 of form2",
     ],
 )
 def test_what_only_looks_so(text: str) -> None:
@@ -153,6 +158,12 @@ def test_what_only_looks_so(text: str) -> None:
         ("password: 123456", "123456"),
         ("password: 'correct horse 9'", "correct horse 9"),
         ("secret: aB3$5678", "aB3$5678"),
+        ("x --password field9 y", "field9"),
+        ("mysqldump -u root -phunter22x shop", "hunter22x"),
+        (f"postgres://ann:x9-{KEY}-tail@db.internal/shop", f"x9-{KEY}-tail"),
+        ("see https://x.org, then postgres://ann:hunter22x@db.internal/shop", "hunter22x"),
+        (f"refresh_token: {UUID}", UUID),
+        (f'{{"kty": "OKP", "d": "{JWK}"}}', JWK),
         ("Basic YW5uOnRyMHViNGRvcg==", "YW5uOnRyMHViNGRvcg=="),
         ("Mein Passwort ist wX9#kk21", "wX9#kk21"),
         ("key: str = 'no', api key: " + "a1b2c3d4" * 4, "a1b2c3d4" * 4),
@@ -224,3 +235,10 @@ def test_a_long_piece_that_ends_with_the_beginning_of_one_blocks() -> None:
     assert SecretsGuardrail().inspect(Passage(f"{long}={KEY[:9]}")) is not None
     assert SecretsGuardrail().inspect(Passage(f"{long}=")) is None
     assert SecretsGuardrail().inspect(Passage(f"a={KEY[:9]}")) is None
+
+
+@pytest.mark.parametrize("begun", [KEY[:9], "postgres://ann:" + "hunter2x" * 40])
+def test_from_where_a_piece_may_have_been_cut_the_beginning_of_one_blocks(begun: str) -> None:
+    least = f"{'a,' * CUT} {begun}"[-CUT:]
+    assert isinstance(SecretsGuardrail().inspect(Passage(least)), Block)
+    assert SecretsGuardrail().inspect(Passage(least[1:])) is None

@@ -1,8 +1,11 @@
-"""Analyzers, which take seconds to load, once for all tests of a process."""
+"""What takes seconds to start: analyzers once for a process, a database server once for a file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from postgres_server import PostgresServer
 
 from agno_portkey.guardrails.pii.analysis import Analyzer
 from agno_portkey.guardrails.pii.recognition import ALL
@@ -18,3 +21,9 @@ def analyzer() -> Analyzer:
 def analyzer_of_all() -> Analyzer:
     """An analyzer of all types that are known."""
     return Analyzer(ALL).warm()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server

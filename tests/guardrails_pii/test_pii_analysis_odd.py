@@ -10,16 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pii_found import MAIL, shown
 
 from agno_portkey.errors import AnalysisFailed
 from agno_portkey.guardrails.pii import analysis
 from agno_portkey.guardrails.pii.analysis import Analyzer
-
-MAIL = "Mail Anna Becker at anna@corp.internal."
-
-
-def shown(analyzer: Analyzer, text: str) -> list[tuple[str, str]]:
-    return [(text[span.start : span.end], span.type) for span in analyzer.spans(text)]
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from agno_portkey.guardrails.pii.recognition import ALL, detectors
-from agno_portkey.guardrails.pii.spans import widest
-
-EVERY = {name: detectors([name]) for name in ALL}
-
-
-def found(kind: str, text: str) -> list[str]:
-    spans = [span for detector in EVERY[kind] for span in detector.find(text)]
-    return [text[span.start : span.end] for span in widest(spans, text)]
+from pii_found import EVERY, found
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,16 @@ from agno.db.in_memory import InMemoryDb
 from agno.db.sqlite import SqliteDb
 from cryptography.fernet import Fernet
 from four_forms import FORMS, play
+from vault_sessions import held
 
 from agno_portkey import govern
 from agno_portkey.guardrails.pii import Analyzer, PIIGuardrail, Vaults
+from agno_portkey.guardrails.pii.vault_store import MemoryStore
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider
+from agno_portkey.verdict import Event
 
 ASKED = "I am Maria Garcia"
-
-
-def stored(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.glob("agno.db*"))
 
 
 def agent(folder: Path, model: PortkeyModel, guard: PIIGuardrail) -> Agent:
@@ -50,9 +49,47 @@ def test_nothing_is_hidden_in_the_database_while_it_is_only_observed(
     portkey_provider.when(lambda request: True, "Noted.")
     guard = PIIGuardrail("pseudonymize", analyzer=analyzer, enforcement=enforcement)
     play(agent(tmp_path, portkey_model, guard), form, ASKED, session_id="s")
-    assert b"Maria Garcia" in stored(tmp_path)
-    assert b"<PERSON_" not in stored(tmp_path)
+    assert b"Maria Garcia" in held(tmp_path)
+    assert b"<PERSON_" not in held(tmp_path)
     assert "behind placeholders" not in caplog.text
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("session", ["s", None])
+@pytest.mark.parametrize("variable", [False, True], ids=["setting", "variable"])
+def test_an_observing_guard_tells_of_values_and_keeps_none(
+    form: Any,
+    session: str | None,
+    variable: bool,
+    tmp_path: Path,
+    analyzer: Analyzer,
+    portkey_model: PortkeyModel,
+    portkey_provider: EmbeddedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[Event] = []
+    if variable:
+        monkeypatch.setenv("AGNO_PORTKEY_GUARDS_MODE", "observe")
+    store = MemoryStore(10)
+    portkey_model.guards = (
+        PIIGuardrail(
+            "pseudonymize",
+            analyzer=analyzer,
+            vaults=Vaults(store, keys=[Fernet.generate_key()]),
+            enforcement="enforce" if variable else "observe",
+            observers=[heard.append],
+        ),
+    )
+    # Whatever was hidden in a session of that name before, nothing of it is opened now.
+    portkey_provider.when(lambda request: True, "Hello <PERSON_1>.")
+    ended = play(Agent(model=portkey_model), form, ASKED, session_id=session)
+    assert "<PERSON_1>" in f"{ended.content}{ended.text_shown}"
+    assert "Maria Garcia" in str(portkey_provider.requests[-1].body)
+    assert [*store.marks()] == []
+    [told] = [event for event in heard if event.data["rewritten"]]
+    [found] = told.verdict.evidence["found"]
+    assert found["types"] == {"PERSON": 1}
+    assert found["as"] == "rewrite"
 
 
 def test_what_was_hidden_before_is_still_restored(
@@ -67,7 +104,7 @@ def test_what_was_hidden_before_is_still_restored(
     guard = PIIGuardrail("pseudonymize", analyzer=analyzer, vaults=vaults)
     asked = agent(tmp_path, portkey_model, guard)
     asked.run(ASKED, session_id="s")
-    assert b"Garcia" not in stored(tmp_path)
+    assert b"Garcia" not in held(tmp_path)
     monkeypatch.setenv("AGNO_PORTKEY_GUARDS_MODE", "observe")
     session = asked.get_session(session_id="s")
     assert session is not None

@@ -21,7 +21,7 @@ from agno.run.base import RunStatus
 from agno.session import AgentSession
 from four_forms import FORMS, ask, play
 from vault_records import ALICE, a_run, a_session
-from vault_sessions import KEY, tell
+from vault_sessions import KEY, held, tell
 
 from agno_portkey.errors import VaultUnavailable
 from agno_portkey.guardrails.pii import PIIGuardrail, Vault, Vaults, vaulted
@@ -46,10 +46,6 @@ def pseudonymous(portkey_model: PortkeyModel) -> Callable[[Vaults], PortkeyModel
         return model
 
     return make
-
-
-def held(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.glob("agno.db*"))
 
 
 def test_a_copied_session_is_hidden_too(

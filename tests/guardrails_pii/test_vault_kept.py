@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import PostgresServer
 from vault_sessions import KEY, Clock, tell
 
 from agno_portkey.errors import VaultUnavailable
 from agno_portkey.guardrails.pii.vault import Vault
 from agno_portkey.guardrails.pii.vault_store import MemoryStore
 from agno_portkey.guardrails.pii.vaults import Vaults
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -21,19 +21,11 @@ from agno.run.base import RunStatus
 from agno.session import AgentSession
 from agno.tracing.schemas import Span as TraceSpan
 from agno.tracing.schemas import Trace
-from postgres_server import PostgresServer
 from vault_records import ALICE, CARD, a_run, a_session
 from vault_sessions import tell
 
 from agno_portkey.guardrails.pii.stored import vaulted
 from agno_portkey.guardrails.pii.vaults import Vaults
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
 
 SQL = ["sqlite", "postgres", "asqlite", "apostgres"]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vault_texts import FORMS, TEXTS, name
 
-from agno_portkey.guardrails.pii.restore import Restorer
+from agno_portkey.guardrails.pii.restore import LONGEST_KIND, MOST, Restorer
 from agno_portkey.guardrails.pii.vault import Vault
 
 
@@ -80,3 +80,13 @@ def test_nothing_shows_a_value() -> None:
     assert copy.deepcopy(vault) is vault
     with pytest.raises(TypeError, match="stays in its process"):
         pickle.dumps(vault)
+
+
+@pytest.mark.parametrize("form", ["<{}>", "< {} >", "&lt; {} &gt;", "\\u003c {} \\u003e", "[{}]"])
+def test_the_longest_placeholder_is_held_wherever_it_is_cut(form: str) -> None:
+    kind = "K" * LONGEST_KIND
+    text = f"to {form.format(f'{kind}_{MOST}')}, then"
+    for cut in range(len(text)):
+        restorer = Restorer({(kind, MOST): "Ann"}, {kind})
+        shown = restorer.feed(text[:cut]) + restorer.feed(text[cut:]) + restorer.end()
+        assert shown == "to Ann, then"

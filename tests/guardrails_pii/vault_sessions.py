@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.guardrails.pii.vault import Vault
 
@@ -19,3 +21,8 @@ class Clock:
 def tell(vault: Vault, value: str, kind: str = "PERSON") -> str:
     """What stands in place of `value` once it was found."""
     return vault.hide(value, [Span(0, len(value), kind, 1.0)])
+
+
+def held(folder: Path) -> bytes:
+    """What the host's database in `folder` holds."""
+    return b"".join(file.read_bytes() for file in folder.glob("agno.db*"))

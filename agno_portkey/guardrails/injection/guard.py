@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.base import Guard
-from agno_portkey.guardrails.findings import Block, Finding, Flag
+from agno_portkey.guardrails.findings import Block, Finding, Flag, NoFinding
 from agno_portkey.guardrails.injection.model import Model, default_model
 from agno_portkey.guardrails.passages import Passage
 
@@ -74,7 +74,7 @@ class PromptInjectionGuardrail(Guard):
         if odds < limit:
             return None
         if math.isnan(odds):
-            raise ValueError("the model gave no score")
+            raise NoFinding("the model gave no score")
         kind = Block if action == "block" else Flag
         return kind("it looks like a prompt injection", score=round(_share(odds), 4))
 

@@ -17,6 +17,7 @@ from agno_portkey.guardrails.pii.noise import LABELS, sound
 from agno_portkey.guardrails.pii.reading import for_ner, read
 from agno_portkey.guardrails.pii.recognition import DEFAULT, check_types, detectors, own
 from agno_portkey.guardrails.pii.spans import Span, checked, widest
+from agno_portkey.guardrails.secrets.views import encoded
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
@@ -134,6 +135,10 @@ class Analyzer:
         for detector in self.detectors:
             self._left(late)
             found += detector.find(plain)
+        for start, end, said in encoded(plain):
+            # Who reads the text may read this as well.
+            told = (one for detector in self.detectors for one in detector.find(said))
+            found += (Span(start, end, one.type, one.score) for one in told)
         for model in self.models:
             found += self._by_model(model, plain, late)
         kept = widest(checked(found, plain), plain)

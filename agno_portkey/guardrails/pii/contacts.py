@@ -11,7 +11,7 @@ from agno_portkey.guardrails.pii.detector import Detector, words_before
 __all__ = ["EmailDetector", "IpDetector", "PhoneDetector", "UrlDetector"]
 
 
-_SIGN = re.compile(r"@|%40|\\u0040|&#64;|[(\[]at[)\]]", re.IGNORECASE)
+_SIGN = re.compile(r"@|%40|\\u0040|\\x40|&#64;|[(\[]at[)\]]", re.IGNORECASE)
 
 
 class EmailDetector(Detector):
@@ -22,7 +22,7 @@ class EmailDetector(Detector):
     # The local part is looked for backwards from the sign, no further than it may be long.
     _local = re.compile(r"[\w.!#$%&'*+/=?^`{|}~\-]{1,64} ?\Z")
     _domain = re.compile(
-        r" ?((?:[^\W_](?:[\w\-]{0,61}[^\W_])?(?:\.|[(\[]dot[)\]])){1,8}(?:[^\W\d_]{2,24}|"
+        r" ?((?:[^\W_](?:[\w\-]{0,61}[^\W_])?(?:\.| ?[(\[]dot[)\]] ?)){1,8}(?:[^\W\d_]{2,24}|"
         r"xn--[\w\-]{2,58}))(?![\w])",
         re.IGNORECASE,
     )
@@ -62,6 +62,7 @@ class PhoneDetector(Detector):
         r"|\d{3} \d{3}[ \-]\d{4}(?!\d)|\(\d{2,5}\) ?\d{3,4}[ \-]?\d{3,4}"
         r"|0\d{1,4}(?:([ .\-])\d{2,4})(?:\2\d{2,4}){1,4}\Z|0\d{1,3}-\d{2,3}(?: \d{2,3}){1,3}\Z"
         r"|\(0\d{1,4}\) ?\d{3,}"
+        r"|00[1-9]\d{0,2}[ .\-/]\d{1,4}[ .\-/]\d{4,9}\Z"
         r"|\(\d{3}\)\d{3}-\d{4}|0\d{1,4}[ /\-]\d{6,8}\Z"
     )
     _context = re.compile(

@@ -38,10 +38,11 @@ _OF_PLACES = (
     r"adresse|indirizzo|endere[çc]o"
 )
 _OF_BIRTH = r"dob|d\.o\.b\.?|(?:date[_ ]?of[_ ]?birth)|birth[_ ]?(?:date|day)|born(?:[_ ]on)?"
-# Between a key and its value, in JSON, YAML, code, markup, forms and query strings.
-_IS = r"\\?[\"']?(?:[ \t]?(?:=>|[:=])[ \t]?|[ \t]i?like[ \t]|[ \t]?\.{3,}[ \t]?|>)"
-_QUOTE = r"\\?[\"']"
-_ENDS = r"(?=[ \t]{0,8}(?:\\?[\"'<>\n\r,;|&)}\]]|\Z|\(|\\[nrt]))"
+# Between a key and its value, in JSON (in JSON in JSON), YAML, code, markup, forms and query
+# strings.
+_IS = r"\\{0,7}[\"']?(?:[ \t]?(?:=>|[:=])[ \t]?|[ \t]i?like[ \t]|[ \t]?\.{3,}[ \t]?|>)"
+_QUOTE = r"\\{0,7}[\"']"
+_ENDS = r"(?=[ \t]{0,8}(?:\\{0,7}[\"'<>\n\r,;|&)}\]]|\Z|\(|\\[nrt]))"
 _MONTH = (
     r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|januar|februar|märz|mai|juni|juli|"
     r"janv|févr|mars|avril|juin|juil|ene|abr|ago|dic)[^\W\d_]{0,7}\.?"

@@ -59,7 +59,8 @@ class PIIGuardrail(Guard):
 
     `mode`: `block` refuses it; `mask` puts `<PERSON>` in its place, for good; `pseudonymize` lets
     the provider see `<PERSON_1>` where the user and the tools see the person, so that in a hook
-    it does nothing. `enforcement` is what `mode` is of other guards: off, observe, or enforce.
+    it does nothing. `enforcement` is what `mode` is of other guards: off, observe, or enforce;
+    observing, it opens no vault.
 
     `analyzer`, or what one is made of: `entities` (types, in place of the usual ones of
     `recognition.DEFAULT`), `languages`, `recognizers` (a file or mapping in Presidio's format),
@@ -98,7 +99,7 @@ class PIIGuardrail(Guard):
         made: dict[str, Any] = {"entities": entities, "languages": languages}
         made |= {"recognizers": recognizers, "deny_list": deny_list}
         self.analyzer = analyzer_of(self.name, analyzer, made)
-        self._names = NamesOfSessions()
+        self._names = self.vaults.names if self.vaults is not None else NamesOfSessions()
         self._forms: Analyzer | None = None
         # A provider's own placeholders are words; a sentence is needed to find anything else.
         self.streams = STREAMS if mode == "pseudonymize" else ("whole", "segment", "eager")
@@ -129,19 +130,24 @@ class PIIGuardrail(Guard):
         return self
 
     def redacted(self, text: str) -> str:
-        """`text` with what its form alone tells masked, and secrets; for logs.
+        """`text` with what its form alone tells masked, secrets, and names seen lately; for logs.
 
-        Names need a language model, and are left.
+        Of names it knows those that this guard has found, in this process, in what went to a model
+        in the last 50 sessions; for any other a language model would have to read each record.
         """
         kinds = (self.analyzer.entities & frozenset(ALL)) - _NAMES
         if self._forms is None and kinds:
             self._forms = Analyzer(kinds, cache=0)
         spans = self._forms.spans(text) if self._forms is not None else ()
-        return without_secrets(_masked(text, spans))
+        known = self._names.find(text)
+        return without_secrets(_masked(text, widest([*spans, *known], text)))
 
     def inspect(self, passage: Passage) -> Finding:
         if self.vaults is not None:
             return self._behind_placeholders(passage, self.vaults)
+        return self._masked_or_blocked(passage)
+
+    def _masked_or_blocked(self, passage: Passage) -> Finding:
         spans = self._spans(passage)
         if not spans:
             return None
@@ -185,9 +191,13 @@ class PIIGuardrail(Guard):
         if passage.direction == "output" and passage.source in _STREAMED:
             return self._in_pieces(passage, names)
         found = self._found(*_read(passage))
-        if passage.direction == "input" and passage.source not in _DEFINED:
-            names.add(passage.text, found)
+        self._seen(passage, found)
         return self._counted(passage, [*found, *names.find(passage.text)])
+
+    def _seen(self, passage: Passage, found: Sequence[Span]) -> None:
+        scene = passage.scene
+        if passage.direction == "input" and passage.source not in _DEFINED:
+            self._names.of(scene.session_id, scene.user_id).add(passage.text, found)
 
     def _in_pieces(self, passage: Passage, names: SeenNames) -> tuple[Span, ...]:
         """The same of an answer: a function of its pieces, streamed or not."""
@@ -224,10 +234,14 @@ class PIIGuardrail(Guard):
             return None
         if stage != "model":
             return Block(f"a hook hides nothing behind placeholders: give {self.name} as guards=")
+        if not self.hides():
+            # What is only told of goes into no vault, and none is in what comes back.
+            return self._masked_or_blocked(passage) if passage.direction == "input" else None
         if passage.direction == "output":
             return self._restored(passage, vaults)
-        vault = self._vault(passage, vaults)
-        spans = self._counted(passage, self._found(*_read(passage)))
+        vault, found = self._vault(passage, vaults), self._found(*_read(passage))
+        self._seen(passage, found)
+        spans = self._counted(passage, found)
         if passage.source in _DEFINED and not spans:
             return None
         hidden = vault.hide(passage.text, spans)

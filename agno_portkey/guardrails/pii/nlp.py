@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-__all__ = ["Model", "check_model", "model_for", "quiet", "require_extra"]
+__all__ = ["Model", "check_model", "installed_model", "model_for", "quiet", "require_extra"]
 
 _T = TypeVar("_T")
 
@@ -113,7 +113,7 @@ def check_model(
                 f"the spaCy model {name!r} can't be loaded: there is no package and no folder of "
                 "that name"
             )
-    elif _installed(language) is None:
+    elif installed_model(language) is None:
         if needed:
             raise _missing(language)
         folders = getattr(importlib.util.find_spec("spacy"), "submodule_search_locations", ())
@@ -128,7 +128,7 @@ def model_for(language: str, *, needed: bool, name: str | None = None) -> Asked:
 
     An official one, then one of PyPI's, then none: ModelMissing if `needed`.
     """
-    found = name or _installed(language)
+    found = name or installed_model(language)
     if found is None and needed:
         raise _missing(language)
     return _loaded(language, found)
@@ -165,7 +165,8 @@ def _frames_of_ours() -> int:
     return depth
 
 
-def _installed(language: str) -> str | None:
+def installed_model(language: str) -> str | None:
+    """The package of the best model of `language` that is there, None without one; loads none."""
     names = [f"{language}_{kind}" for kind in _OFFICIAL]
     names += _PUBLISHED.get(language, ())
     return next((name for name in names if importlib.util.find_spec(name) is not None), None)

@@ -11,7 +11,7 @@ from agno_portkey.guardrails.pii.words import listed
 __all__ = ["CardDetector", "IbanDetector", "IdDetector", "ItinDetector", "SsnDetector"]
 
 _DIGIT = re.compile(r"\d")
-_SEPARATORS = re.compile(r"[ \-.]")
+_SEPARATORS = re.compile(r"[\s\-._/]")
 
 
 def luhn(digits: str) -> bool:
@@ -29,6 +29,11 @@ class CardDetector(Detector):
     type = "CREDIT_CARD"
     gate = re.compile(r"\d{4}|\d[ \-]\d")
     _form = re.compile(r"(?<![\w.])(?<!\d[-])\d(?:[ \-.]?\d){11,18}(?![\d])(?!-\d)(?!\w)")
+    # In fours with other marks between, or over two lines; much else is written so.
+    _fours = re.compile(
+        r"(?<![\w./])\d{4}(?:([_/])\d{4}(?:\1\d{4}){2}"
+        r"|(?:(?:[ \-]|[ \t]?\r?\n[ \t]{0,8})\d{4}){3})(?![\w/])(?!-\d)"
+    )
     _issuer = re.compile(r"4|5|6[0-9]|3[0-9]|1800|2131|22[2-9]|2[3-6]|27[01]|2720|220[0-4]|9[0-9]")
     _context = re.compile(
         r"card|\bcc\b|visa|master ?card|maestro|amex|american express|diners|pan\b"
@@ -44,6 +49,12 @@ class CardDetector(Detector):
                     yield match.start(), match.end(), 1.0
             elif self._context.search(words_before(text, match.start(), 40)) is not None:
                 yield match.start(), match.end(), 0.6
+        for match in self._fours.finditer(text):
+            digits = _SEPARATORS.sub("", match[0])
+            if self._issuer.match(digits) is None or not luhn(digits):
+                continue
+            if self._context.search(words_before(text, match.start(), 40)) is not None:
+                yield match.start(), match.end(), 0.9
 
 
 # How long an account number is, by country.
@@ -71,7 +82,7 @@ class IbanDetector(Detector):
 
     type = "IBAN_CODE"
     gate = re.compile(r"[A-Za-z]{2}\d{2}")
-    _form = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]){11,30}")
+    _form = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \-.]?[A-Za-z0-9]){11,30}")
     _context = re.compile(r"iban|bank account|account (?:no|number)")
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:
@@ -80,7 +91,7 @@ class IbanDetector(Detector):
             end = _end_of(text, match.start(), match.end(), length)
             if not length or not end or text[end : end + 1].isalnum():
                 continue
-            code = re.sub(r"[ \-]", "", text[match.start() : end]).upper()
+            code = re.sub(r"[ \-.]", "", text[match.start() : end]).upper()
             turned = "".join(str(int(char, 36)) for char in code[4:] + code[:4])
             if int(turned) % 97 == 1:
                 yield match.start(), end, 1.0

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from agno_portkey.guardrails.pii.spans import Span
 
 __all__ = ["Reading", "for_ner", "read"]
 
 # All that is read as something else: a text without any of it is read as it stands.
-_ODD = re.compile(r"[^\t-\r\x1c-\x7e]|\\(?:u[0-9A-Fa-f]{4}|[nrt])")
+_ODD = re.compile(r"[^\t-\r\x1c-\x7e]|\\(?:u[0-9A-Fa-f]{4}|[nrt])|&[#A-Za-z]|%[2-7CDcd][0-9A-Fa-f]")
 # Letters and ends of lines that are written out, as JSON does, or JSON in JSON.
 _WRITTEN = re.compile(r"\\{1,8}(?:u([0-9A-Fa-f]{4})|([nrt]))")
+# Characters that HTML and links write as codes, twice over too: of the latter those that a name,
+# an address or a number may be made of, and letters that take two bytes.
+_CODED = re.compile(
+    r"&(?:amp;){0,4}(?P<entity>#(?:[xX][0-9A-Fa-f]{1,6}|\d{1,7})|[A-Za-z]{2,8}\d{0,2});"
+    r"|%(?:25){0,4}(?P<byte>2[DdEe]|3\d|4[0-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9Aa])"
+    r"|%(?:25){0,4}(?P<one>[CDcd][0-9A-Fa-f])%(?:25){0,4}(?P<two>[89ABab][0-9A-Fa-f])"
+)
+# Words between the marks of Markdown that are letters elsewhere.
+_STRESSED = re.compile(r"(?<!\w)(_{1,2})([^\W_][^_\n]{1,158}[^\W_])\1(?!\w)")
 _BREAKS = {"n": "\n", "r": "\r", "t": "\t"}
 # Zero-width and direction marks, soft hyphens, variation selectors, controls and the colours of a
 # terminal: they are not seen, and split what is.
@@ -64,7 +75,8 @@ class Reading:
         starts, ends, at = array("q"), array("q"), 0
         for match in form.finditer(self.text):
             begin, end = match.span()
-            said = instead(match)
+            if (said := instead(match)) == match[0]:
+                continue
             texts += (self.text[at:begin], said)
             starts.extend((*range(at, begin), *[begin] * len(said)))
             ends.extend((*range(at + 1, begin + 1), *[end] * len(said)))
@@ -84,11 +96,14 @@ def read(text: str) -> Reading:
     """`text` as a person reads it.
 
     Surrogates are replaced, compatibility forms made plain, letters joined with their marks, what
-    is written out as an escape is read as what it means, and unseen characters are left out.
+    is written out as an escape or a code is read as what it means, and unseen characters are left
+    out.
     """
+    if "_" in text:
+        text = _STRESSED.sub(_unstressed, text)
     if _ODD.search(text) is None:
         return Reading(text)
-    reading = Reading(text).replaced(_WRITTEN, _meant)
+    reading = Reading(text).replaced(_WRITTEN, _meant).replaced(_CODED, _decoded)
     plain = _COMPATIBLE.sub(_compatible, reading.text)
     reading = Reading(plain, reading.starts, reading.ends)
     return reading.replaced(_UNSEEN, lambda match: "").replaced(_MARKED, _joined)
@@ -96,6 +111,20 @@ def read(text: str) -> Reading:
 
 def _meant(match: re.Match[str]) -> str:
     return chr(int(match[1], 16)) if match[1] else _BREAKS[match[2]]
+
+
+def _decoded(match: re.Match[str]) -> str:
+    if (entity := match["entity"]) is not None:
+        plain = html.unescape(f"&{entity};")
+        return plain if len(plain) == 1 else match[0]
+    codes = (match["byte"], match["one"], match["two"])
+    return unquote("".join(f"%{code}" for code in codes if code))
+
+
+def _unstressed(match: re.Match[str]) -> str:
+    """The same with other marks around it; a name of a program has no spaces, and stays."""
+    marks = "*" * len(match[1])
+    return f"{marks}{match[2]}{marks}" if " " in match[2] else match[0]
 
 
 def _joined(match: re.Match[str]) -> str:

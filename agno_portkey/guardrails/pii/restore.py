@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
+from agno_portkey.guardrails.placeholders import BEGINS, BEGUN, LONGEST, OPEN
+
 __all__ = ["KINDS", "LITERAL", "LONGEST_KIND", "MOST", "Restorer", "look_alikes", "restored"]
 
 # What stands behind a placeholder, by its type and number.
@@ -36,29 +38,17 @@ KINDS = frozenset(_KINDS.split())
 _KIND = r"[A-Z][A-Z0-9_]{0,19}"
 _ANY_CASE = r"[A-Za-z][A-Za-z0-9_]{0,19}"
 _NUMBER = r"[1-9][0-9]{0,5}"
-_OPEN = r"(?:<|\\u003[cC]|&lt;)"
 _CLOSE = r"(?: ?(?:>|\\u003[eE]|&gt;))"
 # No letter, digit or `@` follows: `PERSON_12` is another one, and with a mark it is at rest.
 _ENDS = r"(?![\w@])"
-_BEGINS = r"(?:(?<![\w@])|(?<=\\u003[eE]))"
 _FORMS = re.compile(
-    rf"(?P<open>{_OPEN})(?:(?P<k1>{_ANY_CASE})_(?P<n1>{_NUMBER})(?:{_CLOSE}|{_ENDS})"
+    rf"(?P<open>{OPEN})(?:(?P<k1>{_ANY_CASE})_(?P<n1>{_NUMBER})(?:{_CLOSE}|{_ENDS})"
     rf"| (?P<k2>{_ANY_CASE})_(?P<n2>{_NUMBER}){_CLOSE})"
     rf"|\[(?P<k3>{_KIND})_(?P<n3>{_NUMBER})\](?!\()"
-    rf"|{_BEGINS}(?P<k4>{_KIND})_(?P<n4>{_NUMBER}){_ENDS}"
+    rf"|{BEGINS}(?P<k4>{_KIND})_(?P<n4>{_NUMBER}){_ENDS}"
 )
-# What stands at the end of a text and may be the beginning of one of the forms, or a whole one
-# that goes on: 6 + 1 + 27 + 1 + 5 characters at most.
-_WORD, _UPPER = r"[A-Za-z][A-Za-z0-9_]{0,26}", r"[A-Z][A-Z0-9_]{0,26}"
-_OPENING = r"(?:\\(?:u(?:0(?:0(?:3)?)?)?)?|&(?:l(?:t)?)?)"
-_CLOSING = r"(?:\\(?:u(?:0(?:0(?:3)?)?)?)?|&(?:g(?:t)?)?)"
-_HELD = re.compile(
-    rf"(?:{_OPEN}(?: ?{_WORD}(?: ?{_CLOSING}?)| ?)|{_OPENING}"
-    rf"|\[(?:{_UPPER}\]?)?|{_BEGINS}{_UPPER})\Z"
-)
-# How much `_BEGINS` looks at.
+# How much `BEGINS` looks at.
 _CONTEXT = 6
-_TAIL = 40
 
 
 def _named(found: re.Match[str]) -> tuple[str, int, bool]:
@@ -121,8 +111,8 @@ class Restorer:
         """What can be shown after `chunk`."""
         text = self._before + self._rest + chunk
         begin = len(self._before)
-        tail = max(begin, len(text) - _TAIL)
-        found = _HELD.search(text, tail)
+        tail = max(begin, len(text) - LONGEST)
+        found = BEGUN.search(text, tail)
         return self._let_go(text, begin, found.start() if found else len(text))
 
     def end(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from agno_portkey.guardrails.pii.reading import read
 from agno_portkey.guardrails.pii.spans import Span
@@ -44,20 +45,10 @@ class SeenNames:
         """Mentions in `text` of what was seen: capitalised, or as no other word is written."""
         with self._lock:
             parts = frozenset(self._parts)
-        found: list[Span] = []
-        reading = read(text)
-        text = reading.text
-        for word in _WORD.finditer(text) if parts else ():
-            bare = _bare(word[0])
-            part = bare.casefold()
-            if part not in parts or (bare.islower() and part in NOT_NAMES):
-                continue
-            end = word.start() + len(bare)
-            if found and _GAP.fullmatch(text, found[-1].end, word.start()):
-                found[-1] = Span(found[-1].start, end, "PERSON", 0.8)
-            else:
-                found.append(Span(word.start(), end, "PERSON", 0.8))
-        return [reading.back(span) for span in found]
+        return _mentions(text, parts.__contains__) if parts else []
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._parts
 
     def _remember(self, part: str) -> None:
         with self._lock:
@@ -68,10 +59,13 @@ class SeenNames:
 
 
 class NamesOfSessions:
-    """The names that were seen, by session and user; those of the oldest sessions are forgotten."""
+    """The names that were seen, by session and user; those of the oldest sessions are forgotten.
 
-    def __init__(self, limit: int = 1_000) -> None:
-        self._limit = limit
+    `lately` is how many sessions are the last ones.
+    """
+
+    def __init__(self, limit: int = 1_000, *, lately: int = 50) -> None:
+        self._limit, self._lately = limit, lately
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, str | None], SeenNames] = OrderedDict()
 
@@ -86,6 +80,36 @@ class NamesOfSessions:
             while len(self._known) > self._limit:
                 self._known.popitem(last=False)
             return names
+
+    def find(self, text: str) -> list[Span]:
+        """Mentions in `text` of names of the last sessions, whosever they are."""
+        with self._lock:
+            last = [*islice(reversed(self._known.values()), self._lately)]
+        return _mentions(text, lambda part: any(part in names for names in last)) if last else []
+
+    def forget(self, *, session_id: str | None = None, user_id: str | None = None) -> None:
+        """Know no name any more of a session, or of a user."""
+        with self._lock:
+            for key in [*self._known]:
+                if session_id == key[0] or (session_id is None and user_id == key[1]):
+                    del self._known[key]
+
+
+def _mentions(text: str, is_one: Callable[[str], bool]) -> list[Span]:
+    found: list[Span] = []
+    reading = read(text)
+    text = reading.text
+    for word in _WORD.finditer(text):
+        bare = _bare(word[0])
+        part = bare.casefold()
+        if not is_one(part) or (bare.islower() and part in NOT_NAMES):
+            continue
+        end = word.start() + len(bare)
+        if found and _GAP.fullmatch(text, found[-1].end, word.start()):
+            found[-1] = Span(found[-1].start, end, "PERSON", 0.8)
+        else:
+            found.append(Span(word.start(), end, "PERSON", 0.8))
+    return [reading.back(span) for span in found]
 
 
 def _bare(word: str) -> str:

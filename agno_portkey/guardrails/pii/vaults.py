@@ -16,6 +16,7 @@ from agno_portkey.guardrails.pii import marks
 from agno_portkey.guardrails.pii.book import Book, kind_of
 from agno_portkey.guardrails.pii.restore import KINDS
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE, Contents, Seal
+from agno_portkey.guardrails.pii.session import NamesOfSessions
 from agno_portkey.guardrails.pii.shelf import Shelf
 from agno_portkey.guardrails.pii.vault import FORGOTTEN, Vault
 from agno_portkey.guardrails.pii.vault_store import MemoryStore, Row, store_of
@@ -69,6 +70,8 @@ class Vaults:
         self._kinds = KINDS | {kind_of(type) for type in types}
         self._clock = clock
         self._open: OrderedDict[Key, Vault] = OrderedDict()
+        # For logs: they can't wait for a vault.
+        self.names = NamesOfSessions()
         self.in_process = isinstance(store, MemoryStore)
         self._told = False
         self._begin_anew()
@@ -204,11 +207,13 @@ class Vaults:
 
         Returns how many vaults there were; blocks.
         """
+        self.names.forget(session_id=session_id)
         digest = _digest("session", session_id)
         return self._drop(0, digest, self._shelf.drop(session=digest))
 
     def forget_user(self, user_id: str | None) -> int:
         """The same for all sessions of a user."""
+        self.names.forget(user_id=user_id)
         digest = user_key(user_id)
         return self._drop(1, digest, self._shelf.drop(user=digest))
 
