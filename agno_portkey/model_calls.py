@@ -16,6 +16,7 @@ from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
+from agno_portkey.errors import GateClosed, Stopped
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails.at_rest import Kept, clean
 from agno_portkey.guardrails.delegations import atold, require_answer, told
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Calls"]
 
-_CANCELLED = (RunCancelledException, CancelledError, GeneratorExit, KeyboardInterrupt)
+# What ends a run before its guards are asked: they come behind the stop switch and the gate.
+_UNASKED: tuple[type[BaseException], ...] = (RunCancelledException, CancelledError)
+_UNASKED += (GeneratorExit, KeyboardInterrupt, Stopped, GateClosed)
 # Events at which a stream may hold results that no call has sent yet.
 _BETWEEN = (
     ModelResponseEvent.tool_call_completed.value,
@@ -87,7 +90,7 @@ class Calls(OpenAILike):
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
-        except _CANCELLED:
+        except _UNASKED:
             withhold(self, kwargs)
             raise
         finally:
@@ -102,7 +105,7 @@ class Calls(OpenAILike):
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
-        except _CANCELLED:
+        except _UNASKED:
             withhold(self, kwargs)
             raise
         finally:
@@ -113,7 +116,7 @@ class Calls(OpenAILike):
             # Closed as soon as the host drops it: before it stores a run that was cancelled.
             yield from super().response_stream(*args, **kwargs)
             self._look_at_rest(kwargs)
-        except _CANCELLED:
+        except _UNASKED:
             withhold(self, kwargs)
             raise
         finally:
@@ -128,7 +131,7 @@ class Calls(OpenAILike):
                         await araise_if_cancelled(kwargs["run_response"].run_id)
                     yield event
             await self._alook_at_rest(kwargs)
-        except _CANCELLED:
+        except _UNASKED:
             withhold(self, kwargs)
             raise
         finally:

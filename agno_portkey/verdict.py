@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import AgnoPortkeyError, ConfigurationError, GatewayError
 
-__all__ = ["Event", "Observer", "Verdict", "check_observers", "tell"]
+__all__ = [
+    "Event",
+    "Observer",
+    "OwnWords",
+    "Verdict",
+    "check_observers",
+    "failure_of",
+    "failure_told",
+    "tell",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,33 @@ class Observer(Protocol):
     """
 
     def __call__(self, event: Event, /) -> None: ...
+
+
+class OwnWords(Exception):
+    """An error that is told by its words alone: this package has written them."""
+
+
+def failure_told(error: BaseException) -> str:
+    """What went wrong: in the words of this package, else by the kind of the error alone.
+
+    Whoever writes any other error quotes what it was looking at, as a `KeyError` does; a provider's
+    too, of which the status is told.
+    """
+    if isinstance(error, OwnWords):
+        return str(error)
+    kind = type(error).__name__
+    if isinstance(error, GatewayError):
+        return f"{kind} (status {error.status_code})"
+    return f"{kind}: {error}" if isinstance(error, AgnoPortkeyError) else kind
+
+
+def failure_of(who: str, error: BaseException) -> str:
+    """The reason of a verdict that `who`, a guard, hook or gate, did not get to.
+
+    The words of the error go into the log for debugging, for who may see what it was about.
+    """
+    logging.getLogger("agno_portkey").debug("%s failed", who, exc_info=error)
+    return f"{who} failed: {failure_told(error)}"
 
 
 def tell(observers: Iterable[Observer], event: Event) -> None:

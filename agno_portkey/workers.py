@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from agno_portkey.threads import loop, pool
+from agno_portkey.verdict import OwnWords
 
 __all__ = ["Failed", "Job", "TooLate", "arace", "race"]
 
@@ -37,7 +38,7 @@ class Job:
     afunction: Callable[[], Awaitable[Any]] | None = None
 
 
-class TooLate(TimeoutError):
+class TooLate(OwnWords, TimeoutError):
     """A job took longer than it was given; its words are none of the job's."""
 
 

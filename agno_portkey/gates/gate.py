@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agno_portkey.contracts import Critique, Decision, Judgement, Plan
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.runs import Evidence
-from agno_portkey.verdict import Verdict
+from agno_portkey.verdict import Verdict, failure_of
 
 __all__ = ["Case", "Gate", "check_gates", "decide_all"]
 
@@ -161,7 +161,8 @@ def _decided(gate: Gate, case: Case) -> Verdict:
     try:
         verdict: object = gate.decide(case)
     except Exception as error:
-        return Verdict(False, gate.name, (f"the gate failed: {type(error).__name__}: {error}",))
+        return Verdict(False, gate.name, (failure_of("the gate", error),))
     if not isinstance(verdict, Verdict):
-        return Verdict(False, gate.name, (f"the gate gave {verdict!r} in place of a verdict",))
+        given = type(verdict).__name__
+        return Verdict(False, gate.name, (f"the gate gave {given} in place of a verdict",))
     return verdict

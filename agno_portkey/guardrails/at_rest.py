@@ -1,4 +1,9 @@
-"""What is kept of a run: no text that a guard blocked or rewrote, wherever the host has put it."""
+"""What is kept of a run: no text that a guard blocked or rewrote, wherever the host has put it.
+
+One row is written too early for that: the host stores the run of an agent or team in the background
+as it was asked, before any guard, and writes over it when the run has ended. A governed workflow
+stores its own without the input.
+"""
 
 from __future__ import annotations
 

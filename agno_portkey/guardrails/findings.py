@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from agno_portkey.verdict import OwnWords
+
 __all__ = ["Block", "Finding", "Flag", "NoFinding", "Rewrite"]
 
 
@@ -39,5 +41,5 @@ class Flag:
 Finding: TypeAlias = Block | Rewrite | Flag | None
 
 
-class NoFinding(TypeError):
+class NoFinding(OwnWords, TypeError):
     """What a guard said is no finding, or it can't be asked here; its words hold none of a text."""

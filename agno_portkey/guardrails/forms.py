@@ -13,17 +13,16 @@ from agno.exceptions import InputCheckError, OutputCheckError
 
 from agno_portkey.calls import IO
 from agno_portkey.drivers import SyncIO, step
-from agno_portkey.errors import InputBlocked, OutputBlocked
-from agno_portkey.guardrails.at_rest import clean, earlier_of, keeps_out, replaced, withheld
+from agno_portkey.errors import InputBlocked, OutputBlocked, ToolRefused
+from agno_portkey.guardrails.at_rest import Kept, clean, earlier_of, keeps_out, replaced, withheld
 from agno_portkey.guardrails.looking import looked_at
 from agno_portkey.guardrails.messages import in_value
 from agno_portkey.guardrails.passages import Scene, Side, Source, Take
 from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.guardrails.stage import Stage
-from agno_portkey.guardrails.telling import failure_told
 from agno_portkey.guardrails.tool_form import GuardedTool
 from agno_portkey.hosted import hosted
-from agno_portkey.verdict import Verdict
+from agno_portkey.verdict import Verdict, failure_told
 
 __all__ = ["HookForms", "in_hook", "run_being_started"]
 
@@ -62,6 +61,10 @@ class HookForms:
     ) -> Any:
         """A tool hook where a tool is given: asks about its arguments, then about its result."""
         if function_call is None:
+            if run_input is None and run_output is None:
+                # The host would log anything else, and go on.
+                name = type(self).__name__
+                raise ToolRefused(f"{name} sees no call as a tool's own hook: use tool_hooks")
             return HookForms.check(self, run_input, run_output, run_context, agent, team)
         scene, model = _scene("tool", run_context, agent, team), _model(agent, team)
         tool = GuardedTool(self, scene, model, function_name or "the tool", run_context)
@@ -96,7 +99,8 @@ async def in_hook(
     kept: dict[str, str] = {}
     scene = _scene("pre" if before else "post", run_context, agent, team)
     side: Side = "input" if before else "output"
-    observers, earlier = _observers(agent, team), earlier_of(run_context, run_output)
+    model, earlier = _model(agent, team), earlier_of(run_context, run_output)
+    observers = getattr(model, "observers", ())
     stage = Stage((guard,), io, scene, side, observers, kept.__setitem__, earlier)
     try:
         if before:
@@ -104,13 +108,11 @@ async def in_hook(
             run_input.input_content = await looked_at(stage, held, "user")
             if earlier:
                 earlier_of(run_context, run_being_started())
-            if kept:
-                clean(run_being_started(), kept)
         else:
             said = run_output.content, run_output.reasoning_content
             said = await looked_at(stage, said, "assistant", read=_in_answer)
             run_output.content, run_output.reasoning_content = said
-            clean(run_output, kept)
+        _have_out(run_output, model, kept)
     except BaseException as error:
         if not isinstance(error, Exception) and keeps_out(guard):
             # It was cancelled before it could tell.
@@ -118,11 +120,25 @@ async def in_hook(
         refusal = _as_refusal(guard, side, error)
         try:
             _take_back(run_input, run_output, kept, refusal)
+            _have_out(run_output, model, kept)
         except Exception:  # which the host would pass over, and go on with the run
             logging.getLogger("agno_portkey").exception("what is kept of a run can't be cleaned")
         if refusal is error:
             raise
         raise refusal from error
+
+
+def _have_out(run_output: Any, model: Any, kept: dict[str, str]) -> None:
+    """Leave nothing in the run that is not to be stored, nor in a workflow that it is a step of.
+
+    The workflow asks a model of ours, by the run's own id: the context of a step's run has another.
+    """
+    if not kept:
+        return
+    run = run_being_started() if run_output is None else run_output
+    if isinstance(known := getattr(model, "kept", None), Kept):
+        known.note(getattr(run, "run_id", None), kept)
+    clean(run, kept)
 
 
 def _texts(run_input: Any, run_output: Any) -> list[str]:
@@ -150,7 +166,6 @@ def _take_back(
         run_output = run_being_started()
         run_input.input_content = replaced(run_input.input_content, kept)
     note_refusal(run_output, refusal)
-    clean(run_output, kept)
 
 
 def _as_refusal(guard: Any, side: Side, error: BaseException) -> BaseException:
@@ -178,10 +193,6 @@ def _scene(stage: Any, run_context: Any, agent: Any, team: Any) -> Scene:
         role=name,
         swarm=name if team is not None else None,
     )
-
-
-def _observers(agent: Any, team: Any) -> Any:
-    return getattr(_model(agent, team), "observers", ())
 
 
 def _model(agent: Any, team: Any) -> Any:

@@ -54,9 +54,9 @@ async def check_unsent(model: Any, call: Call, io: IO) -> None:
 
 
 def withhold(model: Any, asked: Mapping[str, Any]) -> None:
-    """Have nothing stored of a cancelled run that the guards of `model` were not yet asked about.
+    """Have nothing stored of a run that the guards of `model` were not yet asked about.
 
-    `asked` is what the host has asked the model for when the run was cancelled.
+    `asked` is what the host has asked the model for when the run was cancelled, or stopped.
     """
     run, messages = asked.get("run_response"), asked.get("messages") or ()
     guards = [g for g in model.checked_guards if g.looks_at("input") and keeps_out(g)]

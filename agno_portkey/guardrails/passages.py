@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from agno_portkey.guardrails.media import MEDIA, in_media, is_media
+from agno_portkey.verdict import OwnWords
 
 __all__ = [
     "MAX_DEPTH",
@@ -54,7 +55,7 @@ _LETTERS = re.compile(r"\\.")
 _NUMBERS = {f"\\{c}": f"\\u{ord(v):04x}" for c, v in zip("bfnrt", "\b\f\n\r\t", strict=True)}
 
 
-class Unreadable(ValueError):
+class Unreadable(OwnWords, ValueError):
     """Something that no guard can look into; it is refused where guards are."""
 
 

@@ -5,7 +5,6 @@ A guard is asked once a stage for all its passages, and its verdict is told once
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -18,9 +17,9 @@ from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked
 from agno_portkey.guardrails.findings import Block, Flag, Rewrite
 from agno_portkey.guardrails.passages import Passage, Scene, Side
 from agno_portkey.guardrails.refusals import attach
-from agno_portkey.guardrails.telling import failure_told, path_told
+from agno_portkey.guardrails.telling import path_told
 from agno_portkey.modes import Mode, override_of
-from agno_portkey.verdict import Event, Observer, Verdict, tell
+from agno_portkey.verdict import Event, Observer, Verdict, failure_of, tell
 from agno_portkey.workers import Failed
 
 if TYPE_CHECKING:
@@ -227,7 +226,6 @@ def _failure(guard: Guard, error: BaseException, evidence: dict[str, Any]) -> Ve
     if isinstance(error, InputCheckError | OutputCheckError):
         trigger = getattr(error.check_trigger, "value", str(error.check_trigger))
         return Verdict(False, guard.name, (str(error),), evidence={**evidence, "trigger": trigger})
-    # Its words are for who may see what it was asked about: observing, nothing else keeps them.
-    logging.getLogger("agno_portkey").debug("%s failed", guard.name, exc_info=error)
-    reason = f"{guard.name} failed: {failure_told(error)}"
-    return Verdict(False, guard.name, (reason,), evidence={**evidence, "failed": True})
+    # Its words are in the log: observing, nothing else keeps them.
+    reasons = (failure_of(guard.name, error),)
+    return Verdict(False, guard.name, reasons, evidence={**evidence, "failed": True})

@@ -1,15 +1,10 @@
-"""What of a passage's place, and of a guard's failure, is told: no word that may be somebody's."""
+"""What is told of a passage's place: no word that may be somebody's."""
 
 from __future__ import annotations
 
 import re
 
-from agno_portkey.errors import AgnoPortkeyError, GatewayError
-from agno_portkey.guardrails.findings import NoFinding
-from agno_portkey.guardrails.passages import Unreadable
-from agno_portkey.workers import TooLate
-
-__all__ = ["KEYWORDS", "failure_told", "path_told"]
+__all__ = ["KEYWORDS", "path_told"]
 
 # What the host, OpenAI and JSON Schema say themselves: no guard need be asked about it.
 _SAID = """
@@ -43,17 +38,3 @@ def path_told(path: str) -> str:
     # The joints are in between.
     parts[::2] = [part if part in _KNOWN else "(key)" for part in parts[::2]]
     return _KEYS.sub("(key)", "".join(parts))
-
-
-def failure_told(error: BaseException) -> str:
-    """What went wrong: in the words of this package, else by the kind of the error alone.
-
-    Whoever writes any other error quotes what it was looking at, as a `KeyError` does; a provider's
-    too, of which the status is told.
-    """
-    if isinstance(error, Unreadable | NoFinding | TooLate):
-        return str(error)
-    kind = type(error).__name__
-    if isinstance(error, GatewayError):
-        return f"{kind} (status {error.status_code})"
-    return f"{kind}: {error}" if isinstance(error, AgnoPortkeyError) else kind

@@ -17,8 +17,8 @@ from agno_portkey.guardrails.at_rest import Kept, clean, earlier_of, keeps_out, 
 from agno_portkey.guardrails.looking import looked_at
 from agno_portkey.guardrails.passages import Scene, Side, Source, Unreadable, in_leaves
 from agno_portkey.guardrails.stage import Stage
-from agno_portkey.guardrails.telling import failure_told
 from agno_portkey.guardrails.yielded import said, saying
+from agno_portkey.verdict import failure_told
 
 __all__ = ["GuardedTool", "free_variable"]
 

@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 from agno.exceptions import InputCheckError, OutputCheckError
 from agno.guardrails import BaseGuardrail
 
-from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked
+from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked, ToolRefused
 from agno_portkey.guardrails.forms import run_being_started
 from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.hosted import Done, Made, hosted
-from agno_portkey.verdict import Verdict
+from agno_portkey.verdict import Verdict, failure_of
 
 __all__ = ["Hook", "Moment"]
 
@@ -73,6 +73,9 @@ class Hook(BaseGuardrail, metaclass=Made):
         team: Any = None,
         session: Any = None,
     ) -> None:
+        if run_input is None and run_output is None:
+            # The host would log anything else, and go on.
+            raise ToolRefused(f"{type(self).__name__} is no tool's hook: put it round a run")
         is_team = team is not None
         owner = team if is_team else agent
         moment = Moment(run_input, run_output, run_context, owner, is_team, session)
@@ -115,7 +118,7 @@ class Hook(BaseGuardrail, metaclass=Made):
 
     def _fail(self, error: Exception, run_output: Any) -> NoReturn:
         name = type(self).__name__
-        verdict = Verdict(False, name, (f"{name} failed: {type(error).__name__}: {error}",))
+        verdict = Verdict(False, name, (failure_of(name, error),))
         refusal = InputBlocked(verdict) if run_output is None else OutputBlocked(verdict)
         note_refusal(_run(run_output), refusal)
         if run_output is not None:

@@ -21,10 +21,12 @@ from agno_portkey.workflows.stopped import (
     from_event,
     from_run,
     keep,
+    kept_of,
     mark,
     settle,
     stop_of,
 )
+from agno_portkey.workflows.unheard import unheard
 
 __all__ = ["GovernedWorkflow"]
 
@@ -136,16 +138,25 @@ class GovernedWorkflow(Workflow):
         if isinstance(kept := getattr(getattr(self.agent, "model", None), "kept", None), Kept):
             keep(run, kept.of(agent_run_id))
 
-    # Whatever ends a run is written by these two.
+    # Whatever ends a run is written by the first two, and all that is written by the others.
     def _persist_session_and_run(self, session: Any, run: Any) -> None:
         self._settle(run)
-        with unanswered(run):
-            super()._persist_session_and_run(session=session, run=run)
+        super()._persist_session_and_run(session=session, run=run)
 
     async def _apersist_session_and_run(self, session: Any, run: Any) -> None:
         self._settle(run)
+        await super()._apersist_session_and_run(session=session, run=run)
+
+    def save_run(self, run: Any, *args: Any, **options: Any) -> None:
         with unanswered(run):
-            await super()._apersist_session_and_run(session=session, run=run)
+            super().save_run(unheard(run, self), *args, **options)
+
+    async def asave_run(self, run: Any, *args: Any, **options: Any) -> None:
+        with unanswered(run):
+            await super().asave_run(unheard(run, self), *args, **options)
+
+    async def _afull_run_media_copy(self, run: Any, session_id: str) -> Any:
+        return await super()._afull_run_media_copy(unheard(run, self), session_id)
 
     def _settle(self, run: Any) -> None:
         self._note_agent(run, getattr(run.workflow_agent_run, "run_id", None))
@@ -153,10 +164,15 @@ class GovernedWorkflow(Workflow):
         if not self.store_executor_outputs:
             forget_runs(run)
 
-    def _handle_event(self, event: Any, *args: Any, **options: Any) -> Any:
+    def _handle_event(
+        self, event: Any, workflow_run_response: Any, *args: Any, **options: Any
+    ) -> Any:
         if not self.store_executor_outputs and isinstance(event, WorkflowCompletedEvent):
             event.step_executor_runs = None
-        return super()._handle_event(event, *args, **options)
+        if isinstance(event, WorkflowErrorEvent):
+            # All that a workflow round this one hears of its run.
+            keep(event, kept_of(workflow_run_response))
+        return super()._handle_event(event, workflow_run_response, *args, **options)
 
     def _run_workflow_agent_stream(self, *args: Any, **options: Any) -> Iterator[Any]:
         seen = _Seen(options)

@@ -21,6 +21,8 @@ _BEHIND = (
 )
 # Where the host gives a step what a person has said, in the additional data of its input.
 _SAID = ("user_input", "rejection_feedback")
+# How a run is that goes on; in the background it waits for its turn.
+_GOES_ON = (RunStatus.running, RunStatus.pending)
 # And where a person says it.
 _ANSWERS = (*_SAID, "edited_output")
 
@@ -57,7 +59,7 @@ def unanswered(run: Any) -> Iterator[None]:
 
     That is what a person has just answered: the host writes it before the step is given it.
     """
-    waited = (run.step_requirements or ()) if run.status == RunStatus.running else ()
+    waited = (run.step_requirements or ()) if run.status in _GOES_ON else ()
     held = [(each, name) for each in waited for name in _ANSWERS]
     held += [(field, "value") for each in waited for field in each.user_input_schema or ()]
     before = [getattr(each, name) for each, name in held]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import Any, TypeGuard
@@ -30,6 +30,7 @@ from agno_portkey.workflows.stopped import (
     from_stop,
     is_check,
     keep,
+    kept_of,
     mark,
     stop_of,
     told,
@@ -95,7 +96,18 @@ class GovernedStep(Step):
 
     # Where the host turns the last event of a failed stream into an error that it tries again.
     def _executor_error_message(self, error_event: Any) -> str:
-        raise from_event(self._title, error_event)
+        raise self._from_event(error_event)
+
+    def _from_event(self, event: Any) -> StepStopped:
+        """What is raised for `event`, with what guards made of the texts in the run it ends."""
+        stopped = from_event(self._title, event)
+        keep(stopped, {**kept_of(event), **self._kept_in(event)})
+        return stopped
+
+    def _kept_in(self, ended: Any) -> Mapping[str, str]:
+        """What the guards of the step's agent or team made of texts in a run of it."""
+        kept = getattr(getattr(self.active_executor, "model", None), "kept", None)
+        return kept.of(getattr(ended, "run_id", None)) if isinstance(kept, Kept) else {}
 
     def _store_executor_response(
         self, workflow_run_response: Any, executor_run_response: Any
@@ -106,9 +118,7 @@ class GovernedStep(Step):
             and told(executor_run_response) is None
         ):
             return  # a plain post-hook refused it, and the host left the refused answer in it
-        model = getattr(self.active_executor, "model", None)
-        if isinstance(kept := getattr(model, "kept", None), Kept):
-            keep(workflow_run_response, kept.of(getattr(executor_run_response, "run_id", None)))
+        keep(workflow_run_response, self._kept_in(executor_run_response))
         super()._store_executor_response(workflow_run_response, executor_run_response)
 
     def _enrich_event_with_context(self, event: Any, *args: Any, **options: Any) -> Any:
@@ -171,6 +181,7 @@ class GovernedStep(Step):
         try:
             yield
         except StepStopped as stopped:
+            keep(run, kept_of(stopped))
             self._note(run, stopped.stop, given)
             raise
         except (RunCancelledException, UnresolvableCallableError):
@@ -220,7 +231,7 @@ class GovernedStep(Step):
         if failed(item):
             raise from_run(self._title, item)
         if isinstance(item, _ERROR_EVENTS):
-            raise from_event(self._title, item)
+            raise self._from_event(item)
         return item
 
     def _nested(self, output: StepOutput, run: Any) -> StepOutput:
@@ -234,7 +245,7 @@ class GovernedStep(Step):
     def _raise_if_ended(self, event: Any, run_id: str | None) -> None:
         # A workflow inside the nested one ends with such an event too, which the nested one sees.
         if isinstance(event, WorkflowErrorEvent) and event.run_id == run_id:
-            raise from_event(self._title, event)
+            raise self._from_event(event)
 
 
 def _noting(options: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from agno.run.team import RunErrorEvent as TeamRunErrorEvent
 from agno.workflow.types import StepOutput
 
 from agno_portkey.errors import Blocked, OutputBlocked, StepStopped
-from agno_portkey.guardrails.at_rest import clean, parts_rewritten
+from agno_portkey.guardrails.at_rest import clean, parts_rewritten, replaced
 from agno_portkey.guardrails.refusals import VERDICT_KEY, verdict_of
 from agno_portkey.verdict import Verdict
 from agno_portkey.workflows.requests import clean_requests, clean_steps
@@ -31,6 +31,7 @@ __all__ = [
     "from_stop",
     "is_check",
     "keep",
+    "kept_of",
     "mark",
     "settle",
     "stop_of",
@@ -145,8 +146,16 @@ def stop_of(holder: object) -> Stop | None:
 
 
 def keep(run: Any, texts: Mapping[str, str]) -> None:
-    """Note what is to be stored in place of which texts, of all that a workflow's run holds."""
+    """Note what is to be stored in place of which texts, of all that a workflow's run holds.
+
+    `run` may be what ends the run of a step as well: an event, or the error made of it.
+    """
     _note(run, _KEPT, texts)
+
+
+def kept_of(holder: Any) -> dict[str, str]:
+    """What was noted with `keep`, of `holder` and of the runs inside it."""
+    return _noted(holder, _KEPT)
 
 
 def _note(run: Any, name: str, texts: Mapping[str, str]) -> None:
@@ -177,7 +186,7 @@ def forget_runs(run: Any) -> None:
 def settle(run: Any) -> None:
     """Give a workflow's run what it may store, and a stopped one its reason and the verdict."""
     stop = stop_of(run)
-    kept = _noted(run, _KEPT)
+    kept = kept_of(run)
     if stop is None:
         # What went through its guards stays as it is. The request, and what functions have made,
         # went to them as it was.
@@ -186,6 +195,7 @@ def settle(run: Any) -> None:
         made = _noted(run, _MADE)
         clean(run, made)
         _clean_outputs([run.step_results, *(run.events or ())], made)
+        _drop_pieces(run, kept)
         _drop_refused(run)
         return
     clean_requests(run, kept)
@@ -214,6 +224,24 @@ def _made_by_functions(held: Any, kept: Mapping[str, str]) -> dict[str, str]:
         elif isinstance(output, list):
             found |= _made_by_functions(output, kept)
     return found
+
+
+def _drop_pieces(run: Any, kept: Mapping[str, str]) -> None:
+    """Drop the pieces of answers that say together what is not to be stored.
+
+    A guard after the run has rewritten the answer when the last of them was shown.
+    """
+    said: dict[tuple[str, str], str] = {}
+    for event in (run.events or ()) if kept else ():
+        if isinstance(event, _PIECES):
+            for name in ("content", "reasoning_content"):
+                place = (str(event.run_id), name)
+                said[place] = said.get(place, "") + str(getattr(event, name, None) or "")
+    gone = {run_id for (run_id, _), text in said.items() if replaced(text, kept) != text}
+    if gone:
+        run.events = [
+            e for e in run.events if not (isinstance(e, _PIECES) and str(e.run_id) in gone)
+        ]
 
 
 def _drop_refused(run: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
 
 import pytest
@@ -132,9 +133,12 @@ def test_only_the_cleared_run_can_end_it() -> None:
     assert not story.run.settled
 
 
+SECRET = "ship it to Ann Lee"
+
+
 class Raising(Gate):
     def decide(self, case: Any) -> Any:
-        raise ZeroDivisionError("a bug")
+        raise ZeroDivisionError(SECRET)
 
 
 class Silent(Gate):
@@ -142,14 +146,30 @@ class Silent(Gate):
         return None
 
 
+class Odd(Gate):
+    def decide(self, case: Any) -> Any:
+        return SECRET
+
+
 @pytest.mark.parametrize(
-    ("gate", "said"), [(Raising, "ZeroDivisionError: a bug"), (Silent, "None")]
+    ("gate", "said"),
+    [
+        (Raising, "the gate failed: ZeroDivisionError"),
+        (Silent, "the gate gave NoneType in place of a verdict"),
+        (Odd, "the gate gave str in place of a verdict"),
+    ],
 )
-def test_a_gate_that_fails_to_decide_refuses(gate: type[Gate], said: str) -> None:
+def test_a_gate_that_fails_to_decide_refuses(
+    gate: type[Gate], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     story = Story(Gate(), gate(name="own")).judge()
-    with pytest.raises(GateClosed, match=f"the gate .*{said}"):
+    with caplog.at_level(logging.DEBUG, "agno_portkey"), pytest.raises(GateClosed) as closed:
         story.admit()
+    assert closed.value.verdict.reasons == (said,)
     assert said in str(story.charter.decline(story.run))
+    # What an error or a wrong answer quotes is for the log.
+    assert SECRET not in str(closed.value) + str(story.charter.decline(story.run))
+    assert (SECRET in caplog.text) is (gate is Raising)
 
 
 def test_a_judgement_counts_once_a_run() -> None:

@@ -88,6 +88,14 @@ def test_an_item_that_can_not_be_without_a_text_is_dropped() -> None:
     assert replaced({"a": Number(number=4111)}, kept) == {"a": None}
 
 
+def test_what_is_the_same_but_for_its_end_is_not_taken_for_the_same() -> None:
+    kept = {"4111": "<it>"}
+    assert replaced([Number(number=2), Number(number=4111)], kept) == [Number(number=2)]
+    assert replaced((2, Number(number=4111)), kept) == (2,)
+    # Two keys that become one.
+    assert replaced({"<it>": 1, "4111": 1}, kept) == {"<it>": 1}
+
+
 def test_so_it_is_in_the_hosts_own_lists() -> None:
     from agno.models.message import Message
     from agno.run.agent import RunOutput

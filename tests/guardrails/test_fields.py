@@ -46,7 +46,7 @@ FIELDS: dict[str, Any] = {
     "metadata": {"who": WORD},
     "stop": [f"the {WORD}", "END"],
     "audio": {"voice": WORD, "format": "wav"},
-    "modalities": [WORD],
+    "modalities": ["text", WORD],
     "service_tier": WORD,
     "extra_body": {"safety_identifier": WORD, "deep": [{"a": (WORD, 7)}]},
     "extra_query": {"q": WORD},
@@ -105,6 +105,33 @@ def test_a_key_is_not_rewritten_and_not_sent(
     assert (WORD in _sent(portkey_provider)) is (name == "metadata")
 
 
+@pytest.mark.parametrize("several", [list, tuple])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_of_a_mapping_among_several_is_not_rewritten_either(
+    form: str, several: type, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_model.extra_body = {"deep": several([{WORD: "y"}])}
+    portkey_model.guards = (Mask(),)
+    ended = play(Agent(model=portkey_model), form, "Hi")
+    assert "Mask would rewrite a key of extra_body.(key)[0]:" in str(ended.content)
+    assert portkey_provider.requests == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_rewritten_in_a_field_changes_nothing_of_the_run(
+    form: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+) -> None:
+    """A run holds no field: the same word in an answer is another one's, for another guard."""
+    portkey_model.user = WORD
+    portkey_model.guards = (Mask(on="input"),)
+    portkey_provider.reply(f"The {WORD} sings.")
+    ended = play(Agent(model=portkey_model), form, "Hi")
+    assert WORD not in _sent(portkey_provider)
+    assert ended.content == f"The {WORD} sings."
+    assert ended.output is not None
+    assert str(ended.output.messages[-1].content) == f"The {WORD} sings."
+
+
 def test_a_field_that_is_nested_too_deep_is_not_sent(
     portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:
@@ -129,10 +156,13 @@ def test_figures_and_what_the_api_says_itself_are_not_asked_about(
     # A long one may be somebody's.
     portkey_model.seed, portkey_model.user = 4111111111111111, "u"
     portkey_model.metadata = {"": "x"}
+    # And nobody knows what a field says that is none of the API's figures.
+    portkey_model.request_params = {"seat": 12}
     Agent(model=portkey_model).run("Hi")
     assert [each for each in heard if each[1] == "data"] == [
         ("4111111111111111", "data", "seed"),
         ("u", "data", "user"),
         ("x", "data", "metadata."),
+        ("12", "data", "seat"),
     ]
     heard.clear()

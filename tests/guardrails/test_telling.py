@@ -10,10 +10,13 @@ from four_forms import FORMS, play
 
 from agno_portkey.errors import AnalysisFailed, UpstreamFailed
 from agno_portkey.guardrails import Flag, Guard, Passage, Rewrite
-from agno_portkey.guardrails.telling import failure_told, path_told
+from agno_portkey.guardrails.findings import NoFinding
+from agno_portkey.guardrails.passages import Unreadable
+from agno_portkey.guardrails.telling import path_told
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
-from agno_portkey.verdict import Event
+from agno_portkey.verdict import Event, failure_told
+from agno_portkey.workers import TooLate
 
 MAIL = "ann.lee@corp.internal"
 
@@ -45,6 +48,9 @@ def test_a_path_tells_indices_and_fields(path: str, told: str) -> None:
         (TimeoutError(MAIL), "TimeoutError"),
         (UpstreamFailed(f"no such user: {MAIL}", 500), "UpstreamFailed (status 500)"),
         (AnalysisFailed("too slow"), "AnalysisFailed: too slow"),
+        (Unreadable("a set"), "a set"),
+        (NoFinding("no finding"), "no finding"),
+        (TooLate("no answer in 5 s"), "no answer in 5 s"),
     ],
 )
 def test_a_failure_tells_its_kind_and_only_our_own_words(error: Exception, told: str) -> None:

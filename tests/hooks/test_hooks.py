@@ -65,7 +65,7 @@ def test_a_hook_with_a_bug_blocks_and_the_model_is_not_called(
     mode: str, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:
     out = run(Agent(model=portkey_model, pre_hooks=[Broken()]), mode)
-    assert out.content == "Broken failed: ZeroDivisionError: a bug"
+    assert out.content == "Broken failed: ZeroDivisionError"
     assert portkey_provider.calls == []
 
 

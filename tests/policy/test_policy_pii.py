@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agno_portkey import PortkeyModel, govern
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails import PIIGuardrail
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE
+from agno_portkey.guardrails.pii.spans import Span
 from agno_portkey.policy import PIIPolicy, Policy, VaultsPolicy, json_schema, terms_of
 from agno_portkey.testing import EmbeddedProvider
 
@@ -101,6 +103,31 @@ def test_vaults_of_a_policy_are_in_its_database_sealed(
     [again] = _guards(Policy.from_yaml(policy.to_yaml()))
     assert again.vaults is not None
     assert again.vaults.forget("s") == 1
+
+
+@pytest.mark.parametrize(("lifetime", "over"), [("", 0), (", lifetime: 60", 1)])
+def test_the_lifetime_of_a_policy_ends_its_vaults(
+    lifetime: str, over: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEYS_VARIABLE, Fernet.generate_key().decode())
+    file = tmp_path / "vault.db"
+    text = f"pii: {{mode: pseudonymize, vaults: {{database: 'sqlite:///{file}'{lifetime}}}}}"
+    [guard] = _guards(Policy.from_yaml(text))
+    guard.vaults.of("s").hide(MAIL, [Span(0, len(MAIL), "EMAIL_ADDRESS")])
+    assert guard.vaults.expire() == 0
+    with sqlite3.connect(file) as database:
+        [(table,)] = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%used%'")
+        assert database.execute(f'UPDATE "{table}" SET used = used - 100').rowcount == 1
+    assert guard.vaults.expire() == over
+
+
+def test_policies_that_ask_for_the_same_share_one_guard() -> None:
+    """What it has seen counts for all of them."""
+    text = "pii: {mode: pseudonymize, entities: [EMAIL_ADDRESS], vaults: {lifetime: 61}}"
+    [one], [two] = _guards(Policy.from_yaml(text)), _guards(Policy.from_yaml(text))
+    [other] = _guards(Policy.from_yaml(text.replace("61", "62")))
+    assert one is two
+    assert one is not other
 
 
 def _guards(policy: Policy) -> list[Any]:

@@ -1,0 +1,101 @@
+"""What a server sends of a tool's result, event by event, is what the guards let go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from agno.agent import Agent
+from agno.db.in_memory import InMemoryDb
+from agno.os import AgentOS
+from agno.team import Team
+from gathered import MASK, WORD, Mask, Whole, sent, stored
+
+from agno_portkey import govern
+from agno_portkey.guardrails import Guard
+from agno_portkey.model import PortkeyModel
+from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
+
+
+def find() -> str:
+    """Find something."""
+    return f"Found the {WORD}."
+
+
+async def afind() -> str:
+    """The same."""
+    return find()
+
+
+def _runner(kind: str, model: PortkeyModel, tool: Any) -> Any:
+    """Who is served: it has the tool, or its member has."""
+    settings: dict[str, Any] = {
+        "model": model,
+        "db": InMemoryDb(),  # type: ignore[no-untyped-call]
+        "store_events": True,
+    }
+    if kind == "agents":
+        return Agent(id="one", tools=[tool], **settings)
+    if kind == "teams":
+        return Team(id="one", members=[], tools=[tool], **settings)
+    scout = Agent(id="scout", name="Scout", model=model, tools=[tool])
+    return Team(id="one", members=[scout], stream_member_events=True, **settings)
+
+
+def _asked(runner: Any, **options: str) -> str:
+    """The bytes that a server sends of a run of `runner`."""
+    kind = "agents" if isinstance(runner, Agent) else "teams"
+    app = AgentOS(**{kind: [runner]}, telemetry=False).get_app()
+
+    async def post() -> str:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://os") as client:
+            form = {"message": "Hi", "stream": "true", **options}
+            return (await client.post(f"/{kind}/{runner.id}/runs", data=form)).text
+
+    return asyncio.run(post())
+
+
+def _events(answer: str) -> list[dict[str, Any]]:
+    lines = [line for line in answer.splitlines() if line.startswith("data: ")]
+    return [json.loads(line[6:]) for line in lines]
+
+
+@pytest.mark.parametrize("guard", [Whole, Mask])
+@pytest.mark.parametrize("tool", [find, afind])
+@pytest.mark.parametrize("background", ["false", "true"])
+@pytest.mark.parametrize("governed", [True, False])
+@pytest.mark.parametrize("kind", ["agents", "teams", "a member"])
+def test_no_event_that_a_server_sends_holds_a_refused_result(
+    kind: str,
+    governed: bool,
+    background: str,
+    tool: Any,
+    guard: type[Guard],
+    portkey_provider: EmbeddedProvider,
+    portkey_model: PortkeyModel,
+) -> None:
+    """The guard stands in the model; nobody has put it round the tool."""
+    runner = _runner(kind, portkey_model, tool)
+    if governed:
+        govern(runner, guards=[guard()])
+    else:
+        portkey_model.guards = (guard(),)
+    call = ToolCall(tool.__name__, {})
+    if kind == "a member":
+        task = {"member_id": "scout", "task": "look"}
+        portkey_provider.reply(Reply(tool_calls=[ToolCall("delegate_task_to_member", task)]))
+    portkey_provider.reply(Reply(tool_calls=[call]))
+    for _ in range(2):
+        portkey_provider.reply("It was found.")
+    answer = _asked(runner, background=background)
+    done = [e for e in _events(answer) if e["event"].endswith("ToolCallCompleted")]
+    results = [e["tool"]["result"] for e in done if e["tool"]["tool_name"] == tool.__name__]
+    rewrites = issubclass(guard, Mask)
+    assert results == [f"Found the {MASK}." if rewrites else f"[blocked by {guard.__name__}]"]
+    assert WORD not in answer
+    assert WORD not in sent(portkey_provider)
+    assert WORD not in stored(runner.db)
