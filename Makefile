@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Others' packages for structured outputs, whose pins stay out of the environment of the tests.
+PEERS := $(VENV)/peers
 # A machine without npm gets Node from PyPI.
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
 DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py
@@ -26,6 +28,12 @@ $(VENV)/.ready: pyproject.toml
 	@echo "Setting up $(VENV) (the first time takes about a minute) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(PEERS)/.ready: $(VENV)/.ready
+	@echo "Setting up $(PEERS) ..."
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
 demo: setup  ## the main job, end to end, through a real gateway; needs no account
@@ -74,8 +82,8 @@ bench-pii: setup  ## what of personal data is found, how fast, and by whom; chun
 bench-injection: setup  ## prompt injections found, ours beside Agno's (ARGS=folder of the public sets)
 	$(BIN)/python benchmarks/injection.py $(ARGS)
 
-bench-contracts: setup  ## broken structured replies: rescued without a call, and wrongly, ours and Agno's
-	$(BIN)/python benchmarks/contracts_bench.py $(ARGS)
+bench-contracts: $(PEERS)/.ready  ## broken structured replies: ours, Agno, Instructor and pydantic-ai
+	$(PEERS)/bin/python benchmarks/contracts_bench.py $(ARGS)
 
 bench-secrets: setup  ## secrets found and false alarms, on texts as programs and people write them
 	$(BIN)/python benchmarks/secrets_bench.py $(ARGS)
