@@ -15,6 +15,7 @@ from agno.team import Team
 
 from agno_portkey.beyond import vault_databases
 from agno_portkey.brakes import Brakes
+from agno_portkey.contracts import Contract, Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Seat
 from agno_portkey.hooks import ContractHook, GateHook
@@ -57,6 +58,8 @@ class Binding:
         allow: Allow,
         modes: Modes,
         strict: bool,
+        contracts: Sequence[Contract] = (),
+        repair: Repair | None = None,
         switch: StopSwitch | LateSwitch | None = None,
         swarm: str | None = None,
     ) -> None:
@@ -66,6 +69,7 @@ class Binding:
         self.watch = WatchHook(self.late)
         self._tags, self._guards, self._observers = tags, guards, observers
         self._allow, self._modes, self._strict = allow, modes, strict
+        self._contracts, self._repair = contracts, repair
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
         self._seats: WeakSet[Seat] = WeakSet()
@@ -182,7 +186,10 @@ class Binding:
     def install_hooks(self, owner: Owner, *, hidden: bool = False) -> None:
         """Put the hooks into `owner`, where nothing changes what they see."""
         before, after = list(owner.pre_hooks or []), list(owner.post_hooks or [])
-        after.insert(0, ContractHook(mode=self._modes.contracts, observers=self._observers))
+        contract = ContractHook(mode=self._modes.contracts, observers=self._observers)
+        # First: what guards rewrite of an input is not what it was handed.
+        before.insert(0, contract)
+        after.insert(0, contract)
         gate = None if hidden else self.gate_hook
         if gate is None or isinstance(owner, Agent):
             before.append(self.watch)
@@ -215,7 +222,14 @@ class Binding:
     def _bound(self, model: PortkeyModel, seat: Seat, bare: bool = False) -> PortkeyModel:
         # A guard's own model can't be guarded by that guard.
         guards = () if bare else self._guards
-        twin = model.bound_to(seat, tags=self._tags, guards=guards, observers=self._observers)
+        twin = model.bound_to(
+            seat,
+            tags=self._tags,
+            guards=guards,
+            contracts=self._contracts,
+            repair=self._repair,
+            observers=self._observers,
+        )
         self._seats.add(seat)
         if bare:
             self._bare.add(seat)

@@ -28,7 +28,9 @@ Deltas = AsyncIterator[ModelResponse]
 class Call:
     """What one call is about to send. `stream` says whether the caller reads deltas.
 
-    `fields` are those of the request's other fields that guards have rewritten.
+    `fields` are those of the request's other fields that guards have rewritten. `target` is the one
+    target of the route that may answer (without a route: the model). A JSON answer is passed on
+    before it is whole if `partials` are wanted.
     """
 
     messages: list[Message]
@@ -40,6 +42,8 @@ class Call:
     compress_tool_results: bool = False
     stream: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
+    target: str | None = None
+    partials: bool = False
 
     @property
     def run_id(self) -> str | None:

@@ -25,6 +25,7 @@ AgnoPortkeyError
 └── Blocked                             a guard, contract or gate said no; carries its Verdict
     ├── InputBlocked (InputCheckError)
     │   ├── GateClosed                  the gate of a Runner or protected tool has not passed
+    │   ├── InputContractError          what a run is handed does not fit its schema
     │   ├── Stopped                     the swarm is stopped, or nobody can say that it is not
     │   └── GatewayDeniedInput          446: a gateway guardrail denied the request
     └── OutputBlocked (OutputCheckError)
@@ -79,6 +80,7 @@ __all__ = [
     "GatewayUnauthorized",
     "GatewayUnreachable",
     "InputBlocked",
+    "InputContractError",
     "LocalGatewayError",
     "MissingExtraError",
     "ModelMissing",
@@ -229,6 +231,10 @@ class InputBlocked(Blocked, InputCheckError):
 
 class GateClosed(InputBlocked):
     """The gate in front of a Runner or a protected tool has not passed."""
+
+
+class InputContractError(InputBlocked):
+    """What a run is handed does not fit the schema of its input."""
 
 
 class Stopped(InputBlocked):

@@ -71,6 +71,8 @@ class FlowInstall(Install):
             observers=wanted.observers,
             allow=wanted.allow,
             modes=wanted.modes,
+            contracts=wanted.contracts,
+            repair=wanted.repair,
             strict=bool(wanted.guards),
             switch=self._switch(),
             swarm=self.swarm,

@@ -21,6 +21,7 @@ from agno.tools.function import Function
 from agno.workflow.factory import WorkflowFactory
 from agno.workflow.workflow import Workflow
 
+from agno_portkey.contracts import Contract, check_contracts
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.flow_install import FlowInstall
 from agno_portkey.gates import Gate
@@ -51,6 +52,7 @@ def govern(
     gate: Gate | Sequence[Gate] | None = None,
     tags: Mapping[str, Any] | None = None,
     guards: Sequence[BaseGuardrail] = (),
+    contracts: Sequence[Contract] = (),
     observers: Sequence[Observer] = (),
     pii: PII | BaseGuardrail | None = None,
     allow: Sequence[object] = (),
@@ -61,7 +63,8 @@ def govern(
     `runner` is the member (or its name or id) that may run only what the gate has cleared; its
     tools are protected whoever holds them. `tags` go out with every call, `guards` see every
     message of every call, `pii` (block, mask, pseudonymize, or a `PIIGuardrail`) says what becomes
-    of personal data, `observers` hear of calls, plans, judgements, gates and tools.
+    of personal data, `contracts` what structured outputs have to be beyond their schemas;
+    `observers` hear of calls, plans, judgements, gates and tools.
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
@@ -101,11 +104,25 @@ def govern(
         observers=tuple(observers),
         allow=Allow(terms.allow, idle=isinstance(owner, BaseFactory)),
         modes=terms.modes,
+        contracts=_shared(contracts),
+        repair=terms.repair,
         database=terms.database,
     )
     with terms.placing():
         _govern(owner, wanted)
     return owner
+
+
+def _shared(contracts: Sequence[Contract]) -> tuple[Contract, ...]:
+    """Contracts for everyone: each for an output, as one without would hold the leader as well."""
+    several = check_contracts(contracts)
+    for number, one in enumerate(several):
+        if one.of is None:
+            raise ConfigurationError(
+                f"contracts[{number}]: without an output it would be for everyone; give it to the "
+                "model of the member that is handed this input: PortkeyModel(contracts=[...])"
+            )
+    return several
 
 
 def registry_of(owner: Agent | Team | Workflow) -> Registry:

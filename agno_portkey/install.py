@@ -12,7 +12,7 @@ from agno.team import Team
 from agno_portkey.beyond import redact_logs, vault_databases
 from agno_portkey.binding import Binding, refuse_paths
 from agno_portkey.brakes import brake_tools
-from agno_portkey.contracts import Critique, Judgement, Plan
+from agno_portkey.contracts import Contract, Critique, Judgement, Plan, Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Gate, Seat
 from agno_portkey.gates.holdings import Tools
@@ -54,6 +54,8 @@ class Wanted:
     observers: tuple[Observer, ...]
     allow: Allow
     modes: Modes
+    contracts: tuple[Contract, ...] = ()
+    repair: Repair | None = None
     # The address of the database that holds the kill switch, where it is not the owner's own.
     database: str | None = field(default=None, repr=False)
 
@@ -75,6 +77,8 @@ class Install:
             observers=self.wanted.observers,
             allow=self.wanted.allow,
             modes=self.wanted.modes,
+            contracts=self.wanted.contracts,
+            repair=self.wanted.repair,
             strict=bool(self.wanted.guards or self.wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,

@@ -13,10 +13,12 @@ from agno.guardrails import BaseGuardrail
 from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
+from agno_portkey.contracts import Contract, Keeping, Noted, Repair, check_contracts, contract_for
 from agno_portkey.gates import Seat
 from agno_portkey.guardrails import Guard
 from agno_portkey.guardrails.at_rest import Kept
 from agno_portkey.guardrails.checks import check_guards
+from agno_portkey.latest import Latest
 from agno_portkey.model_calls import Calls
 from agno_portkey.model_data import data_of, state_of, values_of
 from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
@@ -35,7 +37,6 @@ from agno_portkey.routing.recovery.router import Router
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.settings import Settings
 from agno_portkey.tags import (
-    Notes,
     call_tags,
     check_tags,
     metadata_header,
@@ -58,7 +59,8 @@ class PortkeyModel(Calls):
     `api_key` is the provider's key, for a gateway that holds none; `portkey_provider` the
     provider's slug (`openai`, `openrouter`, `@my-slug`); `custom_host` the provider's address.
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
-    of every call. `observers` hear of each call.
+    of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
+    how far a broken one is mended. `observers` hear of each call.
 
     A call that fails raises a `GatewayError`; one that is refused a `Blocked`.
     """
@@ -88,6 +90,8 @@ class PortkeyModel(Calls):
     breaker: CircuitBreaker | Circuits | None = None
     tags: Mapping[str, Any] | None = None
     guards: Sequence[BaseGuardrail] = ()
+    contracts: Sequence[Contract] = ()
+    repair: Repair | None = None
     observers: Sequence[Observer] = ()
 
     # Set by `govern`: whom this copy speaks for.
@@ -95,7 +99,11 @@ class PortkeyModel(Calls):
     _origin: Any = field(default=None, init=False, compare=False, repr=False)
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
     router: Router = field(default_factory=Router, init=False, compare=False, repr=False)
-    _notes: Notes = field(default_factory=Notes, init=False, compare=False, repr=False)
+    _notes: Latest[Mapping[str, str]] = field(
+        default_factory=Latest, init=False, compare=False, repr=False
+    )
+    # What hooks know of runs: the schemas of their outputs.
+    outputs: Latest[Noted] = field(default_factory=Latest, init=False, compare=False, repr=False)
     # What is to be stored in place of texts that guards blocked or rewrote.
     kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
     _checked: Any = field(default=((), ()), init=False, compare=False, repr=False)
@@ -110,6 +118,8 @@ class PortkeyModel(Calls):
         self.router.plan(self)
         self.tags = check_tags(self.tags)
         self.guards = check_guards(self.guards)
+        self.contracts = check_contracts(self.contracts)
+        self._check_repairs()
         self.observers = check_observers(self.observers)
         if environment := Settings.read().environment:
             self._environment = check_tags({"environment": environment}, name="PORTKEY_ENVIRONMENT")
@@ -128,7 +138,8 @@ class PortkeyModel(Calls):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._clients, self._notes, self.kept = Clients(), Notes(), Kept()
+        self._clients, self._notes, self.kept = Clients(), Latest(), Kept()
+        self.outputs = Latest()
         self.router = Router(self.breaker)
 
     def __copy__(self) -> Self:
@@ -149,6 +160,8 @@ class PortkeyModel(Calls):
         *,
         tags: Mapping[str, str] | None = None,
         guards: Sequence[BaseGuardrail] = (),
+        contracts: Sequence[Contract] = (),
+        repair: Repair | None = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
         """A copy that speaks for `seat`, with a provider of its own and what is added here.
@@ -164,6 +177,11 @@ class PortkeyModel(Calls):
         twin.provider = f"{origin.provider}:{seat.swarm or ''}/{seat.role}"
         twin.tags = {**(origin.tags or {}), **(tags or {})}
         twin.guards = (*origin.guards, *guards)
+        # A model's own contracts go before the team's.
+        held = [one for one in contracts if contract_for(origin.contracts, one.of) is None]
+        twin.contracts = (*origin.contracts, *held)
+        twin.repair = origin.repair or repair
+        twin._check_repairs()
         twin.observers = (*origin.observers, *observers)
         return twin
 
@@ -224,6 +242,23 @@ class PortkeyModel(Calls):
         guards: tuple[Guard, ...] = self._checked[1]
         return guards
 
+    def _check_repairs(self) -> None:
+        for repair in (self.repair, *(contract.repair for contract in self.contracts)):
+            if repair is not None:
+                self.router.require_target(self, repair.stronger)
+
+    @property
+    def keeping(self) -> Keeping:
+        """How the structured outputs of this model are held."""
+        seat = self.seat
+        return Keeping(
+            mode=seat.modes.contracts if seat is not None else "enforce",
+            contracts=tuple(self.contracts),
+            repair=self.repair or Repair(),
+            observers=tuple(self.observers),
+            swarm=seat.swarm if seat is not None else None,
+        )
+
     def tags_of(self, run_response: Any) -> dict[str, str]:
         """The tags of a call made for `run_response`; those of the seat and the model win."""
         seat: dict[str, str] = {}
@@ -231,12 +266,12 @@ class PortkeyModel(Calls):
             seat = {"role": self.seat.role}
             if self.seat.swarm:
                 seat["swarm"] = self.seat.swarm
-        noted = self._notes.of(getattr(run_response, "run_id", None))
+        noted = self._notes.of(getattr(run_response, "run_id", None)) or {}
         return call_tags(run_response, self._environment, noted, seat, self.tags or {})
 
     def note_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Give the calls of one run these tags; what `TagHook` does for the run it is set on."""
-        self._notes.note(run_id, tags)
+        self._notes.note(run_id, dict(tags))
 
     def metadata_of(self, run_response: Any, arm: Mapping[str, str]) -> dict[str, str]:
         """The header of a call's tags, those of its arm of an experiment among them."""
@@ -272,7 +307,7 @@ class PortkeyModel(Calls):
     def chat_params(self, call: Call) -> dict[str, Any]:
         """The arguments of the chat completion that `call` is."""
         return {
-            "model": self.id,
+            "model": self._asked(call),
             "messages": self._format_all_messages(call.messages, call.compress_tool_results),
             **self.get_request_params(
                 response_format=call.response_format,
@@ -282,6 +317,12 @@ class PortkeyModel(Calls):
             ),
             **call.fields,
         }
+
+    def _asked(self, call: Call) -> str:
+        """The model that a request names: where there is no route, a call may ask for another."""
+        if call.target is None or self.router.plan(self).route is not None:
+            return self.id
+        return call.target
 
     def fields_of(self, call: Call) -> dict[str, Any]:
         """What the request of `call` says beside its messages, definitions and headers."""

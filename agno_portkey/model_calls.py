@@ -15,8 +15,9 @@ from agno.run.cancel import araise_if_cancelled
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import Call
+from agno_portkey.contracts import Contract, Noted
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
-from agno_portkey.errors import GateClosed, Stopped
+from agno_portkey.errors import GateClosed, InputContractError, Stopped
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails.at_rest import Kept, clean
 from agno_portkey.guardrails.delegations import atold, require_answer, told
@@ -24,6 +25,7 @@ from agno_portkey.guardrails.last_results import check_unsent, unsent, withhold
 from agno_portkey.guardrails.refusals import forget_refusal, note_refusal
 from agno_portkey.guardrails.tool_calls import acheck_tool, check_tool, note_as_sent
 from agno_portkey.guardrails.tool_results import ashown, shown
+from agno_portkey.latest import Latest
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.stopping import aguard_tool, guard_tool
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Calls"]
 
-# What ends a run before its guards are asked: they come behind the stop switch and the gate.
+# What ends a run before its guards are asked: they come behind stop switch, gate and contracts.
 _UNASKED: tuple[type[BaseException], ...] = (RunCancelledException, CancelledError)
-_UNASKED += (GeneratorExit, KeyboardInterrupt, Stopped, GateClosed)
+_UNASKED += (GeneratorExit, KeyboardInterrupt, Stopped, GateClosed, InputContractError)
 # Events at which a stream may hold results that no call has sent yet.
 _BETWEEN = (
     ModelResponseEvent.tool_call_completed.value,
@@ -48,6 +50,8 @@ class Calls(OpenAILike):
 
     seat: Seat | None
     guards: Sequence[BaseGuardrail]
+    contracts: Sequence[Contract]
+    outputs: Latest[Noted]
     router: Router
     kept: Kept
 
@@ -112,6 +116,7 @@ class Calls(OpenAILike):
             self._settle(kwargs, response)
 
     def response_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        self._stream_partials(kwargs)
         try:
             # Closed as soon as the host drops it: before it stores a run that was cancelled.
             yield from super().response_stream(*args, **kwargs)
@@ -123,6 +128,7 @@ class Calls(OpenAILike):
             self._settle(kwargs, None)
 
     async def aresponse_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        self._stream_partials(kwargs)
         try:
             async with Owned(super().aresponse_stream(*args, **kwargs)) as events:
                 async for event in events:
@@ -136,6 +142,14 @@ class Calls(OpenAILike):
             raise
         finally:
             self._settle(kwargs, None)
+
+    def _stream_partials(self, asked: dict[str, Any]) -> None:
+        """Have an object streamed that is to be told while it fills: the host asks for it whole."""
+        if self.contracts:
+            noted = self.outputs.of(_run_id(asked))
+            form = asked.get("response_format")
+            if cast("PortkeyModel", self).keeping.fills(form, noted.schema if noted else None):
+                asked["stream_model_response"] = True
 
     def _look_at_rest(self, asked: dict[str, Any]) -> None:
         if self.guards and (rest := unsent(asked)) is not None:

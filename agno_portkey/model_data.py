@@ -27,7 +27,7 @@ _SECRET_FIELDS = (
 )
 _MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 # Made anew wherever the model comes to.
-_LIVE = ("_clients", "_notes", "kept", "router")
+_LIVE = ("_clients", "_notes", "kept", "outputs", "router")
 
 
 def state_of(model: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agno.models.response import ModelResponse
 
 from agno_portkey.calls import IO, Call, Layer, Next, Opens
-from agno_portkey.contracts import contract_layer
+from agno_portkey.contracts import Known, contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails.layer import guard_layer
@@ -39,12 +39,23 @@ def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
 
 
 def _contract(model: PortkeyModel, call: Call) -> Layer | None:
-    if call.response_format is None:
+    if call.response_format is None and not model.contracts:
         return None
-    if (seat := model.seat) is None:
-        return contract_layer(call, observers=model.observers)
-    mode = seat.modes.contracts
-    return contract_layer(call, mode=mode, observers=model.observers, swarm=seat.swarm)
+    noted = model.outputs.of(call.run_id)
+    return contract_layer(
+        call,
+        model.keeping,
+        noted=noted.schema if noted else None,
+        held=noted is not None,
+        known=lambda: _known(model, call),
+    )
+
+
+def _known(model: PortkeyModel, call: Call) -> Known:
+    """What the author of an answer was shown."""
+    charter = model.seat.charter if model.seat is not None else None
+    station = charter.runs.find(call.run_id) if charter is not None else None
+    return station.run.known() if station is not None else Known()
 
 
 def _guards(model: PortkeyModel) -> Layer:
@@ -60,7 +71,7 @@ def _guards(model: PortkeyModel) -> Layer:
 
 
 def merge(items: Iterable[ModelResponse]) -> ModelResponse:
-    """One response from the deltas of a plain call: text joined, of all else the last."""
+    """One response from the deltas of a plain call: text joined, usage added, else the last."""
     merged: ModelResponse | None = None
     for item in items:
         if merged is None:
@@ -70,6 +81,9 @@ def merge(items: Iterable[ModelResponse]) -> ModelResponse:
             value = getattr(item, field.name)
             if field.name == "content" and isinstance(value, str):
                 merged.content = (merged.content or "") + value
+            elif field.name == "response_usage" and value and merged.response_usage:
+                # An answer that was asked for again took what both took.
+                merged.response_usage = merged.response_usage + value
             elif value and field.name not in ("content", "event", "created_at"):
                 setattr(merged, field.name, value)
     return merged or ModelResponse()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agno_portkey.contracts import Critique, Decision, Judgement, Plan, canonical, digest
+from agno_portkey.contracts import Critique, Decision, Judgement, Known, Plan, canonical, digest
 from agno_portkey.modes import Mode
 from agno_portkey.verdict import Verdict
 
@@ -138,6 +138,12 @@ class Run:
     def settled(self) -> bool:
         """Whether a plan was cleared and the Runner has finished it."""
         return self.clearance is not None and self.spent
+
+    def known(self) -> Known:
+        """What a rule of a member's output may look at."""
+        with self.lock:
+            critique = self.critique.output if self.critique is not None else None
+            return Known(self.plan, critique if isinstance(critique, Critique) else None)
 
     def propose(self, plan: Plan) -> str:
         """Take `plan` as the plan of this run; what was said of another one no longer counts."""

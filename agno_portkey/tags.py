@@ -8,7 +8,6 @@ import random
 import re
 import secrets
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,6 @@ from agno_portkey.modes import Mode, mode_now
 __all__ = [
     "MAX_TAG_LENGTH",
     "TAGS_KEY",
-    "Notes",
     "call_tags",
     "check_tags",
     "metadata_header",
@@ -33,8 +31,6 @@ MAX_TAG_LENGTH = 128
 TAGS_KEY = "agno_portkey.tags"
 
 _IDENTITY = (("run", "run_id"), ("session", "session_id"), ("_user", "user_id"))
-# How many runs' tags are kept; a run needs its own until it ends.
-_NOTED_RUNS = 1_000
 _HEX_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 
 
@@ -139,23 +135,3 @@ def _current_span() -> tuple[str, str] | None:
     if not context.is_valid:
         return None
     return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
-
-
-class Notes:
-    """The tags of the latest runs by run id; thread-safe, shared by a model and its copies."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tags: dict[str, dict[str, str]] = {}
-
-    def of(self, run_id: str | None) -> Mapping[str, str]:
-        """The tags noted for a run, none if there are none."""
-        return self._tags.get(run_id or "", {})
-
-    def note(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Keep the tags of a run; past the limit the oldest run's are forgotten."""
-        with self._lock:
-            self._tags.pop(run_id, None)
-            while len(self._tags) >= _NOTED_RUNS:
-                del self._tags[next(iter(self._tags))]
-            self._tags[run_id] = dict(tags)

@@ -68,7 +68,9 @@ def test_hooks_stand_where_nothing_changes_what_they_see(team: Team) -> None:
     judge.pre_hooks, judge.post_hooks = [before], [after]
     judge._hooks_normalised = True
     governed(team)
-    assert judge.pre_hooks[0] is before
+    # What a run is handed comes before what a hook makes of it.
+    assert isinstance(judge.pre_hooks[0], ContractHook)
+    assert judge.pre_hooks[1] is before
     assert isinstance(judge.pre_hooks[-1], GateHook)
     assert isinstance(judge.post_hooks[0], ContractHook)
     assert judge.post_hooks[1] is after
@@ -130,7 +132,7 @@ def test_neither_agent_nor_team_is_refused() -> None:
 def test_a_lone_agent_is_bound_and_tagged_but_has_no_gate(llm: PortkeyModel) -> None:
     agent = govern(Agent(name="A", model=llm), tags={"cost_center": "cc-1"})
     assert agent.model.tags == {"cost_center": "cc-1"}
-    assert [type(hook) for hook in agent.pre_hooks] == [WatchHook]
+    assert [type(hook) for hook in agent.pre_hooks] == [ContractHook, WatchHook]
     with pytest.raises(ConfigurationError, match="only a Team can have a gated Runner"):
         govern(Agent(name="B", model=llm), runner="B", gate=Gate())
 

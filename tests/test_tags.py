@@ -20,7 +20,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.hooks import TagHook
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
-from agno_portkey.tags import MAX_TAG_LENGTH, Notes, call_tags, check_tags, trace_headers
+from agno_portkey.tags import MAX_TAG_LENGTH, call_tags, check_tags, trace_headers
 from agno_portkey.testing import EmbeddedProvider, Reply, Request, ToolCall
 
 RUN_ID = "0f1e2d3c-4b5a-4697-8877-665544332211"
@@ -221,21 +221,6 @@ def test_tags_of_an_agent_go_with_each_call_of_its_run(
     play(agent, form)
     play(Agent(model=direct, name="Other"), form)
     assert [_tags(r).get("cost_center") for r in portkey_provider.calls] == ["c-1", "c-1", None]
-
-
-def test_the_notes_of_runs_are_forgotten_in_their_order() -> None:
-    notes = Notes()
-    for number in range(1_500):
-        notes.note(str(number), {"n": str(number)})
-    assert notes.of("499") == {}
-    assert notes.of("500") == {"n": "500"}
-    notes.note("500", {"n": "again"})
-    notes.note("1500", {})
-    assert notes.of("500") == {"n": "again"}
-    assert notes.of("501") == {}
-    notes.note("900", {"n": "again"})
-    assert notes.of("502") == {"n": "502"}
-    assert notes.of(None) == {}
 
 
 # The trace

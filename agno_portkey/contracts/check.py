@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from agno_portkey.contracts.rescue import Rescued, rescue
-from agno_portkey.contracts.schemas import Misfit, Schema
+from agno_portkey.contracts.schemas import Misfit, Problem, Schema, any_object
 from agno_portkey.errors import ContractError
 from agno_portkey.verdict import Verdict
 
-__all__ = ["asks_for_json", "held_to", "schema_of", "validate", "wanted"]
+__all__ = ["asks_for_json", "held_to", "refusal", "schema_of", "validate", "wanted"]
 
 M = TypeVar("M", bound=BaseModel)
 
 _MAX_REASONS = 8
-# In JSON mode the host does not say which schema is meant: any object will do.
-_ANY_OBJECT = {"type": "object"}
 
 
 def validate(schema: type[M], content: object, *, role: str | None = None) -> M:
@@ -40,11 +38,15 @@ def held_to(schema: Schema, content: object, *, role: str | None = None) -> Resc
             return rescue(content, schema)
         return Rescued(schema.of_data(content), content)
     except Misfit as error:
-        reasons = tuple(map(str, error.problems[:_MAX_REASONS]))
-        who = f"{role}'s output" if role else "the output"
-        verdict = Verdict(False, f"contract {schema.name}", reasons, evidence={"role": role})
-        message = f"{who} is not a valid {schema.name}: {verdict.reason}"
-        raise ContractError(verdict, message) from error
+        raise refusal(schema, error.problems, role) from error
+
+
+def refusal(schema: Schema, problems: Sequence[Problem], role: str | None = None) -> ContractError:
+    """The error of an output of `role` that has `problems`."""
+    reasons = tuple(map(str, problems[:_MAX_REASONS]))
+    who = f"{role}'s output" if role else "the output"
+    verdict = Verdict(False, f"contract {schema.name}", reasons, evidence={"role": role})
+    return ContractError(verdict, f"{who} is not a valid {schema.name}: {verdict.reason}")
 
 
 def schema_of(response_format: object) -> type[BaseModel] | None:
@@ -64,7 +66,7 @@ def wanted(response_format: object) -> Schema | None:
         case "json_schema":
             return _named(response_format.get("json_schema"))
         case "json_object":
-            return Schema(_ANY_OBJECT, "JSON object")
+            return any_object()
         case _:
             return None
 
@@ -79,5 +81,5 @@ def asks_for_json(response_format: object) -> bool:
 def _named(asked: Any) -> Schema:
     asked = asked if isinstance(asked, Mapping) else {}
     schema = asked.get("schema")
-    held: Mapping[str, Any] = schema if isinstance(schema, Mapping) else _ANY_OBJECT
+    held: Mapping[str, Any] = schema if isinstance(schema, Mapping) else any_object().json
     return Schema(held, str(asked.get("name") or held.get("title") or "JSON object"))

@@ -2,155 +2,268 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from agno.models.response import ModelResponse
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
-from agno_portkey.contracts.check import held_to, wanted
+from agno_portkey.contracts.answer import Answer
+from agno_portkey.contracts.check import refusal, wanted
+from agno_portkey.contracts.contract import Contract, contract_for, input_held, output_held
+from agno_portkey.contracts.known import Known
+from agno_portkey.contracts.partial import Filling
+from agno_portkey.contracts.repair import Ladder, Repair
 from agno_portkey.contracts.rescue import Rescued
-from agno_portkey.contracts.schemas import Schema
-from agno_portkey.errors import ContractError
+from agno_portkey.contracts.schemas import Problem, Schema, any_object
+from agno_portkey.drivers import Owned
+from agno_portkey.errors import (
+    Blocked,
+    ContractError,
+    GatewayError,
+    InputContractError,
+    TruncatedStream,
+)
 from agno_portkey.modes import Mode, mode_now
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
-__all__ = ["contract_layer", "tell_broken"]
+__all__ = ["Keeping", "contract_layer", "tell_broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How the outputs of one model are held: `contracts`, and what is done about a broken one.
+
+    `mode`, unless AGNO_PORTKEY_CONTRACTS_MODE says another: `enforce` keeps the answer back until
+    it is whole and valid, and passes it on in one piece; `observe` passes it on as it comes, and
+    afterwards tells of a broken one; `off` does not look.
+    """
+
+    mode: Mode = "enforce"
+    contracts: tuple[Contract, ...] = ()
+    repair: Repair = field(default_factory=Repair)
+    observers: tuple[Observer, ...] = ()
+    swarm: str | None = None
+
+    def fills(self, response_format: object, noted: Schema | None) -> bool:
+        """Whether partial objects are to be told of answers of this form."""
+        if not any(contract.partials for contract in self.contracts):
+            return False
+        contract = contract_for(self.contracts, _schema(response_format, noted))
+        enforced = mode_now("contracts", self.mode) == "enforce"
+        return enforced and contract is not None and contract.partials
 
 
 def contract_layer(
     call: Call,
+    keeping: Keeping,
     *,
-    mode: Mode = "enforce",
-    observers: Iterable[Observer] = (),
-    swarm: str | None = None,
+    noted: Schema | None = None,
+    held: bool = False,
+    known: Callable[[], Known] = Known,
 ) -> Layer | None:
-    """The layer that holds the answer to `call` to its schema, if it asks for JSON.
+    """The layer that holds the answer to `call` to its schema, and its run's input, if need be.
 
-    `mode`, unless AGNO_PORTKEY_CONTRACTS_MODE says another: `enforce` keeps the answer back until
-    it is whole and valid, and passes it on in one piece; `observe` passes it on as it comes, and
-    afterwards tells of a broken one; `off` does not look. In JSON mode the host does not say which
-    schema is meant: there, any JSON object is valid.
+    In JSON mode the host does not say which schema is meant: it is the one that was `noted` of the
+    run, else any JSON object is valid. `held` says that a hook has held the run's input; `known`
+    gives what the rules may look at.
     """
-    now = mode_now("contracts", mode)
-    if now == "off" or (schema := wanted(call.response_format)) is None:
+    mode = mode_now("contracts", keeping.mode)
+    if mode == "off":
         return None
-    holder = _Holder(schema, call, now, observers, swarm)
-    return _held(holder) if now == "enforce" else _observed(holder)
+    schema = _schema(call.response_format, noted)
+    keeper = _Keeper(schema or noted, call, keeping, mode, known)
+    if not held and any(contract.handed for contract in keeping.contracts):
+        keeper.require_input()
+    if schema is None:
+        return None
+    return _held(keeper) if mode == "enforce" else _observed(keeper)
 
 
-class _Holder:
-    """Holds answers to a schema; observers hear of those that were broken, or mended."""
+def _schema(response_format: object, noted: Schema | None) -> Schema | None:
+    """The schema that is asked for; in JSON mode the one that was noted, if one was."""
+    schema = wanted(response_format)
+    return noted if schema is not None and schema.is_any and noted is not None else schema
+
+
+class _Keeper:
+    """Holds the answers to one call to a schema, and lets observers hear of each."""
 
     def __init__(
         self,
-        schema: Schema,
+        schema: Schema | None,
         call: Call,
+        keeping: Keeping,
         mode: Mode,
-        observers: Iterable[Observer],
-        swarm: str | None,
+        known: Callable[[], Known],
     ) -> None:
         run = call.run_response
-        self.schema = schema
-        self._role = getattr(run, "agent_name", None) or getattr(run, "team_name", None)
-        self._who = {"role": self._role, "swarm": swarm, "run_id": call.run_id}
+        self.contract = contract_for(keeping.contracts, schema)
+        self.repair = (self.contract and self.contract.repair) or keeping.repair
+        self.schema = schema or any_object()
+        self.fills = self.contract is not None and self.contract.partials
+        self._keeping = keeping
         self._mode: Mode = mode
-        self._observers = observers
+        self._known = known
+        self._run = run
+        self._role = getattr(run, "agent_name", None) or getattr(run, "team_name", None)
+        self._who = {"role": self._role, "swarm": keeping.swarm, "run_id": call.run_id}
 
-    def hold(self, text: str) -> Rescued:
-        """The object that `text` holds; raises ContractError."""
+    def require_input(self) -> None:
+        """Hold what the run was handed to its schema; where no hook has done so."""
+        handed = getattr(getattr(self._run, "input", None), "input_content", None)
+        if handed is None:
+            return
         try:
-            found = held_to(self.schema, text, role=self._role)
-        except ContractError as error:
-            tell_broken(self._observers, error, mode=self._mode, stage="model", **self._who)
-            raise
-        if found.rung == "given":
-            return found
+            input_held(self._keeping.contracts, self.schema, handed, role=self._role)
+        except InputContractError as error:
+            self._tell(error.verdict, {})
+            if self._mode == "enforce":
+                raise
+
+    def hold(self, answer: Answer) -> Rescued:
+        """The object that an answer holds; raises ContractError."""
+        known, role = self._known(), self._role
+        if answer.refused:
+            # Asked again, it would refuse again.
+            raise refusal(self.schema, [Problem((), "the model refuses to answer")], role)
+        text, contract = answer.text, self.contract
+        return output_held(self.schema, text, contract=contract, known=known, role=role)
+
+    def again(
+        self,
+        ladder: Ladder,
+        call: Call,
+        answer: Answer,
+        error: ContractError | GatewayError | TruncatedStream,
+    ) -> Call | None:
+        """The call that asks for the answer again, if it is to be asked for."""
+        if isinstance(error, GatewayError) and not ladder.attempts:
+            # Nothing was answered, and all that can be done about that is done.
+            return None
+        return ladder.again(call, answer.failed(error), error)
+
+    def ended(self, ladder: Ladder, answer: Answer, error: Exception) -> Exception:
+        """The error that the call ends with, of which observers hear."""
+        ended = ladder.ended(error)
+        if isinstance(ended, ContractError):
+            self.broken(ended, answer, ladder)
+        return ended
+
+    def kept(self, found: Rescued, answer: Answer, ladder: Ladder) -> None:
+        """An object is passed on."""
         data = {
-            "stage": "model",
-            "mode": self._mode,
-            "rung": found.rung,
+            "rung": ladder.rung if ladder.attempts else found.rung,
             "edits": [edit.kind for edit in found.edits],
             "changes": [f"{'.'.join(map(str, one.path))}: {one.kind}" for one in found.changes],
         }
         verdict = Verdict(True, f"contract {self.schema.name}")
-        tell(self._observers, Event("contract", verdict=verdict, data=data, **self._who))
-        return found
+        figures = _figures(answer, ladder, attempts=len(ladder.attempts) + 1)
+        self._tell(verdict, {**data, **figures})
+
+    def broken(self, error: ContractError, answer: Answer, ladder: Ladder) -> None:
+        """No object came of it."""
+        if self._mode == "observe":
+            log_broken(error)
+        figures = _figures(answer, ladder, attempts=len(ladder.attempts))
+        self._tell(error.verdict, {"rung": None, **figures})
+
+    def _tell(self, verdict: Verdict, data: dict[str, Any]) -> None:
+        data = {"stage": "model", "mode": self._mode, **data}
+        tell(self._keeping.observers, Event("contract", verdict=verdict, data=data, **self._who))
+
+
+def _figures(answer: Answer, ladder: Ladder, *, attempts: int) -> dict[str, Any]:
+    """What the answers took, and whose they were: the first one's, who may have been rescued."""
+    failed = ladder.usage
+    who = ladder.attempts[0].who if ladder.attempts else answer.who
+    return {
+        **who,
+        **({"rescued_by": answer.who} if answer.who != who else {}),
+        "attempts": attempts,
+        "tokens": answer.usage.total_tokens,
+        "failed_tokens": failed.total_tokens,
+        "failed_cost": failed.cost,
+    }
+
+
+def _held(keeper: _Keeper) -> Layer:
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        ladder = Ladder(keeper.repair, keeper.schema)
+        asked = call = replace(call, partials=call.stream and keeper.fills)
+        told: ModelResponse | None = None
+        while True:
+            answer = Answer(keeper.schema, Filling() if call.partials else None)
+            try:
+                async with Owned(_taken(answer, asked, inner)) as out:
+                    async for delta in out:
+                        yield delta
+                if answer.calls_tools:
+                    # Words beside a tool call would be glued to the object by the host.
+                    return
+                # The repair of a long text takes its time, off the event loop where there is one.
+                found = await io.run(partial(keeper.hold, answer))
+            except (ContractError, GatewayError, TruncatedStream) as error:
+                told = answer.retracted() or told
+                again = keeper.again(ladder, call, answer, error)
+                if again is None:
+                    if told is not None:
+                        yield told
+                    if (ended := keeper.ended(ladder, answer, error)) is error:
+                        raise
+                    raise ended from (error.__cause__ or error)
+                asked = again
+            else:
+                keeper.kept(found, answer, ladder)
+                yield answer.whole(found)
+                return
+
+    return layer
+
+
+async def _taken(answer: Answer, asked: Call, inner: Next) -> Deltas:
+    """What goes on of an answer while it comes in."""
+    async with inner(asked) as out:
+        async for delta in out:
+            filled = answer.take(delta)
+            yield delta
+            if filled is not None:
+                yield filled
+
+
+def _observed(keeper: _Keeper) -> Layer:
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        answer, ladder = Answer(keeper.schema), Ladder(Repair(reasks=0), keeper.schema)
+        async with inner(call) as out:
+            async for delta in out:
+                answer.note(delta)
+                yield delta
+        if answer.calls_tools:
+            return
+        try:
+            found = await io.run(partial(keeper.hold, answer))
+        except ContractError as error:
+            ladder.again(call, answer.failed(error), error)
+            keeper.broken(error, answer, ladder)
+        else:
+            keeper.kept(found, answer, ladder)
+
+    return layer
 
 
 def tell_broken(
-    observers: Iterable[Observer], error: ContractError, *, mode: Mode, stage: str, **who: Any
+    observers: Iterable[Observer], error: Blocked, *, mode: Mode, stage: str, **who: Any
 ) -> None:
     """Let observers hear that an output does not fit; where it goes through, it is logged too."""
     if mode == "observe":
-        logging.getLogger("agno_portkey").warning("observed, not refused: %s", error)
+        log_broken(error)
     data = {"stage": stage, "mode": mode}
     tell(observers, Event("contract", verdict=error.verdict, data=data, **who))
 
 
-def _held(holder: _Holder) -> Layer:
-    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        answer = _Answer()
-        async with inner(call) as out:
-            async for delta in out:
-                answer.take(delta)
-                yield delta
-        if not answer.calls_tools:
-            # The repair of a long text takes its time, off the event loop where there is one.
-            found = await io.run(partial(holder.hold, answer.text))
-            yield answer.whole(found)
-        # Words beside a tool call would be glued to the object by the host, and break it.
-
-    return layer
-
-
-class _Answer:
-    """One answer as it comes in; its text is kept back, and what is known of it."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._known: dict[str, Any] | None = None
-        self.calls_tools = False
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    def take(self, delta: ModelResponse) -> None:
-        """Take the text out of `delta`, which goes on without it."""
-        self.calls_tools = self.calls_tools or bool(delta.tool_calls)
-        if isinstance(delta.content, str) and delta.content:
-            self._text.append(delta.content)
-        delta.content = None
-        self._known = delta.provider_data or self._known
-        if not delta.tool_calls:
-            delta.provider_data = None
-
-    def whole(self, found: Rescued) -> ModelResponse:
-        """The object as the host reads it, with what is known of the answer."""
-        text = self.text
-        if found.rung != "given" or found.edits:
-            text = json.dumps(found.data, ensure_ascii=False)
-        # The host takes what stands before this mark for a model's thoughts, in JSON as well.
-        text = text.replace("</think>", r"<\/think>")
-        return ModelResponse(content=text, provider_data=self._known)
-
-
-def _observed(holder: _Holder) -> Layer:
-    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        text: list[str] = []
-        calls_tools = False
-        async with inner(call) as out:
-            async for delta in out:
-                calls_tools = calls_tools or bool(delta.tool_calls)
-                text.append(delta.content if isinstance(delta.content, str) else "")
-                yield delta
-        if not calls_tools:
-            with suppress(ContractError):
-                await io.run(partial(holder.hold, "".join(text)))
-
-    return layer
+def log_broken(error: Blocked) -> None:
+    """Say of a broken output that it goes through."""
+    logging.getLogger("agno_portkey").warning("observed, not refused: %s", error)

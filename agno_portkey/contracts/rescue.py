@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class Rescued:
         if self.changes:
             return "coercion"
         return "given" if {edit.kind for edit in self.edits} <= _AS_GIVEN else "repair"
+
+    @property
+    def text(self) -> str:
+        """The object as JSON."""
+        return json.dumps(self.data, ensure_ascii=False)
 
 
 def rescue(text: str, schema: Schema) -> Rescued:

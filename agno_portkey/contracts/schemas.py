@@ -12,13 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["Misfit", "Problem", "Schema"]
+__all__ = ["Misfit", "Problem", "Schema", "any_object"]
 
 Path = tuple[str | int, ...]
 
 _MAX_REFERENCES = 32
 # Alternatives within alternatives.
 _MAX_NESTED = 6
+_ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Schema:
     def json(self) -> Mapping[str, Any]:
         """The JSON schema."""
         return self.of if isinstance(self.of, Mapping) else _json_of(self.of)
+
+    @property
+    def is_any(self) -> bool:
+        """Whether any object fits."""
+        return self.of == _ANY_OBJECT
 
     def fit(self, value: Any) -> Any:
         """`value`, parsed JSON, as the schema's object; raises `Misfit`."""
@@ -122,6 +128,12 @@ class Schema:
             yield node
         for one in alternatives:
             yield from self._branches(one, depth + 1)
+
+
+@lru_cache(maxsize=1)
+def any_object() -> Schema:
+    """The schema of JSON mode, where the host does not say which one is meant."""
+    return Schema(_ANY_OBJECT, "JSON object")
 
 
 def _built(build: Callable[[Any], BaseModel], given: Any, value: Any) -> BaseModel:

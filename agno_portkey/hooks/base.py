@@ -9,7 +9,14 @@ from typing import Any, NoReturn
 from agno.exceptions import InputCheckError, OutputCheckError
 from agno.guardrails import BaseGuardrail
 
-from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked, ToolRefused
+from agno_portkey.errors import (
+    ConfigurationError,
+    InputBlocked,
+    OutputBlocked,
+    Told,
+    ToolRefused,
+)
+from agno_portkey.gates import Declined
 from agno_portkey.guardrails.forms import run_being_started
 from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.hosted import Done, Made, hosted
@@ -135,4 +142,5 @@ def _run(run_output: Any) -> Any:
 
 
 def _is_ours(content: object) -> bool:
-    return type(content).__module__.startswith("agno_portkey.")
+    """Whether the content is what this package has put in the place of a refused one."""
+    return isinstance(content, Declined | Told)

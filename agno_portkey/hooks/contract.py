@@ -2,46 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from agno_portkey.contracts import tell_broken, validate
-from agno_portkey.errors import ContractError
+from agno_portkey.contracts import (
+    Contract,
+    Known,
+    Noted,
+    Schema,
+    check_contracts,
+    contract_for,
+    input_held,
+    output_held,
+    tell_broken,
+    wanted,
+)
+from agno_portkey.errors import ContractError, InputContractError
 from agno_portkey.hooks.base import Hook, Moment
 from agno_portkey.modes import Mode, check_mode, mode_now
+from agno_portkey.runs import run_in
 from agno_portkey.verdict import Observer, check_observers
 
 __all__ = ["ContractHook"]
 
 
 class ContractHook(Hook):
-    """A post-hook that refuses an output which is not of the agent's or team's `output_schema`.
+    """Holds the output of a run to its schema and contract, and what it is handed to its input's.
 
-    The host ends a run whose JSON does not fit as COMPLETED, with a string. `observe` leaves it at
-    that, and lets `observers` hear of it; `off` does not look. AGNO_PORTKEY_CONTRACTS_MODE
-    overrides `mode`.
+    After a run it refuses an output which is not of the agent's or team's `output_schema`: the host
+    ends a run whose JSON does not fit as COMPLETED, with a string. Before one it refuses an input
+    that does not fit `Contract.input`, and lets the model know which schema is meant in JSON mode.
+    `contracts` are those of this hook, beside the model's own.
+
+    `observe` leaves it at that, and lets `observers` hear of it; `off` does not look.
+    AGNO_PORTKEY_CONTRACTS_MODE overrides `mode`.
     """
 
-    def __init__(self, *, mode: Mode = "enforce", observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        contracts: Sequence[Contract] = (),
+        *,
+        mode: Mode = "enforce",
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.contracts = check_contracts(contracts)
         self.mode: Mode = check_mode(mode, name="contracts.mode")
         self.observers = check_observers(observers)
 
-    def after(self, moment: Moment) -> None:
-        schema: Any = moment.run_context.output_schema or moment.owner.output_schema
+    def before(self, moment: Moment) -> None:
         mode = mode_now("contracts", self.mode)
-        if mode == "off" or not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        if mode == "off":
+            return
+        schema = _schema(moment)
+        held = moment.run_input.input_content
+        try:
+            held = input_held(self._contracts(moment), schema, held, role=moment.name)
+        except InputContractError as error:
+            tell_broken(self.observers, error, mode=mode, stage="pre", **_who(moment))
+            if mode == "enforce":
+                raise
+        else:
+            if mode == "enforce":
+                moment.run_input.input_content = held
+        if (outputs := getattr(_model(moment), "outputs", None)) is not None:
+            outputs.note(moment.run_id, Noted(schema))
+
+    def after(self, moment: Moment) -> None:
+        schema = _schema(moment)
+        mode = mode_now("contracts", self.mode)
+        if mode == "off" or schema is None:
             return
         output = moment.run_output
+        contract = contract_for(self._contracts(moment), schema)
+        run = run_in(moment.run_context.dependencies)
+        known = run.known() if run is not None else Known()
         try:
-            valid = validate(schema, output.content, role=moment.name)
+            found = output_held(
+                schema, output.content, contract=contract, known=known, role=moment.name
+            )
         except ContractError as error:
-            swarm = moment.name if moment.is_team else None
-            who = {"role": moment.name, "swarm": swarm, "run_id": moment.run_id}
-            tell_broken(self.observers, error, mode=mode, stage="post", **who)
+            tell_broken(self.observers, error, mode=mode, stage="post", **_who(moment))
             if mode == "enforce":
                 raise
             return
         if mode == "enforce":
-            output.content = valid
+            output.content = found.value
+
+    def _contracts(self, moment: Moment) -> tuple[Contract, ...]:
+        return (*self.contracts, *getattr(_model(moment), "contracts", ()))
+
+
+def _schema(moment: Moment) -> Schema | None:
+    """The schema of the run's output, a Pydantic model or a JSON schema."""
+    given: Any = moment.run_context.output_schema or moment.owner.output_schema
+    if isinstance(given, type) and issubclass(given, BaseModel):
+        return Schema(given)
+    return wanted(given) if isinstance(given, Mapping) else None
+
+
+def _model(moment: Moment) -> Any:
+    return getattr(moment.owner, "model", None)
+
+
+def _who(moment: Moment) -> dict[str, Any]:
+    swarm = moment.name if moment.is_team else None
+    return {"role": moment.name, "swarm": swarm, "run_id": moment.run_id}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WrapValidator, model_validator
 
+from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Gate, check_gates
 from agno_portkey.modes import Mode
@@ -154,10 +155,12 @@ AnyGate = Annotated[
 class ContractsPolicy(PolicyPart):
     """Structured outputs. In `observe` a broken one is told, and goes through as Agno makes it.
 
-    In `off` none is looked at. A mode alone may stand for the part.
+    In `off` none is looked at. A mode alone may stand for the part. `repair` says how far a broken
+    one is mended, where a model or a contract does not say it.
     """
 
     mode: OneMode = "enforce"
+    repair: Repair | None = None
 
 
 class TagsPolicy(PolicyPart):

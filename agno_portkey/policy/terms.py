@@ -9,6 +9,7 @@ from typing import Any
 
 from agno.guardrails import BaseGuardrail
 
+from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import Gate, check_gates
 from agno_portkey.guardrails.checks import check_guards
@@ -36,6 +37,7 @@ class Terms:
     guards: tuple[BaseGuardrail, ...]
     allow: tuple[object, ...]
     modes: Modes
+    repair: Repair | None
     database: str | None
     places: Mapping[str, str]
 
@@ -93,6 +95,7 @@ def terms_of(
             tags=policy.tags.mode,
             stop=policy.stop.mode,
         ),
+        repair=policy.contracts.repair,
         database=None if database is None else resolve(database, path=at("stop", "database")),
         places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
     )

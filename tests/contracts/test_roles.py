@@ -89,6 +89,47 @@ def test_inputs_may_be_given_as_a_mapping() -> None:
         (Judgement, {"decision": "approve", "score": float("nan")}, "score"),
         (Judgement, {"decision": "maybe", "score": 1}, "decision"),
         (Judgement, {"decision": "reject", "score": 1}, "gives its reasons"),
+        (Step, {"action": "a", "risk": "none"}, "risk"),
+        (Plan, {"goal": "g", "steps": [{"action": "a"}], "budget": {"cost": -1}}, "budget.cost"),
+        (Plan, {"goal": "g", "steps": [{"action": "a"}], "budget": {"euros": 1}}, "euros"),
+        (
+            Plan,
+            {
+                "goal": "g",
+                "steps": [{"action": "a", "tool": "t"}] * 3,
+                "budget": {"tool_calls": 2},
+            },
+            "call tools 3 times, and the budget allows 2",
+        ),
+        (
+            Critique,
+            {"revised_steps": [{"step": 1, "revised": {"action": "a"}}] * 2},
+            "step 1 is revised twice",
+        ),
+        (Critique, {"missing_evidence": [" "]}, "missing_evidence"),
+        (
+            Judgement,
+            {"decision": "approve", "score": 1, "criteria": [{"name": "safe", "score": 11}]},
+            "criteria.0.score",
+        ),
+        (
+            Judgement,
+            {
+                "decision": "approve",
+                "score": 5,
+                "criteria": [{"name": "Safe", "score": 5}, {"name": "safe", "score": 5}],
+            },
+            "a criterion is scored twice",
+        ),
+        (
+            Judgement,
+            {
+                "decision": "approve",
+                "score": 9,
+                "criteria": [{"name": "safe", "score": 2}, {"name": "whole", "score": 8.5}],
+            },
+            "score 9 is not between its criteria's 2, 8.5",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -107,6 +148,33 @@ def test_a_critique_knows_what_blocks() -> None:
         ' {"severity": "minor", "description": "m"}]}',
     )
     assert [issue.description for issue in critique.blocking] == ["b"]
+
+
+def test_all_that_a_role_may_say() -> None:
+    step = {"action": "a", "tool": "t", "risk": "high", "expected": "it works"}
+    budget = {"cost": 2.5, "minutes": 10, "tool_calls": 1}
+    plan = validate(Plan, {"goal": "g", "steps": [step], "budget": budget})
+    assert (plan.steps[0].risk, plan.budget and plan.budget.tool_calls) == ("high", 1)
+    critique = validate(
+        Critique,
+        {
+            "issues": [],
+            "missing_evidence": ["when it was last tested"],
+            "revised_steps": [{"step": 1, "revised": {"action": "b"}}],
+        },
+    )
+    assert critique.revised_steps[0].revised == Step(action="b")
+    judgement = validate(
+        Judgement,
+        {
+            "decision": "approve",
+            "score": 8,
+            "criteria": [{"name": "safe", "score": 7}, {"name": "whole", "score": 9}],
+            "conditions": ["it is deployed at night"],
+        },
+    )
+    assert [one.score for one in judgement.criteria] == [7, 9]
+    assert judgement.conditions == ("it is deployed at night",)
 
 
 def test_an_instance_or_its_json_is_taken_and_a_fence_is_taken_off() -> None:

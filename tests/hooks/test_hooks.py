@@ -124,13 +124,18 @@ class Quiet(Hook):
         return None
 
 
+class Late(Hook):
+    def after(self, moment: Moment) -> None:
+        return None
+
+
 @pytest.mark.parametrize("place", ["pre_hooks", "post_hooks"])
 @pytest.mark.parametrize("mode", MODES)
 def test_a_hook_that_does_nothing_where_it_stands_is_refused(
     place: str, mode: str, portkey_model: PortkeyModel
 ) -> None:
     """In the wrong list it would hold nothing, and nobody would know."""
-    hook: Hook = ContractHook() if place == "pre_hooks" else Quiet()
+    hook: Hook = Late() if place == "pre_hooks" else Quiet()
     said = run(Agent(model=portkey_model, **{place: [hook]}), mode).content
     other = "post_hooks" if place == "pre_hooks" else "pre_hooks"
     assert f"it does nothing in {place}: put it into {other}" in said

@@ -289,7 +289,8 @@ ARGUMENTS = {
 
 def test_every_argument_of_a_call_is_known() -> None:
     assert set(inspect.signature(OpenAIChat.invoke).parameters) == {"self", *ARGUMENTS}
-    assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, "stream", "fields"}
+    ours = {"stream", "fields", "target", "partials"}
+    assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, *ours}
 
 
 def test_all_else_that_is_sent_is_a_setting_of_the_model() -> None:

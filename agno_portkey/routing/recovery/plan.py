@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,12 @@ class Plan:
             return made
         found: Emitted | None = ready
         return found
+
+    def only(self, target: str | None) -> Callable[[Leaf], bool] | None:
+        """Who may be asked where one target of the route is to answer; none where all may be."""
+        if target is None or self.route is None:
+            return None
+        return lambda leaf: leaf.name == target
 
     def limit(self, timeout: Timeout, phase: Phase, *, patient: bool = False) -> float | None:
         """Seconds that an answer, or its first token, may take."""

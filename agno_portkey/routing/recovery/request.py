@@ -21,6 +21,8 @@ __all__ = ["Sending", "send"]
 
 _FILTERED = "content_filter"
 _BROKEN = "error"
+# Known of an answer whose model says, in the field that is for it, that it will not answer.
+_REFUSED = "refused"
 
 
 @dataclass
@@ -82,6 +84,9 @@ async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> ModelRespo
     reason = response.choices[0].finish_reason
     sending.answered.update(model=named(response.model), finish_reason=named(reason))
     _require_good_end(reason, model)
+    said = response.choices[0].message
+    if getattr(said, "refusal", None) and not said.content:
+        sending.answered[_REFUSED] = True
     parsed: Any = model._parse_provider_response(response, response_format=call.response_format)
     parsed.provider_data = {**(parsed.provider_data or {}), "portkey": sending.answered}
     sending.said = True
@@ -146,6 +151,7 @@ class _Reader:
         self._sending = sending
         self._tool_calls: list[Any] = []
         self._finish_reason: str | None = None
+        self._refused = False
 
     @property
     def finished(self) -> bool:
@@ -177,7 +183,11 @@ class _Reader:
             delta.tool_calls = []
         if self._finish_reason is not None and self._tool_calls:
             delta.tool_calls, self._tool_calls = self._tool_calls, []
-        if delta.content or delta.tool_calls:
+        self._refused |= bool(choices and getattr(choices[0].delta, "refusal", None))
+        refused = self._refused and self._finish_reason is not None and not self._sending.said
+        if refused:
+            answered[_REFUSED] = True
+        if delta.content or delta.tool_calls or refused:
             delta.provider_data = {**(delta.provider_data or {}), "portkey": answered}
         return delta
 

@@ -68,6 +68,7 @@ class _Rescue:
         self._io = io
         self._telling = telling
         self._plan: Plan = model.router.plan(model)
+        self._only = self._plan.only(call.target)
         self._phase: Phase = "first_token" if call.stream else "answer"
         self._course = Course(
             self._plan,
@@ -106,10 +107,11 @@ class _Rescue:
             self._joiner.resume()
             held: list[ModelResponse] = []
             thought = self._thought
-            whole = self._call.stream and asks_for_json(self._call.response_format)
+            # What is begun anew elsewhere would be no JSON with what was shown before.
+            whole = asks_for_json(self._call.response_format) and not self._call.partials
             async with Owned(send(self._model, self._onward(), self._io, sending)) as out:
                 async for delta in out:
-                    if whole:
+                    if whole and self._call.stream:
                         held.append(delta)
                         continue
                     yield self._shown(delta, muted=thought)
@@ -140,6 +142,8 @@ class _Rescue:
 
     def _goes_on(self, leaf: Leaf) -> bool:
         """Whether `leaf` may be given the beginning of an answer."""
+        if self._only is not None and not self._only(leaf):
+            return False
         return continues(leaf) and leaf.path not in self._declined
 
     def _start_over(self) -> None:
@@ -162,7 +166,7 @@ class _Rescue:
         return self._call.with_messages([*self._call.messages, begun])
 
     async def _begin(self) -> Attempt:
-        only = self._goes_on if self._joiner.prefill else None
+        only = self._goes_on if self._joiner.prefill else self._only
         try:
             attempt: Attempt = await self._ask(
                 lambda: self._course.begin(only=only), undo=self._course.release
@@ -185,7 +189,7 @@ class _Rescue:
             headers["x-portkey-config"] = attempt.emitted.header
         if attempt.tags:
             headers |= self._model.metadata_of(self._call.run_response, attempt.tags)
-        answered: dict[str, Any] = {"attempts": attempt.number}
+        answered: dict[str, Any] = {"attempts": attempt.number, **attempt.tags}
         if self._plan.route is not None:
             answered["target"] = None
         return Sending(
@@ -233,7 +237,7 @@ class _Rescue:
             self._declined |= {leaf.path for leaf in attempt.emitted.live}
         if self._kept:
             self._start_over()
-        only = self._goes_on if self._joiner.prefill else None
+        only = self._goes_on if self._joiner.prefill else self._only
         changes = await self._ask(
             lambda: self._course.failed(
                 attempt, error, sending.answered, taken=taken, continuing=continuing, only=only

@@ -66,6 +66,17 @@ class Router:
                 held = self._plans.setdefault(key, (made, model.config))
         return held[0]
 
+    def require_target(self, model: Any, name: str | None) -> None:
+        """Refuse a `Repair.stronger` that is no target of the model's route."""
+        held = self.plan(model)
+        if name is None or held.route is None:
+            return
+        if not any(leaf.name == name for leaf in held.leaves):
+            known = ", ".join(leaf.name for leaf in held.leaves)
+            raise ConfigurationError(
+                f"Repair.stronger: {name!r} is no target of the route of {model!r} ({known})"
+            )
+
 
 def _circuits(settings: CircuitBreaker | None) -> Circuits:
     """Circuits of the model's own, or those that all processes with this Redis share."""

@@ -1,0 +1,73 @@
+"""What is there of an object while a stream fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+__all__ = ["Filling", "Partial", "partial_of"]
+
+# Under this key it travels in an event's `model_provider_data["portkey"]`.
+KEY = "partial"
+
+# The text is read again each time: not before it has grown by so much.
+_GROWN = 1 / 16
+_THOUGHTS = ("<think>", "</think>")
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What a model has said of an object so far: unchecked, incomplete, and never the answer.
+
+    `data` is JSON data; its last text or number may go on. `schema` is the name of what it is to
+    become. A later one may hold less: the model was asked again.
+    """
+
+    schema: str
+    data: Any
+
+
+def partial_of(event: Any) -> Partial | None:
+    """The partial object that a stream's event tells of, if it does; for events as JSON, too."""
+    known = event if isinstance(event, Mapping) else vars(event)
+    told = (known.get("model_provider_data") or {}).get("portkey") or {}
+    found = told.get(KEY)
+    return Partial(found["schema"], found["data"]) if isinstance(found, Mapping) else None
+
+
+class Filling:
+    """Reads an object from the beginning of its text, each time that it has grown enough."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._read = 0
+        self._last: Any = None
+
+    def feed(self, text: str) -> Any:
+        """What is there after `text` as well; None where nothing is new."""
+        self._text += text
+        if len(self._text) - self._read < len(self._text) * _GROWN:
+            return None
+        self._read = len(self._text)
+        begun = _begun(self._text)
+        try:
+            found = from_json(begun, allow_partial="trailing-strings") if begun else None
+        except ValueError:
+            return None
+        if not isinstance(found, dict | list) or not found or found == self._last:
+            return None
+        self._last = found
+        return found
+
+
+def _begun(text: str) -> str:
+    """`text` from where its JSON begins; empty while there is none, as within thoughts."""
+    opened, closed = _THOUGHTS
+    if text.lstrip().startswith(opened) and closed not in text:
+        return ""
+    text = text.rpartition(closed)[2]
+    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    return text[min(starts) :] if starts else ""
