@@ -7,16 +7,20 @@ more than most hooks do.
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABCMeta
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from agno_portkey.errors import InputBlocked, OutputBlocked
+from agno_portkey.errors import InputBlocked, OutputBlocked, ToolRefused
 from agno_portkey.verdict import Verdict
 
 __all__ = ["Bound", "Done", "Made", "hosted"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Where the host calls tools, and their hooks.
+_CALLS_TOOLS = "agno.tools.function"
 
 
 class Done(Coroutine[Any, Any, None]):
@@ -90,15 +94,17 @@ class Made(ABCMeta):
     if not TYPE_CHECKING:
         # Type checkers are to see the classes' own `__init__`, and not this.
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            name = cls.__name__
+            reason = f"{name} is a class and holds nothing: give an object, {name}()"
             if "run_context" in kwargs and ("run_input" in kwargs or "run_output" in kwargs):
-                reason = (
-                    f"{cls.__name__} is a class and holds nothing: give an object, {cls.__name__}()"
-                )
-                verdict = Verdict(False, cls.__name__, (reason,))
+                verdict = Verdict(False, name, (reason,))
                 if (output := kwargs.get("run_output")) is None:
                     raise InputBlocked(verdict)
                 output.content = None
                 raise OutputBlocked(verdict)
+            if sys._getframe(1).f_globals.get("__name__") == _CALLS_TOOLS:
+                # As a hook of a tool: nothing but its caller tells it from a user's own call.
+                raise ToolRefused(reason)
             return super().__call__(*args, **kwargs)
 
 

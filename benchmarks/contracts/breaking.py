@@ -392,7 +392,7 @@ def a_draft_and_another(value: Any, schema: Any, rng: random.Random) -> Broken:
     if draft is None or draft == value:
         return None
     order = [draft, value] if rng.random() < 0.5 else [value, draft]
-    return "\nBetter:\n".join(_dumps(one, rng) for one in order)
+    return "\nOr:\n".join(_dumps(one, rng) for one in order)
 
 
 @_break("wrapper")

@@ -27,6 +27,8 @@ class Quiet(Hook):
     [
         (Whole(), "Whole sees no call as a tool's own hook: use tool_hooks"),
         (Quiet(), "Quiet is no tool's hook: put it round a run"),
+        (Whole, "Whole is a class and holds nothing: give an object, Whole()"),
+        (Quiet, "Quiet is a class and holds nothing: give an object, Quiet()"),
     ],
 )
 @pytest.mark.parametrize("place", ["pre_hook", "post_hook"])
@@ -54,3 +56,23 @@ def test_a_guard_or_hook_as_a_tools_own_hook_refuses_the_call(
     [told] = [m for m in portkey_provider.calls[1].body["messages"] if m["role"] == "tool"]
     assert said in told["content"]
     assert f"found {WORD}" not in seen.everything
+
+
+@pytest.mark.parametrize("kind", [Whole, Quiet])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_class_round_tools_refuses_the_call_and_says_what_to_give(
+    form: str, kind: type, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    ran: list[str] = []
+
+    def find(word: str) -> str:
+        """Find a word."""
+        ran.append(word)
+        return f"found {word}"
+
+    portkey_provider.reply(Reply(tool_calls=[ToolCall("find", {"word": WORD})]))
+    portkey_provider.reply("Well.")
+    go(agent(portkey_model, tools=[find], tool_hooks=[kind]), form)
+    assert ran == []
+    [told] = [m for m in portkey_provider.calls[1].body["messages"] if m["role"] == "tool"]
+    assert f"{kind.__name__} is a class and holds nothing" in told["content"]
