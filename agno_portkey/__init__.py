@@ -3,7 +3,7 @@
 The Runner does not run until the team's gate has passed.
 """
 
-from agno_portkey.contracts import Critique, Issue, Judgement, Plan, Step
+from agno_portkey.contracts import Contract, Critique, Issue, Judgement, Plan, Repair, Step
 from agno_portkey.gates import Declined, Gate
 from agno_portkey.govern import govern, registry_of
 from agno_portkey.guardrails import (
@@ -22,6 +22,7 @@ from agno_portkey.verdict import Event, Observer, Verdict
 
 __all__ = [
     "Block",
+    "Contract",
     "Critique",
     "Declined",
     "Event",
@@ -35,6 +36,7 @@ __all__ = [
     "Plan",
     "Policy",
     "PortkeyModel",
+    "Repair",
     "Rewrite",
     "Step",
     "Verdict",
