@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
+from agno.metrics import MessageMetrics
 from agno.models.message import Message
 from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
@@ -30,7 +31,7 @@ class Call:
 
     `fields` are those of the request's other fields that guards have rewritten. `target` is the one
     target of the route that may answer (without a route: the model). A JSON answer is passed on
-    before it is whole if `partials` are wanted.
+    before it is whole if `partials` are wanted. `spent` is what each answer to it took.
     """
 
     messages: list[Message]
@@ -44,6 +45,7 @@ class Call:
     fields: Mapping[str, Any] = field(default_factory=dict)
     target: str | None = None
     partials: bool = False
+    spent: list[MessageMetrics] = field(default_factory=list)
 
     @property
     def run_id(self) -> str | None:

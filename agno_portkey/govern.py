@@ -21,7 +21,8 @@ from agno.tools.function import Function
 from agno.workflow.factory import WorkflowFactory
 from agno.workflow.workflow import Workflow
 
-from agno_portkey.contracts import Contract, check_contracts
+from agno_portkey.contracts import Contract
+from agno_portkey.contracts.contract import check_contracts
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.flow_install import FlowInstall
 from agno_portkey.gates import Gate

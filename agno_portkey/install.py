@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from agno_portkey.beyond import redact_logs, vault_databases
 from agno_portkey.binding import Binding, refuse_paths
 from agno_portkey.brakes import brake_tools
 from agno_portkey.contracts import Contract, Critique, Judgement, Plan, Repair
+from agno_portkey.contracts.check import wanted
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Gate, Seat
 from agno_portkey.gates.holdings import Tools
@@ -112,6 +114,18 @@ class Install:
             paths += self._round_the_gate(self.runner, owners)
         refuse_paths(list(dict.fromkeys(paths)), self.found)
         self.found.check_allowed()
+        self._check_contracts(owners)
+
+    def _check_contracts(self, owners: Sequence[Owner]) -> None:
+        """Say which contracts nobody is known to need: a mistake there would hold nothing."""
+        wanted_by = [wanted(owner.output_schema) for owner in owners]
+        for contract in self.wanted.contracts:
+            if contract.of is not None and not any(map(contract.is_for, wanted_by)):
+                logging.getLogger("agno_portkey").warning(
+                    "contracts: nobody in %s has the output_schema %s (a run may be given it)",
+                    name_of(self.root),
+                    contract.of.name,
+                )
 
     def _round_the_gate(self, runner: Agent, owners: Sequence[Owner]) -> list[str]:
         """What may be without a gate, but not with one, allowed or not."""

@@ -13,7 +13,10 @@ from agno.guardrails import BaseGuardrail
 from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.calls import Call
-from agno_portkey.contracts import Contract, Keeping, Noted, Repair, check_contracts, contract_for
+from agno_portkey.contracts import Contract, Repair
+from agno_portkey.contracts.contract import check_contracts, contract_for
+from agno_portkey.contracts.known import Noted
+from agno_portkey.contracts.layer import Keeping
 from agno_portkey.gates import Seat
 from agno_portkey.guardrails import Guard
 from agno_portkey.guardrails.at_rest import Kept

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agno.exceptions import InputCheckError, OutputCheckError, RunCancelledException
 from agno.guardrails import BaseGuardrail
+from agno.metrics import accumulate_model_metrics
 from agno.models.message import Message
 from agno.models.openai.like import OpenAILike
 from agno.models.response import ModelResponse, ModelResponseEvent
@@ -15,7 +16,9 @@ from agno.run.cancel import araise_if_cancelled
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import Call
-from agno_portkey.contracts import Contract, Noted
+from agno_portkey.contracts import Contract
+from agno_portkey.contracts.forms import provider_form
+from agno_portkey.contracts.known import Noted
 from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
 from agno_portkey.errors import GateClosed, InputContractError, Stopped
 from agno_portkey.gates import Seat, guard_call
@@ -60,25 +63,25 @@ class Calls(OpenAILike):
     def invoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
-        with _noting(call := _call(messages, assistant_message, kwargs)):
+        with _noting(self, call := _call(messages, assistant_message, kwargs)):
             return step(_whole(deltas(cast("PortkeyModel", self), call, SyncIO())))
 
     async def ainvoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
-        with _noting(call := _call(messages, assistant_message, kwargs)):
+        with _noting(self, call := _call(messages, assistant_message, kwargs)):
             return await _whole(deltas(cast("PortkeyModel", self), call, AsyncIO()))
 
     def invoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> Iterator[ModelResponse]:
-        with _noting(call := _call(messages, assistant_message, kwargs, stream=True)):
+        with _noting(self, call := _call(messages, assistant_message, kwargs, stream=True)):
             yield from drive(deltas(cast("PortkeyModel", self), call, SyncIO()))
 
     async def ainvoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> AsyncIterator[ModelResponse]:
-        with _noting(call := _call(messages, assistant_message, kwargs, stream=True)):
+        with _noting(self, call := _call(messages, assistant_message, kwargs, stream=True)):
             async with deltas(cast("PortkeyModel", self), call, AsyncIO()) as out:
                 async for delta in out:
                     yield delta
@@ -153,12 +156,12 @@ class Calls(OpenAILike):
 
     def _look_at_rest(self, asked: dict[str, Any]) -> None:
         if self.guards and (rest := unsent(asked)) is not None:
-            with _noting(rest):
+            with _noting(self, rest):
                 step(check_unsent(self, rest, SyncIO()))
 
     async def _alook_at_rest(self, asked: dict[str, Any]) -> None:
         if self.guards and (rest := unsent(asked)) is not None:
-            with _noting(rest):
+            with _noting(self, rest):
                 await check_unsent(self, rest, AsyncIO())
 
     def _ends(self) -> bool:
@@ -248,10 +251,10 @@ async def _whole(answer: Owned[ModelResponse]) -> ModelResponse:
 
 
 class _noting:
-    """Leaves the verdict of what refuses the call with the run that it ends."""
+    """Leaves with the run that a call ends the verdict of what refuses it, and what it took."""
 
-    def __init__(self, call: Call) -> None:
-        self._run = call.run_response
+    def __init__(self, model: Calls, call: Call) -> None:
+        self._model, self._call, self._run = model, call, call.run_response
 
     def __enter__(self) -> None:
         forget_refusal(self._run)
@@ -259,6 +262,12 @@ class _noting:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, InputCheckError | OutputCheckError):
             note_refusal(self._run, error)
+        if error is not None:
+            # The host counts what comes back, and nothing does.
+            metrics = getattr(self._run, "metrics", None)
+            for usage in self._call.spent:
+                answered = ModelResponse(response_usage=usage)
+                accumulate_model_metrics(answered, self._model, self._model.model_type, metrics)
 
 
 def _call(
@@ -269,4 +278,5 @@ def _call(
     stream: bool = False,
 ) -> Call:
     kwargs.pop("retry_with_guidance", None)
+    kwargs["response_format"] = provider_form(kwargs.get("response_format"))
     return Call(messages, assistant_message, stream=stream, **kwargs)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from agno.models.response import ModelResponse
 
 from agno_portkey.calls import IO, Call, Layer, Next, Opens
-from agno_portkey.contracts import Known, contract_layer
+from agno_portkey.contracts import Known
+from agno_portkey.contracts.layer import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails.layer import guard_layer

@@ -1,17 +1,9 @@
 """Structured outputs: the roles' schemas, contracts, and what holds an output to them."""
 
-from agno_portkey.contracts.check import schema_of, validate, wanted
-from agno_portkey.contracts.contract import (
-    Contract,
-    Rule,
-    check_contracts,
-    contract_for,
-    input_held,
-    output_held,
-)
+from agno_portkey.contracts.check import validate
+from agno_portkey.contracts.contract import Contract, Rule
 from agno_portkey.contracts.figures import ContractFigures, Figures
-from agno_portkey.contracts.known import Known, Noted
-from agno_portkey.contracts.layer import Keeping, contract_layer, tell_broken
+from agno_portkey.contracts.known import Known
 from agno_portkey.contracts.partial import Partial, partial_of
 from agno_portkey.contracts.repair import Repair
 from agno_portkey.contracts.roles import (
@@ -30,7 +22,7 @@ from agno_portkey.contracts.roles import (
     canonical,
     digest,
 )
-from agno_portkey.contracts.schemas import Problem, Schema
+from agno_portkey.contracts.schemas import Problem
 
 __all__ = [
     "Budget",
@@ -42,9 +34,7 @@ __all__ = [
     "Figures",
     "Issue",
     "Judgement",
-    "Keeping",
     "Known",
-    "Noted",
     "Partial",
     "Plan",
     "Problem",
@@ -52,20 +42,11 @@ __all__ = [
     "Revision",
     "Risk",
     "Rule",
-    "Schema",
     "Severity",
     "Step",
     "StepInput",
     "canonical",
-    "check_contracts",
-    "contract_for",
-    "contract_layer",
     "digest",
-    "input_held",
-    "output_held",
     "partial_of",
-    "schema_of",
-    "tell_broken",
     "validate",
-    "wanted",
 ]

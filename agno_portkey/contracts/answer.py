@@ -21,8 +21,9 @@ _WHO = ("model", "target", "arm")
 class Answer:
     """One answer; `filling` reads what is there of its object, where that is to be told."""
 
-    def __init__(self, schema: Schema, filling: Filling | None = None) -> None:
+    def __init__(self, schema: Schema, filling: Filling | None = None, *, attempt: int = 1) -> None:
         self._schema = schema
+        self._attempt = attempt
         self._filling = filling
         self._text: list[str] = []
         self._known: dict[str, Any] | None = None
@@ -91,7 +92,7 @@ class Answer:
 
     def _partial(self, data: Any) -> ModelResponse:
         self._told = True
-        told = {"schema": self._schema.name, "data": data}
+        told = {"schema": self._schema.name, "data": data, "attempt": self._attempt}
         # The host passes nothing on that has no content, tool calls or the like.
         known = {"portkey": {**self.portkey, KEY: told}}
         return ModelResponse(tool_calls=[], provider_data=known)

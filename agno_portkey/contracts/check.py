@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel
 
+from agno_portkey.contracts.forms import provider_form
 from agno_portkey.contracts.rescue import Rescued, rescue
 from agno_portkey.contracts.schemas import Misfit, Problem, Schema, any_object
 from agno_portkey.errors import ContractError
@@ -19,16 +20,25 @@ M = TypeVar("M", bound=BaseModel)
 _MAX_REASONS = 8
 
 
-def validate(schema: type[M], content: object, *, role: str | None = None) -> M:
+@overload
+def validate(schema: type[M], content: object, *, role: str | None = None) -> M: ...
+@overload
+def validate(schema: Mapping[str, Any], content: object, *, role: str | None = None) -> Any: ...
+
+
+def validate(schema: Any, content: object, *, role: str | None = None) -> Any:
     """Return `content` as an instance of `schema`, from an instance, its JSON text or its data.
+
+    Of a JSON schema it is the data.
 
     Broken JSON is repaired, and a value coerced, where nothing is lost and nothing is guessed (see
     `rescue`). Anything else that does not fit raises `ContractError` with one reason a field.
     """
+    if isinstance(schema, Mapping):
+        return held_to(wanted(schema) or any_object(), content, role=role).value
     if isinstance(content, schema):
         return content
-    found: M = held_to(Schema(schema), content, role=role).value
-    return found
+    return held_to(Schema(schema), content, role=role).value
 
 
 def held_to(schema: Schema, content: object, *, role: str | None = None) -> Rescued:
@@ -62,9 +72,10 @@ def wanted(response_format: object) -> Schema | None:
         return Schema(model)
     if not isinstance(response_format, Mapping):
         return None
-    match response_format.get("type"):
+    asked = provider_form(response_format)
+    match asked["type"]:
         case "json_schema":
-            return _named(response_format.get("json_schema"))
+            return _named(asked.get("json_schema"))
         case "json_object":
             return any_object()
         case _:
@@ -74,7 +85,7 @@ def wanted(response_format: object) -> Schema | None:
 def asks_for_json(response_format: object) -> bool:
     """Whether a call asks for JSON, be it with a Pydantic schema or in the provider's own form."""
     if isinstance(response_format, Mapping):
-        return response_format.get("type") in ("json_object", "json_schema")
+        return provider_form(response_format)["type"] in ("json_object", "json_schema")
     return schema_of(response_format) is not None
 
 

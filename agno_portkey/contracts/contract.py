@@ -16,6 +16,7 @@ from agno_portkey.contracts.rescue import Rescued
 from agno_portkey.contracts.role_rules import rules_of
 from agno_portkey.contracts.schemas import Misfit, Problem, Schema
 from agno_portkey.errors import ConfigurationError, ContractError, InputContractError
+from agno_portkey.verdict import failure_of
 
 __all__ = [
     "Contract",
@@ -135,10 +136,28 @@ def input_held(
         except ContractError as error:
             what = f"{role}'s input" if role else "the input"
             said = f"{what} is not a valid {one.handed.name}: {error.verdict.reason}"
+            said = f"{said}; give {_form(one.handed)}"
             raise InputContractError(error.verdict, said) from error
-        if found.rung != "given":
+        if found.rung != "given" or isinstance(content, Mapping):
+            # The host takes texts and models for an input, and no mappings.
             content = found.text
     return content
+
+
+def _form(schema: Schema) -> str:
+    """The JSON that is due, in words: the leader of a team has not seen the schema."""
+    form = schema.resolved(schema.json)
+    required = form.get("required") or ()
+    fields = [
+        f"{name} ({_kind(schema, part)}{'' if name in required else ', may be left out'})"
+        for name, part in (form.get("properties") or {}).items()
+    ]
+    return f"a JSON object with {', '.join(fields)}" if fields else f"JSON: {form.get('type')}"
+
+
+def _kind(schema: Schema, part: Any) -> str:
+    node = schema.resolved(part)
+    return str(node.get("type") or ("one of several" if node.get("anyOf") else "any"))
 
 
 def _broken(
@@ -157,9 +176,9 @@ def _broken(
     except (ValueError, AssertionError) as error:
         return [Problem((), str(error) or f"it breaks the rule {name}")]
     except Exception as error:
-        reason = f"the rule {name} can't tell: {type(error).__name__}"
-        raise refusal(schema, [Problem((), reason)], role) from error
-    return [one if isinstance(one, Problem) else Problem((), str(one)) for one in several]
+        raise refusal(schema, [Problem((), failure_of(f"the rule {name}", error))], role) from error
+    said = f"it breaks the rule {name}"
+    return [one if isinstance(one, Problem) else Problem((), str(one) or said) for one in several]
 
 
 def _iterated(said: object) -> Iterable[object]:
@@ -180,8 +199,7 @@ def _schema(given: object, name: str) -> Schema | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
-        # As the host takes it: in the provider's own form, or bare.
-        return wanted(given) if given.get("type") == "json_schema" else Schema(given)
+        return wanted(given)
     if isinstance(given, type) and issubclass(given, BaseModel):
         return Schema(given)
     raise ConfigurationError(f"Contract.{name}: a Pydantic model or a JSON schema, not {given!r}")

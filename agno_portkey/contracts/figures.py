@@ -97,13 +97,25 @@ class ContractFigures:
     def __rich__(self) -> Table:
         from rich.table import Table
 
-        table = Table(title="structured outputs")
-        for name, _ in _COLUMNS:
-            numeric = name not in ("role", "model", "arm", "schema")
-            table.add_column(name, justify="right" if numeric else "left")
-        for row in self.rows():
-            table.add_row(*(show(row) for _, show in _COLUMNS))
+        table, rows = Table(title="structured outputs"), self.rows()
+        # What is nothing everywhere only takes the others' room.
+        shown = [
+            (name, [show(row) for row in rows])
+            for name, show in _COLUMNS
+            if name in _ALWAYS or any(show(row) not in ("", "0") for row in rows)
+        ]
+        for name, _ in shown:
+            words = name in ("role", "model", "arm", "schema")
+            table.add_column(name, justify="left" if words else "right", overflow="fold")
+        for number in range(len(rows)):
+            table.add_row(*(cells[number] for _, cells in shown))
         return table
+
+    def __repr__(self) -> str:
+        return f"ContractFigures({sum(row.outputs for row in self.rows())} outputs)"
+
+
+_ALWAYS = ("role", "outputs", "first try", "refused")
 
 
 def _rung(name: str) -> tuple[str, Callable[[Figures], str]]:

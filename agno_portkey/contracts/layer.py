@@ -196,7 +196,8 @@ def _held(keeper: _Keeper) -> Layer:
         asked = call = replace(call, partials=call.stream and keeper.fills)
         told: ModelResponse | None = None
         while True:
-            answer = Answer(keeper.schema, Filling() if call.partials else None)
+            filling = Filling() if call.partials else None
+            answer = Answer(keeper.schema, filling, attempt=len(ladder.attempts) + 1)
             try:
                 async with Owned(_taken(answer, asked, inner)) as out:
                     async for delta in out:

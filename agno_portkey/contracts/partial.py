@@ -23,11 +23,13 @@ class Partial:
     """What a model has said of an object so far: unchecked, incomplete, and never the answer.
 
     `data` is JSON data; its last text or number may go on. `schema` is the name of what it is to
-    become. A later one may hold less: the model was asked again.
+    become. `attempt` counts from 1: with the next one the model was asked again, and begins anew.
+    An agent's object is told, and a member's; Agno passes on none of a team's own.
     """
 
     schema: str
     data: Any
+    attempt: int = 1
 
 
 def partial_of(event: Any) -> Partial | None:
@@ -35,7 +37,7 @@ def partial_of(event: Any) -> Partial | None:
     known = event if isinstance(event, Mapping) else vars(event)
     told = (known.get("model_provider_data") or {}).get("portkey") or {}
     found = told.get(KEY)
-    return Partial(found["schema"], found["data"]) if isinstance(found, Mapping) else None
+    return Partial(**found) if isinstance(found, Mapping) else None
 
 
 class Filling:

@@ -65,7 +65,7 @@ def read(text: str, schema: Schema, fits: Callable[[Any], bool]) -> Reading:
         raise Unread(why or f"JSON, but a {type(value).__name__} and no object")
     found = [*_candidates(inner, schema)]
     if not found:
-        raise Unread(f"no JSON: {why}")
+        raise Unread("there is no JSON object in it" if inner.strip() else "the answer is empty")
     return _one_of(found, edits, schema, fits)
 
 

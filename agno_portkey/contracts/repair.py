@@ -128,17 +128,27 @@ class Ladder:
 
 def _guidance(schema: Schema, failed: Attempt) -> list[Message]:
     """What the model is told of its answer: each error with its path and the value there."""
-    lines = [f"- {problem}{_given(problem)}" for problem in failed.problems[:_MAX_PROBLEMS]]
+    lines = [
+        f"- {_lowered(problem)}{_given(problem)}" for problem in failed.problems[:_MAX_PROBLEMS]
+    ]
     if len(failed.problems) > _MAX_PROBLEMS:
         lines.append(f"- and {len(failed.problems) - _MAX_PROBLEMS} more")
     told = "\n".join(lines)
+    # In words that nobody takes for a name: guards look at this as well.
     asked = (
-        f"Your answer is not a valid {schema.name}:\n{told}\n"
-        "Answer again with the whole JSON, corrected, and nothing else."
+        f"This is not valid JSON of the schema {schema.name}:\n{told}\n"
+        "Please reply with the whole JSON, corrected, and nothing else."
     )
     said = _shortened(failed.text)
     before = [Message(role="assistant", content=said)] if said.strip() else []
     return [*before, Message(role="user", content=asked)]
+
+
+def _lowered(problem: Problem) -> str:
+    said = problem.message
+    if said[1:2].islower():
+        said = said[0].lower() + said[1:]
+    return str(replace(problem, message=said))
 
 
 def _shortened(text: str) -> str:

@@ -140,7 +140,7 @@ def _built(build: Callable[[Any], BaseModel], given: Any, value: Any) -> BaseMod
     try:
         return build(given)
     except ValidationError as error:
-        problems = tuple(map(_problem, error.errors(include_url=False)))
+        problems = _problems(error)
     except Exception as error:  # a validator of the user's may raise anything
         problems = (Problem((), f"{type(error).__name__}: {error}", value),)
     raise Misfit(problems)
@@ -175,8 +175,26 @@ def _at(schema: Any, reference: str) -> Any:
     return node
 
 
-def _problem(item: Any) -> Problem:
-    return Problem(tuple(item["loc"]), str(item["msg"]), item.get("input"))
+def _problems(error: ValidationError) -> tuple[Problem, ...]:
+    found = [
+        Problem(tuple(item["loc"]), _said(item), item.get("input"))
+        for item in error.errors(include_url=False)
+    ]
+    # A list whose items are wrong counts as empty, too.
+    return tuple(
+        one
+        for one, item in zip(found, error.errors(include_url=False), strict=True)
+        if item["type"] != "too_short" or not any(_is_below(other, one) for other in found)
+    )
+
+
+def _is_below(one: Problem, other: Problem) -> bool:
+    return one.path[: len(other.path)] == other.path and one.path != other.path
+
+
+def _said(item: Any) -> str:
+    """What is wrong; of a user's own validator its words alone."""
+    return str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 def _misfits(validator: Any, value: Any) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from agno_portkey.calls import Call
-from agno_portkey.contracts import schema_of
+from agno_portkey.contracts.check import schema_of
 from agno_portkey.errors import InputBlocked
 from agno_portkey.guardrails.known import Known
 from agno_portkey.guardrails.looking import looked_at

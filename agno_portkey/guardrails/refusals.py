@@ -79,7 +79,9 @@ def raise_on_block(run_output: Output) -> Output:
     kind = getattr(errors, str(found.get("error")), None)
     if not (isinstance(kind, type) and issubclass(kind, Blocked)):
         kind = OutputBlocked if _side(found) == "output" else InputBlocked
-    raise kind(_verdict(found))
+    verdict, said = _verdict(found), getattr(run_output, "content", None)
+    # What the run says of it says whose it was, too.
+    raise kind(verdict, str(said) if isinstance(said, str) and verdict.reason in said else None)
 
 
 def _side(found: Mapping[str, Any]) -> Any:

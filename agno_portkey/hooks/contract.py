@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
-from agno_portkey.contracts import (
-    Contract,
-    Known,
-    Noted,
-    Schema,
+from agno_portkey.contracts import Contract, Known
+from agno_portkey.contracts.check import wanted
+from agno_portkey.contracts.contract import (
     check_contracts,
     contract_for,
     input_held,
     output_held,
-    tell_broken,
-    wanted,
 )
+from agno_portkey.contracts.known import Noted
+from agno_portkey.contracts.layer import tell_broken
+from agno_portkey.contracts.schemas import Schema
 from agno_portkey.errors import ContractError, InputContractError
 from agno_portkey.hooks.base import Hook, Moment
 from agno_portkey.modes import Mode, check_mode, mode_now
@@ -72,11 +69,11 @@ class ContractHook(Hook):
     def after(self, moment: Moment) -> None:
         schema = _schema(moment)
         mode = mode_now("contracts", self.mode)
-        if mode == "off" or schema is None:
+        if mode == "off" or schema is None or (mode == "observe" and self._is_told(moment)):
             return
         output = moment.run_output
         contract = contract_for(self._contracts(moment), schema)
-        run = run_in(moment.run_context.dependencies)
+        run = run_in(getattr(moment.run_context, "dependencies", None))
         known = run.known() if run is not None else Known()
         try:
             found = output_held(
@@ -90,16 +87,20 @@ class ContractHook(Hook):
         if mode == "enforce":
             output.content = found.value
 
+    def _is_told(self, moment: Moment) -> bool:
+        """Whether the model of the run has told of its output already, by the same contracts."""
+        outputs = getattr(_model(moment), "outputs", None)
+        if self.contracts or outputs is None or getattr(moment.owner, "parser_model", None):
+            return False
+        return outputs.of(moment.run_id) is not None
+
     def _contracts(self, moment: Moment) -> tuple[Contract, ...]:
         return (*self.contracts, *getattr(_model(moment), "contracts", ()))
 
 
 def _schema(moment: Moment) -> Schema | None:
     """The schema of the run's output, a Pydantic model or a JSON schema."""
-    given: Any = moment.run_context.output_schema or moment.owner.output_schema
-    if isinstance(given, type) and issubclass(given, BaseModel):
-        return Schema(given)
-    return wanted(given) if isinstance(given, Mapping) else None
+    return wanted(moment.run_context.output_schema or moment.owner.output_schema)
 
 
 def _model(moment: Moment) -> Any:

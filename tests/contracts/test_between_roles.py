@@ -15,10 +15,10 @@ from agno_portkey.contracts import (
     Judgement,
     Known,
     Plan,
-    Schema,
     Step,
-    output_held,
 )
+from agno_portkey.contracts.contract import output_held
+from agno_portkey.contracts.schemas import Schema
 from agno_portkey.errors import ContractError
 from agno_portkey.gates import Gate
 from agno_portkey.model import PortkeyModel

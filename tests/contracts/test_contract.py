@@ -16,6 +16,7 @@ from verses import GOOD, WRONG, Verse
 from agno_portkey import govern
 from agno_portkey.contracts import Contract, Known, Problem, Repair
 from agno_portkey.errors import ConfigurationError, ContractError
+from agno_portkey.guardrails import raise_on_block
 from agno_portkey.hooks import ContractHook
 from agno_portkey.model import PortkeyModel
 from agno_portkey.policy import Policy
@@ -61,6 +62,7 @@ RULES: dict[str, Callable[..., object]] = {
     "a bool": counted_plainly,
     "an object": CountedObject(),
     "a lambda": lambda verse: counted(verse),
+    "an empty text": lambda verse: None if counted(verse) is None else "",
 }
 
 
@@ -75,7 +77,8 @@ def test_what_breaks_a_rule_is_asked_for_again(
     ended = play(Agent(model=portkey_model, output_schema=Verse), form)
     assert (ended.status, ended.content) == (RunStatus.completed, GOOD)
     told = portkey_provider.calls[1].messages[-1]["content"]
-    assert ("the rule counted_plainly" if name == "a bool" else "the text has 1 lines") in told
+    said = {"a bool": "the rule counted_plainly", "an empty text": "the rule <lambda>"}
+    assert said.get(name, "the text has 1 lines") in told
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -112,7 +115,7 @@ def test_a_rule_that_cannot_tell_refuses_and_nobody_is_asked_again(
 ) -> None:
     portkey_model.contracts = (Contract(Verse, rules=[rule]),)
     portkey_provider.when(lambda request: True, GOOD)
-    with pytest.raises(ContractError, match="can't tell") as caught:
+    with pytest.raises(ContractError, match=r"the rule .* failed: ") as caught:
         ask(portkey_model, form, response_format=Verse)
     assert "secret" not in str(caught.value)
     assert len(portkey_provider.calls) == 1
@@ -347,9 +350,12 @@ def test_a_run_is_handed_what_its_contract_says(
 
     assert refused.status == RunStatus.error
     assert "Poet's input is not a valid Task" in str(refused.content)
+    assert "give a JSON object with topic (string), lines (integer)" in str(refused.content)
     assert portkey_provider.calls == []
     assert play(agent, form, POEM).content == GOOD
     assert play(agent, form, Task(topic="rain", lines=2)).content == GOOD  # type: ignore[arg-type]
+    if by != "model":
+        assert play(agent, form, {"topic": "rain", "lines": 2}).content == GOOD  # type: ignore[arg-type]
     assert play(agent, form, f"Here it is:\n```json\n{POEM}\n```").content == GOOD
 
 
@@ -396,6 +402,37 @@ def test_what_a_guard_hides_of_an_input_is_not_what_was_handed(
 
 
 # Modes
+
+
+def test_an_output_that_is_observed_is_told_once(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    heard: list[Event] = []
+    policy = Policy.from_yaml("contracts: observe")
+    agent = Agent(model=portkey_model, output_schema=Verse)
+    govern(agent, policy=policy, observers=[heard.append], contracts=[Contract(Verse)])
+    portkey_provider.reply(WRONG)
+    play(agent, "run")
+    told = [event for event in heard if event.kind == "contract"]
+    assert [event.data["stage"] for event in told] == ["model"]
+
+
+def test_a_contract_that_nobody_needs_is_warned_of(
+    portkey_model: PortkeyModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = Agent(name="Poet", model=portkey_model, output_schema=Task)
+    govern(agent, contracts=[Contract(Verse), Contract(Task)])
+    told = [record.getMessage() for record in caplog.records if "contracts:" in record.getMessage()]
+    assert told == ["contracts: nobody in Poet has the output_schema Verse (a run may be given it)"]
+
+
+def test_what_raises_on_a_block_says_whose_it_was(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.when(lambda request: True, WRONG)
+    run = Agent(name="Poet", model=portkey_model, output_schema=Verse).run("Hi")
+    with pytest.raises(ContractError, match=r"^Poet's output is not a valid Verse: lines: "):
+        raise_on_block(run)
 
 
 def test_what_is_observed_goes_through_and_is_told(

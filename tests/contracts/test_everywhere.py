@@ -37,7 +37,7 @@ def answered(portkey_provider: EmbeddedProvider) -> EmbeddedProvider:
     """A provider that gives a broken object first, and a good one when it is asked again."""
 
     def answer(request: Request) -> Any:
-        again = "is not a valid" in str(request.messages[-1]["content"])
+        again = "This is not valid JSON" in str(request.messages[-1]["content"])
         return GOOD.model_dump_json() if again else WRONG
 
     portkey_provider.when(_asks_for_json, answer)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from agno.agent import Agent
+from agno.db.in_memory import InMemoryDb
 from agno.models.message import Message
 from agno.run.base import RunStatus
 from four_forms import FORMS, ask, play
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from verses import GOOD, WRONG, Verse
 
 from agno_portkey.calls import Call
-from agno_portkey.contracts import Contract, Problem, Repair, Schema
+from agno_portkey.contracts import Contract, Problem, Repair
 from agno_portkey.contracts.repair import Attempt, Ladder
+from agno_portkey.contracts.schemas import Schema
 from agno_portkey.errors import ConfigurationError, ContractError, GatewayError
 from agno_portkey.guardrails import PIIGuardrail
 from agno_portkey.model import PortkeyModel
@@ -50,7 +53,7 @@ def test_the_model_hears_what_was_wrong_and_answers_again(
     said, asked = second.messages[len(first.messages) :]
     assert said == {"role": "assistant", "content": WRONG}
     assert asked["role"] == "user"
-    assert "lines: Input should be greater than or equal to 1 (you gave 0)" in asked["content"]
+    assert "lines: input should be greater than or equal to 1 (you gave 0)" in asked["content"]
     (event,) = heard
     assert event.verdict is not None
     assert event.verdict.passed
@@ -123,7 +126,7 @@ def test_each_reask_tells_of_the_last_answer_alone(
     assert play(Agent(model=portkey_model, output_schema=Verse), "run").content == GOOD
     third = portkey_provider.calls[2].messages
     assert [message["role"] for message in third] == ["user", "assistant", "user"]
-    assert "text: Input should be a valid string (you gave null)" in third[2]["content"]
+    assert "text: input should be a valid string (you gave null)" in third[2]["content"]
     assert "lines" not in third[2]["content"]
 
 
@@ -191,6 +194,65 @@ def test_a_model_that_refuses_is_not_asked_again(
     assert len(portkey_provider.calls) == 1
     # Its words are in no field that guards look at.
     assert "bluebird" not in str(caught.value.verdict.as_dict())
+
+
+class Order(BaseModel):
+    """All kinds of fields, and of what may be wrong with them."""
+
+    item: str
+    count: int
+    price: float
+    express: bool
+    kind: Literal["tea", "coffee"]
+    notes: list[str]
+    to: dict[str, int]
+
+
+ORDER = {
+    "item": "tea",
+    "count": 1,
+    "price": 2.5,
+    "express": True,
+    "kind": "tea",
+    "notes": ["hot"],
+    "to": {"a": 1},
+}
+WRONG_ORDERS: list[dict[str, Any]] = [
+    {},
+    *({k: v for k, v in ORDER.items() if k != name} for name in ORDER),
+    *({**ORDER, name: None} for name in ORDER),
+    {**ORDER, "kind": "water", "count": 1.5, "price": "much", "notes": {"a": []}},
+]
+
+
+@pytest.mark.parametrize("mode", ["mask", "pseudonymize", "block"])
+def test_our_own_words_are_nobodys_data(
+    mode: Any, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_model.guards = (PIIGuardrail(mode=mode),)
+    agent = Agent(model=portkey_model, output_schema=Order)
+    for number, order in enumerate([*WRONG_ORDERS, "", "Here you are."]):
+        portkey_provider.reset()
+        portkey_provider.reply(order if isinstance(order, str) else json.dumps(order))
+        portkey_provider.reply(json.dumps(ORDER))
+        ended = play(agent, "run", "Order tea", session_id=f"{mode} {number}", user_id="u")
+        assert (ended.status, ended.content) == (RunStatus.completed, Order(**ORDER)), order
+        asked = portkey_provider.calls[1].messages[-1]["content"]
+        assert "<" not in asked, asked
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_run_that_is_refused_counts_its_tokens(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    portkey_provider.when(lambda request: True, Reply(WRONG, usage=Usage(10, 5), chunk_size=3))
+    agent = Agent(model=portkey_model, output_schema=Verse, db=InMemoryDb())
+    assert play(agent, form, session_id="s").status == RunStatus.error
+    session: Any = agent.get_session(session_id="s")
+    metrics = session.runs[0].metrics
+    assert (metrics.input_tokens, metrics.output_tokens) == (30, 15)
+    (details,) = metrics.details["model"]
+    assert (details.id, details.input_tokens) == ("gpt-4o-mini", 30)
 
 
 # Bounds

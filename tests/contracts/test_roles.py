@@ -17,9 +17,9 @@ from agno_portkey.contracts import (
     Step,
     canonical,
     digest,
-    schema_of,
     validate,
 )
+from agno_portkey.contracts.check import schema_of
 from agno_portkey.errors import ContractError
 
 text = st.text(min_size=1).filter(lambda value: value.strip())
@@ -148,6 +148,20 @@ def test_a_critique_knows_what_blocks() -> None:
         ' {"severity": "minor", "description": "m"}]}',
     )
     assert [issue.description for issue in critique.blocking] == ["b"]
+
+
+def test_each_problem_is_told_once_and_in_its_own_words() -> None:
+    with pytest.raises(ContractError) as refused:
+        validate(Plan, {"goal": "g", "steps": [{"action": "a", "number": 1}]})
+    assert refused.value.verdict.reasons == ("steps.0.number: Extra inputs are not permitted",)
+    with pytest.raises(ContractError) as refused:
+        validate(Judgement, {"decision": "reject", "score": 1})
+    said = "(whole): a judgement that says reject gives its reasons"
+    assert refused.value.verdict.reasons == (said,)
+    with pytest.raises(ContractError, match="the answer is empty"):
+        validate(Plan, " ")
+    with pytest.raises(ContractError, match="there is no JSON object in it"):
+        validate(Plan, "First we test.")
 
 
 def test_all_that_a_role_may_say() -> None:

@@ -102,7 +102,7 @@ def test_the_verdict_is_on_the_output_in_every_form_and_after_a_reload(
     portkey_model: PortkeyModel,
 ) -> None:
     settings, asked, answer, error, source = CASES[case]
-    portkey_provider.reply(answer)
+    portkey_provider.when(lambda request: True, answer)
     db = SqliteDb(db_file=str(tmp_path / "agno.db"))
     agent = Agent(id="a", model=portkey_model, db=db, **settings(portkey_model))
     seen = go(agent, form, asked, session_id="s")

@@ -62,7 +62,7 @@ def test_a_gate_that_is_off_is_not_there(
     stage = scene.staged(policy, runner=doing(ROGUE))
     assert stage.run(form) == (RunStatus.completed, LIE)
     assert stage.release.done == [ROGUE]
-    assert {event.kind for event in stage.events} == {"call", "attempt"}
+    assert {event.kind for event in stage.events} == {"call", "attempt", "contract"}
     assert "observed" not in caplog.text
 
 
@@ -132,7 +132,7 @@ def test_a_run_keeps_the_mode_in_which_it_began(
     assert (stage.run(form)[0] == RunStatus.completed) is completes
     assert stage.release.done == ([ROGUE] if completes else [])
     if began == "off":
-        assert {event.kind for event in stage.events} == {"call", "attempt"}
+        assert {event.kind for event in stage.events} == {"call", "attempt", "contract"}
 
 
 @pytest.mark.parametrize("mode", MODES)

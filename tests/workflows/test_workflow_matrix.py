@@ -57,7 +57,7 @@ REFUSALS: dict[str, tuple[Callable[[PortkeyModel], Agent], int]] = {
         lambda model: agent("First", _modelled(model, guards=[OUT])),
         1,
     ),
-    "contract": (lambda model: agent("First", model, output_schema=Answer), 1),
+    "contract": (lambda model: agent("First", model, output_schema=Answer), 3),
     "gateway": (lambda model: agent("First", _modelled(model)), 1),
 }
 

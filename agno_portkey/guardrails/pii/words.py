@@ -101,6 +101,7 @@ THINGS = listed(
     reservation booking passenger attachment reply forwarded summary transcript observation
     cardholder payee payer expiry category priority assignee severity resolution
     reward rewards member membership club suite guest visitor vendor supplier carrier courier
+    input answer value field string integer boolean tuple literal
     """
 )
 TECHNICAL = listed(

@@ -287,6 +287,8 @@ class _Rescue:
         leaf = attempt.leaf(index)
         if leaf is not None and self._plan.route is not None:
             sending.answered["target"] = leaf.name
+        if sending.usage is not None:
+            self._call.spent.append(sending.usage)
         name_who_answered(self._call.run_response, self._model, sending)
         self._telling.learnt(attempt, sending)
 

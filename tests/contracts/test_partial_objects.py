@@ -89,9 +89,10 @@ def test_partials_begin_anew_when_the_model_is_asked_again(
     portkey_provider.reply(Reply(WRONG, chunk_size=3))
     portkey_provider.reply(Reply(GOOD.model_dump_json(), chunk_size=3))
     events = _events(Agent(model=portkey_model, output_schema=Verse), form)
-    texts = [partial.data.get("text", "") for partial in _partials(events)]
-    assert "a" in texts
-    assert "a\nb" in texts
+    told = [(one.attempt, one.data.get("text", "")) for one in _partials(events)]
+    assert (1, "a") in told
+    assert (2, "a\nb") in told
+    assert [attempt for attempt, _ in told] == sorted(attempt for attempt, _ in told)
     (output,) = [event for event in events if isinstance(event, RunOutput)]
     assert output.content == GOOD
 
@@ -242,8 +243,8 @@ def test_what_is_read_of_a_beginning(text: str, found: Any) -> None:
 
 
 def test_events_as_json_are_read_as_well() -> None:
-    told = {"schema": "Verse", "data": {"text": "a"}}
+    told = {"schema": "Verse", "data": {"text": "a"}, "attempt": 2}
     event = {"event": "RunContent", "model_provider_data": {"portkey": {"partial": told}}}
-    assert partial_of(event) == Partial("Verse", {"text": "a"})
+    assert partial_of(event) == Partial("Verse", {"text": "a"}, attempt=2)
     assert partial_of({"event": "RunContent"}) is None
     assert partial_of({"model_provider_data": {"portkey": {"partial": "?"}}}) is None
