@@ -31,7 +31,8 @@ class Call:
 
     `fields` are those of the request's other fields that guards have rewritten. `target` is the one
     target of the route that may answer (without a route: the model). A JSON answer is passed on
-    before it is whole if `partials` are wanted. `spent` is what each answer to it took.
+    before it is whole if `partials` are wanted, and a text just as it came if it is to be
+    `verbatim`: the host takes what it has for thoughts out of it. `spent` is what each answer took.
     """
 
     messages: list[Message]
@@ -45,6 +46,7 @@ class Call:
     fields: Mapping[str, Any] = field(default_factory=dict)
     target: str | None = None
     partials: bool = False
+    verbatim: bool = False
     spent: list[MessageMetrics] = field(default_factory=list)
 
     @property

@@ -24,6 +24,11 @@ class Latest(Generic[T]):
         """What was noted of a run, None if nothing was."""
         return self._notes.get(run_id or "")
 
+    def take(self, run_id: str | None) -> T | None:
+        """What was noted of a run, which is forgotten with it."""
+        with self._lock:
+            return self._notes.pop(run_id or "", None)
+
     def note(self, run_id: str, value: T) -> None:
         """Keep the note of a run; past the limit the oldest run's is forgotten."""
         with self._lock:

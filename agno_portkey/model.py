@@ -15,8 +15,9 @@ from openai import AsyncOpenAI, OpenAI
 from agno_portkey.calls import Call
 from agno_portkey.contracts import Contract, Repair
 from agno_portkey.contracts.contract import check_contracts, contract_for
+from agno_portkey.contracts.keeper import Keeping
 from agno_portkey.contracts.known import Noted
-from agno_portkey.contracts.layer import Keeping
+from agno_portkey.contracts.repair import Ladder
 from agno_portkey.gates import Seat
 from agno_portkey.guardrails import Guard
 from agno_portkey.guardrails.at_rest import Kept
@@ -107,6 +108,7 @@ class PortkeyModel(Calls):
     )
     # What hooks know of runs: the schemas of their outputs.
     outputs: Latest[Noted] = field(default_factory=Latest, init=False, compare=False, repr=False)
+    _begun: Latest[Ladder] = field(default_factory=Latest, init=False, compare=False, repr=False)
     # What is to be stored in place of texts that guards blocked or rewrote.
     kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
     _checked: Any = field(default=((), ()), init=False, compare=False, repr=False)
@@ -142,7 +144,7 @@ class PortkeyModel(Calls):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._clients, self._notes, self.kept = Clients(), Latest(), Kept()
-        self.outputs = Latest()
+        self.outputs, self._begun = Latest(), Latest()
         self.router = Router(self.breaker)
 
     def __copy__(self) -> Self:
@@ -260,6 +262,7 @@ class PortkeyModel(Calls):
             repair=self.repair or Repair(),
             observers=tuple(self.observers),
             swarm=seat.swarm if seat is not None else None,
+            begun=self._begun,
         )
 
     def tags_of(self, run_response: Any) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.breaker.circuits import CircuitBreaker
 from agno_portkey.routing.config.files import to_mapping
@@ -27,7 +28,7 @@ _SECRET_FIELDS = (
 )
 _MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 # Made anew wherever the model comes to.
-_LIVE = ("_clients", "_notes", "kept", "outputs", "router")
+_LIVE = ("_begun", "_clients", "_notes", "kept", "outputs", "router")
 
 
 def state_of(model: Any) -> dict[str, Any]:
@@ -58,6 +59,11 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         kept["recovery"] = model.recovery.model_dump()
     if model.breaker is not None:
         kept["breaker"] = model.router.circuits.settings.model_dump()
+    if model.repair is not None:
+        kept["repair"] = model.repair.model_dump()
+    if model.contracts:
+        names = [(each.of or each.handed) for each in model.contracts]
+        kept["contracts"] = [schema.name for schema in names if schema is not None]
     if model.guards:
         kept["guards"] = [guard.name for guard in model.checked_guards]
     if model.seat is not None:
@@ -67,14 +73,18 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def values_of(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a model of `kind` that `data` holds; lost guards or a seat are refused."""
-    if lost := [name for name in ("guards", "seat") if data.get(name)]:
+    if lost := [name for name in ("guards", "contracts", "seat") if data.get(name)]:
         raise ConfigurationError(
             f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
             "holds the model (registry_of makes one of a governed team)"
         )
     known = {field.name for field in fields(kind) if field.init}
     values = {name: value for name, value in data.items() if name in known}
-    for name, settings in (("recovery", Recovery), ("breaker", CircuitBreaker)):
+    for name, settings in (
+        ("recovery", Recovery),
+        ("breaker", CircuitBreaker),
+        ("repair", Repair),
+    ):
         if isinstance(values.get(name), dict):
             values[name] = settings(**values[name])
     return values

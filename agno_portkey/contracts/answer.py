@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from agno.metrics import MessageMetrics
@@ -27,6 +29,7 @@ class Answer:
         self._filling = filling
         self._text: list[str] = []
         self._known: dict[str, Any] | None = None
+        self._held: list[ModelResponse] = []
         self._told = False
         self.usage = MessageMetrics()
         self.calls_tools = False
@@ -52,13 +55,24 @@ class Answer:
         return (self._known or {}).get("portkey") or {}
 
     def take(self, delta: ModelResponse) -> ModelResponse | None:
-        """Take the text out of `delta`, which goes on without it; a partial object to pass on."""
+        """Keep all of `delta` until it is known to be of an answer; a partial object to tell."""
         text = self.note(delta)
-        delta.content = None
+        delta.content = delta.response_usage = None
         if not delta.tool_calls:
             delta.provider_data = None
+        self._held.append(delta)
         data = self._filling.feed(text) if text and self._filling else None
         return self._partial(data) if data is not None else None
+
+    def rest(self) -> Iterator[ModelResponse]:
+        """What came beside the text, with the count of tokens."""
+        yield from self._held
+        yield from self.cost()
+
+    def cost(self) -> Iterator[ModelResponse]:
+        """The count of tokens alone: of an answer that is rejected nothing else goes on."""
+        if self.usage != MessageMetrics():
+            yield ModelResponse(response_usage=self.usage)
 
     def note(self, delta: ModelResponse) -> str:
         """Note what `delta` says, and give its text."""
@@ -79,7 +93,8 @@ class Answer:
 
     def whole(self, found: Rescued) -> ModelResponse:
         """The object as the host reads it, with what is known of the answer."""
-        text = found.text if found.rung != "given" or found.edits else self.text
+        as_given = found.rung == "given" and not found.edits and _is_json(self.text)
+        text = self.text if as_given else found.text
         # The host takes what stands before this mark for a model's thoughts, in JSON as well.
         text = text.replace("</think>", r"<\/think>")
         return ModelResponse(content=text, provider_data=self._known)
@@ -96,3 +111,12 @@ class Answer:
         # The host passes nothing on that has no content, tool calls or the like.
         known = {"portkey": {**self.portkey, KEY: told}}
         return ModelResponse(tool_calls=[], provider_data=known)
+
+
+def _is_json(text: str) -> bool:
+    """Whether the host reads `text` as it stands; some white space is none of JSON's."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from agno_portkey.contracts.check import held_to, refusal, wanted
 from agno_portkey.contracts.known import Known
 from agno_portkey.contracts.repair import Repair
 from agno_portkey.contracts.rescue import Rescued
 from agno_portkey.contracts.role_rules import rules_of
-from agno_portkey.contracts.schemas import Misfit, Problem, Schema
+from agno_portkey.contracts.schemas import Misfit, Problem, Schema, problems_of
 from agno_portkey.errors import ConfigurationError, ContractError, InputContractError
 from agno_portkey.verdict import failure_of
 
@@ -39,9 +40,9 @@ class Contract:
     """What a structured output has to be, beyond its schema.
 
     `output` is the `output_schema` that the contract is for: a Pydantic model or a JSON schema.
-    Each of `rules` is called with the valid object, and with a `Known` if it takes a second
-    argument; it returns None or True where it holds, else a reason or several (a text, or a
-    `Problem` with its path), or raises ValueError. What else it raises ends the run: nobody can
+    Each of `rules` is called with the valid object, and with a `Known` if it has to be given
+    a second argument; it returns None or True where it holds, else a reason or several (a text, or
+    a `Problem` with its path), or raises ValueError. What else it raises ends the run: nobody can
     tell then whether the output holds.
 
     `input` is the schema of what a run that is to give this output is handed. `repair` says how
@@ -113,7 +114,8 @@ def output_held(
     problems = [
         problem
         for rule in rules
-        for problem in _broken(rule, found.value, known or Known(), schema, role)
+        # A rule that changes what it looks at changes its own.
+        for problem in _broken(rule, deepcopy(found.value), known or Known(), schema, role)
     ]
     if problems:
         raise refusal(schema, problems, role) from Misfit(tuple(problems))
@@ -173,6 +175,8 @@ def _broken(
         several: list[object] = [said] if isinstance(said, str | Problem) else [*_iterated(said)]
         if not all(isinstance(one, str | Problem) for one in several):
             raise TypeError(f"a rule gives reasons, not {said!r}")
+    except ValidationError as error:
+        return [*problems_of(error)]
     except (ValueError, AssertionError) as error:
         return [Problem((), str(error) or f"it breaks the rule {name}")]
     except Exception as error:
@@ -188,11 +192,13 @@ def _iterated(said: object) -> Iterable[object]:
 
 
 def _takes_known(rule: Rule) -> bool:
+    """Whether `rule` has to be given a second argument, or names it `known`."""
     try:
-        inspect.signature(rule).bind(None, None)
-    except TypeError:
+        parameters = [*inspect.signature(rule).parameters.values()]
+    except (TypeError, ValueError):  # some functions that are not Python's own have none
         return False
-    return True
+    second = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:2]
+    return any(p.default is p.empty or p.name == "known" for p in second)
 
 
 def _schema(given: object, name: str) -> Schema | None:
@@ -212,8 +218,9 @@ def _rules(given: object) -> tuple[Rule, ...]:
     for number, rule in enumerate(rules):
         if not callable(rule):
             raise ConfigurationError(f"Contract.rules[{number}]: a function, not {rule!r}")
-        if inspect.iscoroutinefunction(rule) or inspect.iscoroutinefunction(
-            getattr(rule, "__call__", None)  # noqa: B004
+        bodies = (rule, getattr(rule, "__call__", None))  # noqa: B004
+        if any(map(inspect.iscoroutinefunction, bodies)) or any(
+            map(inspect.isasyncgenfunction, bodies)
         ):
             # It would be called and never awaited, and hold nothing.
             raise ConfigurationError(f"Contract.rules[{number}]: a plain def, not an async one")

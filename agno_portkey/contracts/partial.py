@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
-__all__ = ["Filling", "Partial", "partial_of"]
+__all__ = ["Filling", "Partial", "partial_of", "without_partial"]
 
 # Under this key it travels in an event's `model_provider_data["portkey"]`.
 KEY = "partial"
 
 # The text is read again each time: not before it has grown by so much.
 _GROWN = 1 / 16
-_THOUGHTS = ("<think>", "</think>")
+_THOUGHTS = ("<think", "</think>")
+_OBJECT = re.compile(r"[{\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,14 @@ def partial_of(event: Any) -> Partial | None:
     told = (known.get("model_provider_data") or {}).get("portkey") or {}
     found = told.get(KEY)
     return Partial(**found) if isinstance(found, Mapping) else None
+
+
+def without_partial(provider_data: Any) -> Any:
+    """What a delta knows of its answer, without the partial object in it."""
+    told = (provider_data or {}).get("portkey")
+    if not isinstance(told, Mapping) or KEY not in told:
+        return provider_data
+    return {**provider_data, "portkey": {k: v for k, v in told.items() if k != KEY}}
 
 
 class Filling:
@@ -68,8 +78,8 @@ class Filling:
 def _begun(text: str) -> str:
     """`text` from where its JSON begins; empty while there is none, as within thoughts."""
     opened, closed = _THOUGHTS
-    if text.lstrip().startswith(opened) and closed not in text:
-        return ""
-    text = text.rpartition(closed)[2]
-    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    return text[min(starts) :] if starts else ""
+    thoughts, mark, rest = text.partition(closed)
+    if text.lstrip().startswith(opened) or (mark and not _OBJECT.search(thoughts)):
+        text = rest
+    begin = _OBJECT.search(text)
+    return text[begin.start() :] if begin else ""

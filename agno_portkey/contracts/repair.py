@@ -14,7 +14,7 @@ from pydantic import Field
 
 from agno_portkey.calls import Call
 from agno_portkey.contracts.schemas import Problem, Schema
-from agno_portkey.errors import ContractError
+from agno_portkey.errors import ContractError, GatewayError
 from agno_portkey.routing.config.parts import Part, Text
 from agno_portkey.routing.config.parts import Seconds as Positive
 
@@ -71,11 +71,12 @@ class Ladder:
     """The attempts at one answer, and whether there is to be another."""
 
     def __init__(self, repair: Repair, schema: Schema) -> None:
+        self.schema = schema
         self._repair = repair
-        self._schema = schema
         self._began = time.monotonic()
         self._guidance: list[Message] = []
         self._error: ContractError | None = None
+        self._rung = "reask"
         self.attempts: list[Attempt] = []
 
     @property
@@ -86,7 +87,7 @@ class Ladder:
     @property
     def rung(self) -> str:
         """The rung that the next answer comes from: `reask` or `stronger`."""
-        return "stronger" if len(self.attempts) > self._repair.reasks else "reask"
+        return self._rung
 
     def again(self, call: Call, failed: Attempt, error: Exception) -> Call | None:
         """The call that asks for the answer again; none where that is no use, or out of bounds."""
@@ -95,14 +96,17 @@ class Ladder:
             self._error = error
         if not failed.problems and failed.failure is None:
             return None
-        stronger = self.rung == "stronger"
-        last = self._repair.reasks + (self._repair.stronger is not None)
-        if len(self.attempts) > last or self._is_spent():
+        if self._rung == "stronger" or self._is_spent():
             return None
         if failed.failure is None:
-            self._guidance = _guidance(self._schema, failed)
+            self._guidance = _guidance(self.schema, failed)
         asked = call.with_messages([*call.messages, *self._guidance])
-        return replace(asked, target=self._repair.stronger) if stronger else asked
+        # Who can't be reached now is not asked again: all that helps there has been done.
+        if len(self.attempts) <= self._repair.reasks and not isinstance(error, GatewayError):
+            return asked
+        self._rung = "stronger"
+        stronger = self._repair.stronger
+        return None if stronger is None else replace(asked, target=stronger)
 
     def ended(self, last: Exception) -> Exception:
         """The error that says what was wrong with the last answer, with every attempt on it.
@@ -140,8 +144,13 @@ def _guidance(schema: Schema, failed: Attempt) -> list[Message]:
         "Please reply with the whole JSON, corrected, and nothing else."
     )
     said = _shortened(failed.text)
-    before = [Message(role="assistant", content=said)] if said.strip() else []
-    return [*before, Message(role="user", content=asked)]
+    before = [Message(role="assistant", content=_sendable(said))] if said.strip() else []
+    return [*before, Message(role="user", content=_sendable(asked))]
+
+
+def _sendable(text: str) -> str:
+    """`text` with lone surrogates written out: no request can hold them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _lowered(problem: Problem) -> str:

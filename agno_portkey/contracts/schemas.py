@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.verdict import failure_of
 
 __all__ = ["Misfit", "Problem", "Schema", "any_object"]
 
@@ -19,6 +20,8 @@ Path = tuple[str | int, ...]
 _MAX_REFERENCES = 32
 # Alternatives within alternatives.
 _MAX_NESTED = 6
+# Characters of a schema that are told.
+_MAX_SAID = 200
 _ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 
 
@@ -140,9 +143,9 @@ def _built(build: Callable[[Any], BaseModel], given: Any, value: Any) -> BaseMod
     try:
         return build(given)
     except ValidationError as error:
-        problems = _problems(error)
+        problems = problems_of(error)
     except Exception as error:  # a validator of the user's may raise anything
-        problems = (Problem((), f"{type(error).__name__}: {error}", value),)
+        problems = (Problem((), failure_of("a validator", error), value),)
     raise Misfit(problems)
 
 
@@ -175,7 +178,8 @@ def _at(schema: Any, reference: str) -> Any:
     return node
 
 
-def _problems(error: ValidationError) -> tuple[Problem, ...]:
+def problems_of(error: ValidationError) -> tuple[Problem, ...]:
+    """What does not fit, without the values."""
     found = [
         Problem(tuple(item["loc"]), _said(item), item.get("input"))
         for item in error.errors(include_url=False)
@@ -202,9 +206,31 @@ def _misfits(validator: Any, value: Any) -> Iterator[Problem]:
 
     try:
         for error in validator.iter_errors(value):
-            yield Problem(tuple(error.absolute_path), error.message, error.instance)
+            yield Problem(tuple(error.absolute_path), _told(error), error.instance)
     except (Unresolvable, RecursionError) as error:
         yield Problem((), f"the schema can't be applied: {type(error).__name__}: {error}", value)
+
+
+def _told(error: Any) -> str:
+    """What a value breaks; the library's own words quote the value, which may be somebody's."""
+    rule, due = error.validator, error.validator_value
+    match rule:
+        case "type":
+            return f"it should be of type {due if isinstance(due, str) else ' or '.join(due)}"
+        case "required":
+            return str(error.message)
+        case "additionalProperties" | "unevaluatedProperties":
+            known = ", ".join(map(str, error.schema.get("properties") or {}))
+            return f"it has other keys than {known}" if known else "it has keys that are not known"
+        case "enum":
+            return f"it should be one of {_short(due)}"
+        case _:
+            return f"it does not keep to {rule} {_short(due)}"
+
+
+def _short(due: Any) -> str:
+    said = json.dumps(due, default=str)
+    return said if len(said) <= _MAX_SAID else f"{said[:_MAX_SAID]}..."
 
 
 @lru_cache(maxsize=256)

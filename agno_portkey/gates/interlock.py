@@ -11,6 +11,7 @@ from agno.models.response import ModelResponse
 from agno.tools.function import FunctionCall
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+from agno_portkey.contracts.partial import without_partial
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import ContractError, ToolRefused
 from agno_portkey.gates.charter import Charter
@@ -245,7 +246,7 @@ def _without_words(delta: ModelResponse) -> ModelResponse:
     return ModelResponse(
         role=delta.role,
         tool_calls=delta.tool_calls,
-        provider_data=delta.provider_data,
+        provider_data=without_partial(delta.provider_data),
         response_usage=delta.response_usage,
     )
 

@@ -13,8 +13,8 @@ from agno_portkey.contracts.contract import (
     input_held,
     output_held,
 )
+from agno_portkey.contracts.keeper import tell_broken
 from agno_portkey.contracts.known import Noted
-from agno_portkey.contracts.layer import tell_broken
 from agno_portkey.contracts.schemas import Schema
 from agno_portkey.errors import ContractError, InputContractError
 from agno_portkey.hooks.base import Hook, Moment

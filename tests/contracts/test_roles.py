@@ -213,7 +213,7 @@ def test_a_validator_that_raises_something_else_is_a_contract_error_too() -> Non
         def _odd(cls, data: Any) -> Any:
             raise KeyError("odd")
 
-    with pytest.raises(ContractError, match="KeyError: 'odd'"):
+    with pytest.raises(ContractError, match=r"a validator failed: KeyError$"):
         validate(Odd, "{}")
 
 

@@ -138,6 +138,14 @@ class Plan:
             return None
         return lambda leaf: leaf.name == target
 
+    def may_answer_alone(self, target: str) -> bool:
+        """Whether a request comes to `target` while no other may be asked."""
+        others = frozenset(leaf.path for leaf in self.leaves if leaf.name != target)
+        leaf = next(leaf for leaf in self.leaves if leaf.name == target)
+        if any(isinstance(self._strategies[path], Conditional) for path in leaf.parents):
+            return False
+        return self.route is not None and _can_answer(self.route, ROOT, others)
+
     def limit(self, timeout: Timeout, phase: Phase, *, patient: bool = False) -> float | None:
         """Seconds that an answer, or its first token, may take."""
         if phase == "first_token" and timeout.first_token:

@@ -88,6 +88,8 @@ async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> ModelRespo
     if getattr(said, "refusal", None) and not said.content:
         sending.answered[_REFUSED] = True
     parsed: Any = model._parse_provider_response(response, response_format=call.response_format)
+    if call.verbatim and isinstance(said.content, str):
+        parsed.content = said.content
     parsed.provider_data = {**(parsed.provider_data or {}), "portkey": sending.answered}
     sending.said = True
     if call.stream and parsed.tool_calls:

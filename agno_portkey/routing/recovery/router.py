@@ -76,6 +76,11 @@ class Router:
             raise ConfigurationError(
                 f"Repair.stronger: {name!r} is no target of the route of {model!r} ({known})"
             )
+        if not held.may_answer_alone(name):
+            raise ConfigurationError(
+                f"Repair.stronger: {name!r} can't be asked by itself: it stands under a condition, "
+                "or has the weight 0; put it last in a Fallback"
+            )
 
 
 def _circuits(settings: CircuitBreaker | None) -> Circuits:
