@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.pii import Analyzer
 from agno_portkey.modes import Mode, mode_now, variable_of
 from agno_portkey.policy import GuardUse, PIIPolicy, Policy, json_schema
+from agno_portkey.policy.parts import ContractsPolicy
 from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.routing.config.parts import PartError, join_path, part_error
 from agno_portkey.routing.config.references import is_reference
@@ -116,7 +118,8 @@ def _summary(policy: Policy, file: Path) -> Table:
         names = ", ".join(f"{g.name} (score {g.min_score:g})" for g in policy.gate.gates)
         runner = policy.gate.runner or "the Runner that govern is given"
         table.add_row("gate", _now("gate", policy.gate.mode), Text(f"{names} before {runner}"))
-    table.add_row("contracts", _now("contracts", policy.contracts.mode), "structured outputs")
+    mode = _now("contracts", policy.contracts.mode)
+    table.add_row("contracts", mode, Text(_mended(policy.contracts)))
     tags = ", ".join(f"{name}={value}" for name, value in policy.tags.values.items())
     table.add_row("tags", _now("tags", policy.tags.mode), Text(tags or "none of its own"))
     database = "of the policy" if policy.stop.database else "of the environment or team"
@@ -124,6 +127,14 @@ def _summary(policy: Policy, file: Path) -> Table:
     for path in policy.allow:
         table.add_row("allow", "", Text(path))
     return table
+
+
+def _mended(contracts: ContractsPolicy) -> str:
+    if contracts.mode != "enforce":
+        return "structured outputs"  # nobody is asked again
+    repair = contracts.repair or Repair()
+    stronger = f", then of {repair.stronger}" if repair.stronger else ""
+    return f"structured outputs, asked for again {repair.reasks} times{stronger}"
 
 
 def _personal(pii: PIIPolicy) -> str:

@@ -32,7 +32,8 @@ class Repair(Part):
     `reasks` is how often the model is asked again, with the errors of its last answer. `stronger`
     is asked once after that: a target of the model's route, by name, or without a route another
     model of the same provider, by id. `seconds`, `tokens` and `cost` (US dollars, where the
-    provider reports them) bound all attempts at one answer: beyond them nobody is asked again.
+    provider reports them) bound all attempts at one answer, tool calls between them or not: beyond
+    them nobody is asked again. What a request under way may take is for `Recovery` to say.
     """
 
     reasks: int = Field(default=2, ge=0, le=10, strict=True)

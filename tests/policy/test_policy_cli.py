@@ -52,10 +52,13 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     file.write_text("gate: {}")
     assert rows(policy("check", str(file))) == [
         ["gate", "enforce", "gate (score 7) before the Runner that govern is given"],
-        ["contracts", "enforce", "structured outputs"],
+        ["contracts", "enforce", "structured outputs, asked for again 2 times"],
         ["tags", "enforce", "none of its own"],
         ["stop", "enforce", "the database of the environment or team"],
     ]
+    file.write_text("contracts: {repair: {reasks: 1, stronger: big}}")
+    said = "structured outputs, asked for again 1 times, then of big"
+    assert ["contracts", "enforce", said] in rows(policy("check", str(file)))
     file.write_text("{}")
     assert len(rows(policy("check", str(file)))) == 3
 
