@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +13,15 @@ os.environ["AGNO_TELEMETRY"] = "false"
 # What a busy machine takes longer for is not wrong.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _no_filters_left() -> Iterator[None]:
+    """What `govern` makes log handlers hide is not to be hidden from the tests after it."""
+    before = {id(handler): [*handler.filters] for handler in logging.getLogger().handlers}
+    yield
+    for handler in logging.getLogger().handlers:
+        handler.filters[:] = before.get(id(handler), handler.filters)
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
+from agno.models.message import Message
 from agno.run.base import RunStatus
 from agno.run.cancel import cancel_run
 from four_forms import FORMS, STREAMED, ask, play
@@ -16,18 +19,22 @@ from pydantic import BaseModel, TypeAdapter
 from verses import GOOD, WRONG, Verse
 
 from agno_portkey import govern
+from agno_portkey.calls import Call
 from agno_portkey.contracts import Contract, ContractFigures, Known, Problem, Repair
 from agno_portkey.contracts.contract import output_held
+from agno_portkey.contracts.repair import Attempt, Ladder
 from agno_portkey.contracts.schemas import Schema
 from agno_portkey.errors import ConfigurationError, ContractError, OutputBlocked
 from agno_portkey.gates import Gate
 from agno_portkey.guardrails import Block, Guard, Passage
+from agno_portkey.hooks import ContractHook
+from agno_portkey.hooks.base import Moment
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing import Conditional, Fallback, LoadBalance, Target, When, metadata
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall, Usage
 from agno_portkey.testing.story import SOUND, Release, release_team, tell
-from agno_portkey.verdict import Event
+from agno_portkey.verdict import Event, Verdict
 
 
 class Thought(BaseModel):
@@ -336,3 +343,60 @@ def test_a_run_that_is_handed_nothing_is_refused_by_the_model_too(
     ended = play(Agent(model=portkey_model, output_schema=Verse), form, None)  # type: ignore[arg-type]
     assert ended.status == RunStatus.error
     assert portkey_provider.calls == []
+
+
+def test_what_is_not_there_to_be_shown_is_left_out(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    """Ten problems and more are counted; a value that is no JSON is not told."""
+    wide = {f"key{number}": number for number in range(12)}
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in wide},
+        "additionalProperties": False,
+    }
+    portkey_provider.reply(json.dumps(dict.fromkeys(wide)))
+    portkey_provider.reply(json.dumps(dict.fromkeys(wide, "a")))
+    play(Agent(model=portkey_model, output_schema=schema), "run")
+    told = portkey_provider.calls[1].messages[-1]["content"]
+    assert told.count("you gave") == 8
+    assert "- and 4 more" in told
+
+
+def test_a_value_that_refers_to_itself_is_not_told() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    ladder = Ladder(Repair(), Schema(Verse))
+    error = ContractError(Verdict(False, "contract Verse", ("no",)))
+    call = Call([Message(role="user", content="Hi")], Message(role="assistant"))
+    asked = ladder.again(call, Attempt("{}", (Problem(("text",), "no", circle),)), error)
+    assert asked is not None
+    assert "- text: no\n" in str(asked.messages[-1].content)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_call_that_is_nobodys_run_is_handed_nothing(
+    form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    """Those of auxiliary models have no run, and so no input."""
+    portkey_model.contracts = (Contract(Verse, input=Verse),)
+    portkey_provider.reply(GOOD)
+    assert ask(portkey_model, form, response_format=Verse)
+
+
+def test_contracts_and_figures_are_themselves_in_copies() -> None:
+    contract = Contract(Verse)
+    assert deepcopy(contract) is contract
+    assert repr(ContractFigures()) == "ContractFigures(0 outputs)"
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_hook_before_a_run_of_a_model_that_is_not_ours(mode: Any) -> None:
+    """It holds the input all the same, and has nobody to tell the schema."""
+    owner = SimpleNamespace(name="Poet", id="p", model=None, output_schema=Verse)
+    context = SimpleNamespace(run_id="r", output_schema=None, dependencies=None)
+    given = SimpleNamespace(input_content=GOOD.model_dump())
+    hook = ContractHook([Contract(Verse, input=Verse)], mode=mode)
+    hook.before(Moment(given, None, context, owner, False, None))
+    held = GOOD.model_dump() if mode == "observe" else json.dumps(GOOD.model_dump())
+    assert given.input_content == held
