@@ -187,8 +187,9 @@ class Binding:
         """Put the hooks into `owner`, where nothing changes what they see."""
         before, after = list(owner.pre_hooks or []), list(owner.post_hooks or [])
         contract = ContractHook(mode=self._modes.contracts, observers=self._observers)
-        # First: what guards rewrite of an input is not what it was handed.
-        before.insert(0, contract)
+        if contract.is_needed_before(owner):
+            # First: what guards rewrite of an input is not what it was handed.
+            before.insert(0, contract)
         after.insert(0, contract)
         gate = None if hidden else self.gate_hook
         if gate is None or isinstance(owner, Agent):

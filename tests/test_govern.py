@@ -21,7 +21,7 @@ from agno.team.mode import TeamMode
 from agno.tools import Toolkit
 from agno.tools.function import Function
 
-from agno_portkey import Gate, PortkeyModel, govern, registry_of
+from agno_portkey import Contract, Gate, Plan, PortkeyModel, govern, registry_of
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import is_protected
 from agno_portkey.hooks import ContractHook, GateHook
@@ -68,9 +68,7 @@ def test_hooks_stand_where_nothing_changes_what_they_see(team: Team) -> None:
     judge.pre_hooks, judge.post_hooks = [before], [after]
     judge._hooks_normalised = True
     governed(team)
-    # What a run is handed comes before what a hook makes of it.
-    assert isinstance(judge.pre_hooks[0], ContractHook)
-    assert judge.pre_hooks[1] is before
+    assert judge.pre_hooks[0] is before
     assert isinstance(judge.pre_hooks[-1], GateHook)
     assert isinstance(judge.post_hooks[0], ContractHook)
     assert judge.post_hooks[1] is after
@@ -132,7 +130,13 @@ def test_neither_agent_nor_team_is_refused() -> None:
 def test_a_lone_agent_is_bound_and_tagged_but_has_no_gate(llm: PortkeyModel) -> None:
     agent = govern(Agent(name="A", model=llm), tags={"cost_center": "cc-1"})
     assert agent.model.tags == {"cost_center": "cc-1"}
-    assert [type(hook) for hook in agent.pre_hooks] == [ContractHook, WatchHook]
+    assert [type(hook) for hook in agent.pre_hooks] == [WatchHook]
+    contracts = [Contract(Plan, input=Plan)]
+    handed = govern(Agent(name="C", model=llm, output_schema=Plan), contracts=contracts)
+    plain = govern(Agent(name="D", model=llm, output_schema=Plan, use_json_mode=True))
+    # What a run is handed comes before what a hook makes of it.
+    for each in (handed, plain):
+        assert [type(hook) for hook in each.pre_hooks] == [ContractHook, WatchHook]
     with pytest.raises(ConfigurationError, match="only a Team can have a gated Runner"):
         govern(Agent(name="B", model=llm), runner="B", gate=Gate())
 

@@ -48,6 +48,11 @@ class ContractHook(Hook):
         self.mode: Mode = check_mode(mode, name="contracts.mode")
         self.observers = check_observers(observers)
 
+    def is_needed_before(self, owner: Any) -> bool:
+        """Whether it has anything to do before the runs of `owner`, an agent or team."""
+        several = (*self.contracts, *getattr(getattr(owner, "model", None), "contracts", ()))
+        return _in_json_mode(owner) or any(each.handed is not None for each in several)
+
     def before(self, moment: Moment) -> None:
         mode = mode_now("contracts", self.mode)
         if mode == "off":
@@ -89,10 +94,10 @@ class ContractHook(Hook):
 
     def _is_told(self, moment: Moment) -> bool:
         """Whether the model of the run has told of its output already, by the same contracts."""
-        outputs = getattr(_model(moment), "outputs", None)
-        if self.contracts or outputs is None or getattr(moment.owner, "parser_model", None):
+        outputs, owner = getattr(_model(moment), "outputs", None), moment.owner
+        if self.contracts or outputs is None or getattr(owner, "parser_model", None):
             return False
-        return outputs.of(moment.run_id) is not None
+        return not _in_json_mode(owner) or outputs.of(moment.run_id) is not None
 
     def _contracts(self, moment: Moment) -> tuple[Contract, ...]:
         return (*self.contracts, *getattr(_model(moment), "contracts", ()))
@@ -101,6 +106,12 @@ class ContractHook(Hook):
 def _schema(moment: Moment) -> Schema | None:
     """The schema of the run's output, a Pydantic model or a JSON schema."""
     return wanted(moment.run_context.output_schema or moment.owner.output_schema)
+
+
+def _in_json_mode(owner: Any) -> bool:
+    """Whether the host does not tell the model of `owner` which schema it asks for."""
+    native = getattr(getattr(owner, "model", None), "supports_native_structured_outputs", False)
+    return not native or bool(getattr(owner, "use_json_mode", False))
 
 
 def _model(moment: Moment) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import openai
@@ -73,8 +72,7 @@ def test_a_portkey_model_is_bound_where_it_hides(place: str) -> None:
     note, model = Note(), llm("aux")
     agent = govern(desk(**fields(model)), guards=[note], tags={"team": "t"})
     # The contract's hook stands before the user's own.
-    path = re.sub(r"^(pre|post)_hooks\[0\]", r"\1_hooks[1]", path)
-    held = found_at(agent, path.replace("%s", "aux"))
+    held = found_at(agent, path.replace("%s", "aux").replace("post_hooks[0]", "post_hooks[1]"))
     assert held is not model
     assert held.seat.role == "Desk"
     assert note in held.guards
