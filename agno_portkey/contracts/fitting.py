@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
-from agno_portkey.contracts.schemas import Schema
+from agno_portkey.contracts.checks import Checks
+from agno_portkey.contracts.naming import is_near, renamed
+from agno_portkey.contracts.scalars import chosen, is_of, parsed
+from agno_portkey.contracts.schemas import Misfit, Problem, Schema
+from agno_portkey.contracts.strict import STRICT, is_beyond, same
 
 __all__ = ["Change", "coerced"]
 
 Path = tuple[str | int, ...]
 
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,30})")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,30})(?:\.\d{1,30})?(?:[eE][+-]?\d{1,3})?")
 # A text with one of these may be several items.
 _SEPARATORS = re.compile(r"[,;|/\n\t]|\s(?:and|or|und|et|y)\s")
-_JOINTS = re.compile(r"[\s_\-]+")
 _MAX_DEPTH = 100
-# Below this, one edit makes another word of a word.
-_SHORTEST = 4
+# Of keys that no schema knows with those that it misses, in one value; a tenth of a second.
+_MAX_PAIRS = 20_000
+# Parts looked at, some of them more than once; about a second.
+_MAX_STEPS = 100_000
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +39,94 @@ class Change:
 
 
 def coerced(value: Any, schema: Schema) -> tuple[Any, tuple[Change, ...]]:
-    """`value` with what the schema makes plain: "7" for 7, a lone object for a list of it,
-    the case of a choice, a key within one edit, JSON in a text, an object in a wrapper.
+    """`value` with what the schema makes plain: "7" for 7, a lone object for a list of it, the
+    case of a choice, the slip in a key that is required, JSON in a text, an object in a wrapper.
 
-    Where more than one reading would fit, the value stays as it is.
+    Where more than one reading would fit, or it takes too much work to tell, the value stays as it
+    is. Raises `Misfit` where a model would take what was not said: a number beyond all that it can
+    hold, or an object without a key that may be one of its own, misspelt.
     """
-    fitter = _Fitter(schema)
-    made = fitter.fit(value, schema.json, ())
+    fitter = _Fitter(_Shared(schema, Checks(schema)))
+    try:
+        made = fitter.fit(value, schema.json, ())
+    except _TooMuch:
+        return value, ()
+    unclear = [one for one in fitter.unclear if not _is_read(one, made, schema)]
+    if unclear:
+        raise Misfit(tuple(unclear))
     return made, tuple(fitter.changes)
 
 
+class _Ignored(Problem):
+    """A key that the schema does not have."""
+
+
+def _is_read(problem: Problem, value: Any, schema: Schema) -> bool:
+    """Whether a key that the schema does not have is read all the same, as an alias is."""
+    if not isinstance(problem, _Ignored):
+        return False
+    without = deepcopy(value)
+    *path, key = problem.path
+    try:
+        held = without
+        for part in path:
+            held = held[part]
+        del held[key]
+        return bool(schema.fit(value) != schema.fit(without))
+    except Misfit:
+        # It lacks something without the key, or is wrong for another reason, which is told.
+        return True
+    except (LookupError, TypeError):  # the way to it was mended
+        return False
+
+
+class _TooMuch(Exception):
+    """The value takes more work than it is worth."""
+
+
+@dataclass
+class _Shared:
+    """What all attempts at one value have in common."""
+
+    schema: Schema
+    checks: Checks
+    pairs: int = _MAX_PAIRS
+    steps: int = _MAX_STEPS
+    # By path, value and node, with the value: its id is its own only as long as it lives.
+    known: dict[tuple[Path, int, int], tuple[Any, Any, _Fitter]] = field(default_factory=dict)
+
+
 class _Fitter:
-    def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
         self.changes: list[Change] = []
+        self.unclear: list[Problem] = []
 
     def fits(self, value: Any, node: Any) -> bool:
-        return self._schema.fits_node(value, node)
+        return self._shared.checks.fits(value, node)
+
+    def _trial(self) -> _Fitter:
+        return _Fitter(self._shared)
+
+    def _adopt(self, other: _Fitter) -> None:
+        self.changes += other.changes
+        self.unclear += other.unclear
 
     def fit(self, value: Any, node: Any, path: Path) -> Any:
-        node = self._schema.resolved(node)
+        node = self._shared.schema.resolved(node)
+        self._shared.steps -= 1
+        if self._shared.steps < 0:
+            raise _TooMuch
         if len(path) > _MAX_DEPTH:
             return value
         alternatives = node.get("anyOf") or node.get("oneOf")
         if alternatives:
-            return self._among(value, alternatives, path)
+            return self._once(value, node, alternatives, path)
         if "enum" in node or "const" in node:
             return self._choice(value, node.get("enum", [node.get("const")]), path)
         kind = node.get("type")
         if isinstance(kind, list):
-            return self._among(value, [{**node, "type": one} for one in kind], path)
+            return self._once(value, node, [{**node, "type": one} for one in kind], path)
         return self._typed(value, kind, node, path)
 
     def _typed(self, value: Any, kind: Any, node: Mapping[str, Any], path: Path) -> Any:
@@ -84,19 +146,33 @@ class _Fitter:
 
     # One of several schemas
 
+    def _once(self, value: Any, node: Any, alternatives: list[Any], path: Path) -> Any:
+        """The reading among alternatives, looked for once: each may lead to the same ones."""
+        key = (path, id(value), id(node))
+        if key not in self._shared.known:
+            trial = self._trial()
+            made = trial._among(value, alternatives, path)
+            self._shared.known[key] = (value, made, trial)
+        _, made, trial = self._shared.known[key]
+        self._adopt(trial)
+        return made
+
     def _among(self, value: Any, alternatives: list[Any], path: Path) -> Any:
         """The one reading that fits an alternative; unchanged ones first."""
         if any(self.fits(value, one) for one in alternatives):
             return self._kept_in_step(value, alternatives, path)
-        found: list[tuple[Any, list[Change]]] = []
+        found: list[tuple[Any, _Fitter]] = []
         for one in alternatives:
-            trial = _Fitter(self._schema)
+            trial = self._trial()
             made = trial.fit(value, one, path)
             if trial.changes and self.fits(made, one):
-                found.append((made, trial.changes))
-        if not found or any(not _same(made, found[0][0]) for made, _ in found):
+                found.append((made, trial))
+            elif isinstance(value, str):
+                self.unclear += trial.unclear
+        if not found or any(not same(made, found[0][0]) for made, _ in found):
             return value
-        self.changes += found[0][1]
+        self.unclear.clear()
+        self._adopt(found[0][1])
         return found[0][0]
 
     def _kept_in_step(self, value: Any, alternatives: list[Any], path: Path) -> Any:
@@ -111,9 +187,9 @@ class _Fitter:
     def _scalar(self, value: Any, kind: str, path: Path) -> Any:
         if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], dict | list):
             inner = self._scalar(value[0], kind, path)
-            if _is(inner, kind):
+            if is_of(inner, kind):
                 return self._changed("list of one", path, value, inner)
-        if _is(value, kind):
+        if is_of(value, kind):
             return value
         if kind == "string":
             if isinstance(value, int) and not isinstance(value, bool):
@@ -121,26 +197,15 @@ class _Fitter:
             return value
         if not isinstance(value, str):
             return value
-        made = _parsed(value.strip(), kind)
+        if kind == "number" and is_beyond(value):
+            self.unclear.append(Problem(path, "no number that can be held", value))
+            return value
+        made = parsed(value.strip(), kind)
         return value if made is None else self._changed("type", path, value, made[0])
 
     def _choice(self, value: Any, choices: list[Any], path: Path) -> Any:
-        if any(_same(value, one) for one in choices):
-            return value
-        if isinstance(value, list) and len(value) == 1:
-            value_in, before = value[0], value
-            if any(_same(value_in, one) for one in choices):
-                return self._changed("list of one", path, before, value_in)
-        if not isinstance(value, str):
-            text = [one for one in choices if isinstance(one, str) and one == _as_text(value)]
-            return self._changed("type", path, value, text[0]) if len(text) == 1 else value
-        texts = [one for one in choices if isinstance(one, str)]
-        # No slip is mended here: within one edit of a choice may lie its contrary.
-        alike = [one for one in texts if _plain(one) == _plain(value)]
-        if len(alike) == 1:
-            return self._changed("choice", path, value, alike[0])
-        others = [one for one in choices if not isinstance(one, str) and _as_text(one) == value]
-        return self._changed("type", path, value, others[0]) if len(others) == 1 else value
+        found = chosen(value, choices)
+        return value if found is None else self._changed(found[0], path, value, found[1])
 
     # Lists
 
@@ -161,7 +226,7 @@ class _Fitter:
     def _wrapped(self, value: Any, node: Mapping[str, Any], path: Path) -> Any:
         if isinstance(value, str) and (not value.strip() or _SEPARATORS.search(value)):
             return value
-        trial = _Fitter(self._schema)
+        trial = self._trial()
         made = [trial.fit(value, node.get("items", True), (*path, 0))]
         if "items" not in node or not self.fits(made, node):
             return value
@@ -170,7 +235,7 @@ class _Fitter:
     def _unpacked(self, text: str, kind: type, node: Mapping[str, Any], path: Path) -> Any:
         """The list or object whose JSON a text is."""
         try:
-            made = json.loads(text)
+            made = STRICT.decode(text)
         except (ValueError, RecursionError):
             return text
         if not isinstance(made, kind):
@@ -187,15 +252,19 @@ class _Fitter:
         if not isinstance(value, dict):
             return value
         value = self._unwrapped(value, node, path)
-        names = self._names(value, node)
         known = node.get("properties") or {}
         rest = node.get("additionalProperties", True)
-        made = {}
+        names, slips = self._names(value, node)
+        made: dict[str, Any] = {}
         for key, item in value.items():
-            name = names[key]
+            if key in slips and self._mended(key, slips[key], item, known, made, path):
+                continue
+            name = names.get(key, key)
             if name != key:
                 self._changed("key", (*path, name), key, name)
             made[name] = self.fit(item, known.get(name, rest), (*path, name))
+        if names is not _NONE:
+            self._note_dropped(made, node, path)
         return made
 
     def _unwrapped(self, value: dict[str, Any], node: Mapping[str, Any], path: Path) -> Any:
@@ -210,80 +279,51 @@ class _Fitter:
             return value
         return self._changed("wrapper", path, key, inner)
 
-    def _names(self, value: dict[str, Any], node: Mapping[str, Any]) -> dict[str, str]:
-        """Each key's name: itself, or the declared one that it alone is like, and like no other."""
+    def _names(
+        self, value: dict[str, Any], node: Mapping[str, Any]
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """The declared names of keys: but for case and joints, and of those that are due by a slip.
+
+        Both are `_NONE` where there are no keys to compare, or too many of them.
+        """
+        known, required = node.get("properties") or {}, node.get("required") or ()
+        unknown = [key for key in value if key not in known]
+        absent = [name for name in known if name not in value]
+        pairs = len(unknown) * len(absent)
+        if not pairs or pairs > self._shared.pairs:
+            return _NONE, _NONE
+        self._shared.pairs -= pairs
+        due = [name for name in absent if name in required]
+        closed = node.get("additionalProperties") in (None, False)
+        return renamed(unknown, absent if closed else due, due)
+
+    def _mended(
+        self,
+        key: str,
+        name: str,
+        item: Any,
+        known: Mapping[str, Any],
+        made: dict[str, Any],
+        path: Path,
+    ) -> bool:
+        """Whether `item` is put in `made` by the `name` that `key` is a slip of: where it fits."""
+        trial = self._trial()
+        fitted = trial.fit(item, known[name], (*path, name))
+        # Of true and false, each fits the contrary as well.
+        if isinstance(fitted, bool) or not self.fits(fitted, known[name]):
+            return False
+        self._changed("key", (*path, name), key, name)
+        self._adopt(trial)
+        made[name] = fitted
+        return True
+
+    def _note_dropped(self, value: dict[str, Any], node: Mapping[str, Any], path: Path) -> None:
+        """Note the keys that a model ignores, and that may be one of its own, misspelt."""
+        if isinstance(self._shared.schema.of, Mapping) or "additionalProperties" in node:
+            return
         known = node.get("properties") or {}
-        absent = [key for key in known if key not in value]
-        if node.get("additionalProperties") not in (None, False):
-            absent = [key for key in absent if key in (node.get("required") or ())]
-        pairs: dict[str, str] = {}
+        absent = [name for name in known if name not in value]
         for key in value:
-            if key not in known and (found := _nearest(key, absent)) is not None:
-                pairs[key] = found
-        taken = [*pairs.values()]
-        return {key: pairs[key] if taken.count(pairs.get(key, key)) == 1 else key for key in value}
-
-
-def _is(value: Any, kind: str) -> bool:
-    match kind:
-        case "string":
-            return isinstance(value, str)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "boolean":
-            return isinstance(value, bool)
-        case _:
-            return value is None
-
-
-def _parsed(text: str, kind: str) -> tuple[Any] | None:
-    """The value whose plain spelling `text` is, in a tuple, if there is one."""
-    match kind:
-        case "integer" if _INTEGER.fullmatch(text):
-            return (int(text),)
-        case "number" if _INTEGER.fullmatch(text):
-            return (int(text),)
-        case "number" if _NUMBER.fullmatch(text):
-            return (float(text),)
-        case "boolean" if text.lower() in ("true", "false"):
-            return (text.lower() == "true",)
-        case "null" if text.lower() in ("null", "none"):
-            return (None,)
-        case _:
-            return None
-
-
-def _as_text(value: Any) -> str:
-    return json.dumps(value) if not isinstance(value, str) else value
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal, and of one kind: `1` is not `true`."""
-    return _as_text(one) == _as_text(other) and isinstance(one, str) == isinstance(other, str)
-
-
-def _plain(name: str) -> str:
-    return _JOINTS.sub("", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).casefold()
-
-
-def _nearest(name: str, choices: list[str]) -> str | None:
-    """The only choice that is `name` but for case and joints, or else within one edit of it."""
-    plain = _plain(name)
-    alike = [one for one in choices if _plain(one) == plain]
-    if not alike and len(plain) >= _SHORTEST:
-        alike = [one for one in choices if _one_edit(plain, _plain(one))]
-    return alike[0] if len(alike) == 1 else None
-
-
-def _one_edit(one: str, other: str) -> bool:
-    """Whether one letter more, less or other, or two swapped neighbours, make them equal."""
-    if abs(len(one) - len(other)) > 1 or min(len(one), len(other)) < _SHORTEST - 1:
-        return False
-    same = 0
-    while same < min(len(one), len(other)) and one[same] == other[same]:
-        same += 1
-    a, b = one[same:], other[same:]
-    swapped = len(a) > 1 and len(b) > 1 and a[0] == b[1] and a[1] == b[0] and a[2:] == b[2:]
-    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or swapped
+            if key not in known and (near := [name for name in absent if is_near(key, name)]):
+                said = f"it is not clear whether {near[0]!r} is meant"
+                self.unclear.append(_Ignored((*path, key), said, value[key]))

@@ -14,6 +14,7 @@ from agno_portkey.contracts.spelling import (
     is_word,
     skipped,
 )
+from agno_portkey.contracts.strict import Unclear, number
 
 __all__ = ["Edit", "Unproved", "proved"]
 
@@ -66,9 +67,9 @@ class _Proof:
         self.edits.append(Edit(kind, path))
 
     def _skip(self, at: int, path: Path) -> int:
-        end, commented = skipped(self._text, at)
-        if commented:
-            self._edit("comment", path)
+        end, kinds = skipped(self._text, at)
+        for kind in kinds:
+            self._edit(kind, path)
         return end
 
     def value(self, value: Any, at: int, path: Path) -> int:
@@ -88,8 +89,10 @@ class _Proof:
         if not self._text.startswith(opener, at):
             raise Unproved(f"no {opener} for it")
         at += 1
+        last: Any = None
         for place, (key, value) in enumerate(items.items()):
-            at = self._commas(at, path, wanted=min(place, 1))
+            are_numbers = opener == "[" and _is_number(last) and _is_number(value)
+            at, last = self._commas(at, path, wanted=min(place, 1), due=are_numbers), value
             if opener == "{":
                 at = self._key(key, at, path)
             at = self.value(value, at, (*path, key))
@@ -101,13 +104,15 @@ class _Proof:
         self._edit("cut", path)
         return at
 
-    def _commas(self, at: int, path: Path, *, wanted: int) -> int:
+    def _commas(self, at: int, path: Path, *, wanted: int, due: bool = False) -> int:
         at, found = self._skip(at, path), 0
         while (comma := _COMMAS.match(self._text, at)) is not None:
             found += 1
             if comma.group() != ",":
                 self._edit("comma", path)
             at = self._skip(comma.end(), path)
+        if due and not found:
+            raise Unproved("two numbers without a comma may be one")
         if found != wanted:
             self._edit("comma", path)
         return at
@@ -115,7 +120,7 @@ class _Proof:
     def _key(self, key: str, at: int, path: Path) -> int:
         at = self._skip(self._string(key, at, path, is_key=True), path)
         if (colon := _COLON.match(self._text, at)) is None:
-            raise Unproved(f"no colon behind the key {key!r}")
+            raise Unproved("no colon behind a key")
         if colon.group() != ":":
             self._edit("colon", path)
         return colon.end()
@@ -208,4 +213,11 @@ def _goes_on(text: str, at: int) -> bool:
 def _same(text: str, value: int | float) -> bool:
     if len(text) > _MAX_DIGITS:
         return False
-    return (int(text) if text.lstrip("+-").isdigit() else float(text)) == value
+    try:
+        return number(text) == value
+    except Unclear:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,13 +11,21 @@ from typing import Any
 
 from agno_portkey.contracts.proof import Edit, Unproved, proved
 from agno_portkey.contracts.schemas import Schema
+from agno_portkey.contracts.strict import LENIENT, STRICT, Unclear, same
 
 __all__ = ["Reading", "Unread", "read"]
 
 # What guesses at the structure takes quadratic time on hostile texts; 10,000 characters, a second.
 _MAX_GUESSED = 10_000
 _MAX_CANDIDATES = 64
-_THOUGHTS = re.compile(r"\A(?:.*?</think(?:ing)?>)+", re.DOTALL | re.IGNORECASE)
+# A mark that stands behind a bracket may stand in a text.
+_THOUGHTS = re.compile(
+    r"\A(?:\s*<think(?:ing)?\b.*?</think(?:ing)?>|[^{\[]*?</think(?:ing)?>)+",
+    re.DOTALL | re.IGNORECASE,
+)
+_THOUGHTS_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_JSON_BLANKS = " \t\n\r"
+_SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _FENCE = re.compile(r"\A```[\w+-]*[ \t]*\n(.*?)\n?```\Z", re.DOTALL)
 # The beginning of an object, as models write it; `{name}` in prose is none.
 _OBJECT = re.compile(
@@ -56,6 +63,8 @@ def read(text: str, schema: Schema, fits: Callable[[Any], bool]) -> Reading:
     """
     inner, edits = _unwrapped(text)
     value, why = _strict(inner)
+    if why is None and _is_scalar(value, schema) and fits(value):
+        return Reading(value, tuple(edits))
     if why is None:
         if isinstance(value, str):
             value, why = _strict(value)
@@ -63,7 +72,7 @@ def read(text: str, schema: Schema, fits: Callable[[Any], bool]) -> Reading:
         if why is None and isinstance(value, dict | list):
             return Reading(value, tuple(edits))
         raise Unread(why or f"JSON, but a {type(value).__name__} and no object")
-    found = [*_candidates(inner, schema)]
+    found = _candidates(inner, schema)
     if not found:
         raise Unread("there is no JSON object in it" if inner.strip() else "the answer is empty")
     return _one_of(found, edits, schema, fits)
@@ -85,15 +94,15 @@ def _one_of(
             return Reading(readings[0].value, (*edits, *readings[0].edits))
         raise Unread(f"{len(readings)} objects, none of which fits")
     first = fitting[0]
-    if any(one.value != first.value for one in readings):
+    if not all(same(one.value, first.value) for one in readings):
         raise Unread("several objects: which one is meant is not clear")
     return Reading(first.value, (*edits, *first.edits))
 
 
 def _unwrapped(text: str) -> tuple[str, list[Edit]]:
     """`text` without thoughts before it and a fence round it."""
-    edits: list[Edit] = []
     inner = text.strip().strip("\ufeff").strip()
+    edits = [] if inner == text.strip(_JSON_BLANKS) else [Edit("blanks")]
     if _strict(inner)[1] is None:
         return inner, edits
     if (thoughts := _THOUGHTS.match(inner)) is not None:
@@ -108,67 +117,48 @@ def _unwrapped(text: str) -> tuple[str, list[Edit]]:
 def _strict(text: str) -> tuple[Any, str | None]:
     """The JSON value that the whole of `text` is, or why it is none."""
     try:
-        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant), None
+        return STRICT.decode(text), None
     except RecursionError:
         return None, "nested too deeply"
     except ValueError as error:
         return None, str(error)
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=lambda pairs: _pairs(pairs), parse_constant=lambda name: _no_constant(name)
-)
+def _is_scalar(value: Any, schema: Schema) -> bool:
+    """Whether `schema` is of one text, number or the like, and `value` is no object or list."""
+    kind = schema.resolved(schema.json).get("type")
+    return kind in _SCALARS and not isinstance(value, dict | list)
 
 
-# Takes line breaks in a text.
-_LENIENT = json.JSONDecoder(
-    object_pairs_hook=lambda pairs: _pairs(pairs),
-    parse_constant=lambda name: _no_constant(name),
-    strict=False,
-)
-
-
-class _Unclear(ValueError):
-    """JSON by its grammar, and no value by it."""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made and made[key] != value:
-            raise _Unclear(f"the key {key!r} stands twice, with different values")
-        made[key] = value
-    return made
-
-
-def _no_constant(name: str) -> Any:
-    raise _Unclear(f"{name} is no JSON number")
-
-
-def _candidates(text: str, schema: Schema) -> Iterator[Reading | Unread]:
-    """Each object that stands in `text`, repaired where that can be proved."""
+def _candidates(text: str, schema: Schema) -> list[Reading | Unread]:
+    """Each object that stands in `text`, behind thoughts, repaired where that can be proved."""
+    found: list[Reading | Unread] = []
     at = 0
     for _ in range(_MAX_CANDIDATES):
         begin = _OBJECT.search(text, at)
+        start = begin.start() if begin is not None else len(text)
+        # Between objects, where it stands in no text of theirs.
+        if _THOUGHTS_END.search(text, at, start):
+            found.clear()
         if begin is None:
-            return
-        start = begin.start()
-        try:
-            value, at = _DECODER.raw_decode(text, start)
-        except RecursionError:
-            yield Unread("nested too deeply")
-            return
-        except _Unclear as error:
-            yield Unread(str(error))
-            return
-        except ValueError:
-            one, at = _repaired(text, start, schema)
-            yield one
-            if isinstance(one, Unread):
-                return
-        else:
-            yield Reading(value, (Edit("prose"),))
-    yield Unread("too many objects")
+            return found
+        one, at = _candidate(text, start, schema)
+        found.append(one)
+        if isinstance(one, Unread):
+            return found
+    return [Unread("too many objects")]
+
+
+def _candidate(text: str, start: int, schema: Schema) -> tuple[Reading | Unread, int]:
+    try:
+        value, end = STRICT.raw_decode(text, start)
+    except RecursionError:
+        return Unread("nested too deeply"), start
+    except Unclear as error:
+        return Unread(str(error)), start
+    except ValueError:
+        return _repaired(text, start, schema)
+    return Reading(value, (Edit("prose"),)), end
 
 
 def _repaired(text: str, start: int, schema: Schema) -> tuple[Reading | Unread, int]:
@@ -189,7 +179,7 @@ def _proposals(text: str, start: int) -> Iterator[Any]:
     last = text.rfind("}") + 1
     segment = text[start:last] if last > start else text[start:]
     with suppress(ValueError, RecursionError):
-        yield _LENIENT.raw_decode(_tidied(segment))[0]
+        yield LENIENT.raw_decode(_tidied(segment))[0]
     if len(segment) > _MAX_GUESSED:
         return
     # Late: most answers are never repaired.

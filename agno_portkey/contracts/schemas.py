@@ -75,7 +75,7 @@ class Schema:
     def fit(self, value: Any) -> Any:
         """`value`, parsed JSON, as the schema's object; raises `Misfit`."""
         if isinstance(self.of, Mapping):
-            problems = tuple(_misfits(self._checker, value))
+            problems = tuple(_misfits(self.checker, value))
             if problems:
                 raise Misfit(problems)
             return value
@@ -88,13 +88,9 @@ class Schema:
             return self.fit(value)
         return _built(self.of.model_validate, value, value)
 
-    def fits_node(self, value: Any, node: Any) -> bool:
-        """Whether `value` fits `node`, a part of the JSON schema."""
-        part = self._checker.evolve(schema=self.resolved(node))
-        return next(_misfits(part, value), None) is None
-
     @cached_property
-    def _checker(self) -> Any:
+    def checker(self) -> Any:
+        """What tells whether data fits the JSON schema."""
         return _validator(json.dumps(self.json, sort_keys=True, default=str))
 
     def resolved(self, node: Any) -> Mapping[str, Any]:
@@ -118,7 +114,9 @@ class Schema:
         """The schemas, one for each alternative, that may stand at `path`."""
         nodes = [*self._branches(self.json)]
         for part in path:
-            nodes = [b for node in nodes for s in _below(node, part) for b in self._branches(s)]
+            below = [b for node in nodes for s in _below(node, part) for b in self._branches(s)]
+            # Alternatives that refer to themselves are the same again at each level.
+            nodes = [*{id(node): node for node in below}.values()]
         return nodes
 
     def _branches(self, node: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:

@@ -24,26 +24,30 @@ _WORD = re.compile(r"[A-Za-z_][\w-]*")
 _NO_WORDS = frozenset({"nan", "infinity", "undefined", "none", "null", "true", "false"})
 
 
-def skipped(text: str, at: int) -> tuple[int, bool]:
-    """Where blanks and comments from `at` on end, and whether there was a comment."""
-    commented = False
+def skipped(text: str, at: int) -> tuple[int, list[str]]:
+    """Where blanks and comments from `at` on end, and what of them is no JSON."""
+    kinds: list[str] = []
     while True:
-        at = _end(_SPACE, text, at)
+        begin, at = at, _end(_SPACE, text, at)
+        if text[begin:at].strip(" \t\n\r"):
+            kinds.append("blanks")
         if (comment := _COMMENT.match(text, at)) is None:
-            return at, commented
-        at, commented = comment.end(), True
+            return at, kinds
+        at = comment.end()
+        kinds.append("comment")
 
 
 def decoded(text: str, at: int) -> tuple[str, int, str]:
     """The character at `at`, where the next one begins, and how this one was written.
 
-    How: `raw`, `escape`, or an edit: `escape made` for a backslash that escapes nothing, `control
-    character` for one that JSON wants escaped. At the end of the text the character is empty.
+    How: `raw`, `escape`, or an edit: `escape made` for a backslash that escapes nothing, `escape
+    taken off` for one that JSON does not know, `control character` for one that it wants escaped.
+    At the end of the text the character is empty.
     """
     char = text[at : at + 1]
     if char == "\\":
         if (escaped := _ESCAPES.get(text[at + 1 : at + 2])) is not None:
-            return escaped, at + 2, "escape"
+            return escaped, at + 2, "escape" if escaped != "'" else "escape taken off"
         if (code := _UNICODE.match(text, at)) is not None:
             return _of_code(text, code)
         return char, at + 1, "escape made"

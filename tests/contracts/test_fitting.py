@@ -79,7 +79,6 @@ PART = {"name": "a", "count": 1}
         ({"first": {"Name": "a", "cont": 1}}, {"first": PART}, ["key", "key"]),
         ({"sizes": ["1", 2]}, {"sizes": [1, 2]}, ["type"]),
         ({"Weight": 2.0}, {"weight": 2.0}, ["key"]),
-        ({"wieght": 2.0}, {"weight": 2.0}, ["key"]),
         ({"either": "7"}, {"either": "7"}, []),
         ({"nothing": "none"}, {"nothing": None}, ["type"]),
     ],
@@ -115,6 +114,7 @@ def test_what_is_plain_is_coerced(
         {"title": "t", "first": [PART, PART]},
         {"title": "t", "first": "{"},
         {"title": "t", "another": 1},
+        {"title": "t", "wieght": 2.0},
         {"title": "t", "Title": "u"},
         {"titel": "t", "titl": "u"},
         {"tile": "t", "way": 3},
@@ -136,8 +136,8 @@ def test_the_problems_that_are_left_are_told_and_no_others() -> None:
     assert [problem.path for problem in caught.value.problems] == [("parts",), ("sure",)]
 
 
-@pytest.mark.parametrize("key", ["remarkText", "Remark Text", "remark-text", "remark_txt"])
-def test_a_misspelt_key_is_not_dropped_unseen(key: str) -> None:
+@pytest.mark.parametrize("key", ["remarkText", "Remark Text", "remark-text", "remarktext"])
+def test_a_key_in_another_case_is_not_dropped_unseen(key: str) -> None:
     found = rescue(json.dumps({"summary": "s", key: "r"}), Schema(Open))
     assert found.value == Open(summary="s", remark_text="r")
 
@@ -252,7 +252,7 @@ def test_a_validator_that_raises_anything_is_a_misfit() -> None:
         def model_post_init(self, context: Any) -> None:
             raise LookupError("none of yours")
 
-    with pytest.raises(Misfit, match="LookupError: none of yours"):
+    with pytest.raises(Misfit, match="a validator failed: LookupError"):
         rescue('{"a": 1}', Schema(Odd))
 
 
@@ -325,11 +325,11 @@ def test_a_text_that_is_json_of_another_kind_stays_a_text() -> None:
 
 
 def test_what_fits_one_alternative_is_looked_into() -> None:
-    inner = {"properties": {"remark": {"type": "string"}}, "type": "object"}
+    inner = {"properties": {"Remark": {"type": "string"}}, "type": "object"}
     schema = Schema({"properties": {"a": {"anyOf": [inner, {"type": "null"}]}}})
-    made, changes = coerced({"a": {"remrak": "x"}}, schema)
-    assert made == {"a": {"remark": "x"}}
-    assert [change.path for change in changes] == [("a", "remark")]
+    made, changes = coerced({"a": {"remark": "x"}}, schema)
+    assert made == {"a": {"Remark": "x"}}
+    assert [change.path for change in changes] == [("a", "Remark")]
 
 
 def test_a_text_that_no_json_can_hold_is_a_misfit() -> None:

@@ -83,6 +83,14 @@ def _read(text: str, schema: Schema = POEM) -> Any:
         ('{"title": "a", "mood": null,}', ["comma"]),
         ('{"title": "a" /* so */}', ["comment"]),
         ('{"title": "a", "pages": +1}', ["number"]),
+        ('\ufeff{"title": "a"}', ["blanks"]),
+        ('\xa0{"title": "a"}\u3000', ["blanks"]),
+        ('\x85```json\n{"title": "a"}\n```', ["blanks", "fence"]),
+        ('{"title":\xa0"a"}', ["blanks"]),
+        ('{"title": "a", "mood": null\u3000}', ["blanks"]),
+        ('<think>b</think> </think>{"title": "a"}', ["thoughts"]),
+        ('No {title} yet.</think> {"title": "a"}', ["prose"]),
+        ('{"title": "b"} no </think> {"title": "a"}', ["prose"]),
     ],
 )
 def test_what_was_changed_is_recorded(text: str, edits: list[str]) -> None:
@@ -102,6 +110,9 @@ def test_what_was_changed_is_recorded(text: str, edits: list[str]) -> None:
         ("{'title': 'it\\'s \"so\"'}", 'it\'s "so"'),
         ('{"title": "a // b # c /* d */",}', "a // b # c /* d */"),
         ('{"title": "{[,;:]}",}', "{[,;:]}"),
+        (r'{"title": "it\'s"}', "it's"),
+        ('{"title": "<think>a</think>b"}', "<think>a</think>b"),
+        ('{"title": "a</think>{}",}', "a</think>{}"),
     ],
 )
 def test_each_character_of_a_text_is_kept(text: str, title: str) -> None:
