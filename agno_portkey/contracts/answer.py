@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,8 +92,7 @@ class Answer:
 
     def whole(self, found: Rescued) -> ModelResponse:
         """The object as the host reads it, with what is known of the answer."""
-        as_given = found.rung == "given" and not found.edits and _is_json(self.text)
-        text = self.text if as_given else found.text
+        text = found.text if found.rung != "given" or found.edits else self.text
         # The host takes what stands before this mark for a model's thoughts, in JSON as well.
         text = text.replace("</think>", r"<\/think>")
         return ModelResponse(content=text, provider_data=self._known)
@@ -111,12 +109,3 @@ class Answer:
         # The host passes nothing on that has no content, tool calls or the like.
         known = {"portkey": {**self.portkey, KEY: told}}
         return ModelResponse(tool_calls=[], provider_data=known)
-
-
-def _is_json(text: str) -> bool:
-    """Whether the host reads `text` as it stands; some white space is none of JSON's."""
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

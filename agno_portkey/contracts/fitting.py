@@ -1,20 +1,19 @@
-"""Coercion of a JSON value towards its schema, only where nothing is lost and nothing invented."""
+"""How a JSON value is brought to its schema, part by part."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from agno_portkey.contracts.checks import Checks
 from agno_portkey.contracts.naming import is_near, renamed
 from agno_portkey.contracts.scalars import chosen, is_of, parsed
-from agno_portkey.contracts.schemas import Misfit, Problem, Schema
+from agno_portkey.contracts.schemas import Problem, Schema
 from agno_portkey.contracts.strict import STRICT, is_beyond, same
 
-__all__ = ["Change", "coerced"]
+__all__ = ["Change", "Fitter", "Ignored", "Shared", "TooMuch"]
 
 Path = tuple[str | int, ...]
 
@@ -38,54 +37,16 @@ class Change:
     after: Any
 
 
-def coerced(value: Any, schema: Schema) -> tuple[Any, tuple[Change, ...]]:
-    """`value` with what the schema makes plain: "7" for 7, a lone object for a list of it, the
-    case of a choice, the slip in a key that is required, JSON in a text, an object in a wrapper.
-
-    Where more than one reading would fit, or it takes too much work to tell, the value stays as it
-    is. Raises `Misfit` where a model would take what was not said: a number beyond all that it can
-    hold, or an object without a key that may be one of its own, misspelt.
-    """
-    fitter = _Fitter(_Shared(schema, Checks(schema)))
-    try:
-        made = fitter.fit(value, schema.json, ())
-    except _TooMuch:
-        return value, ()
-    unclear = [one for one in fitter.unclear if not _is_read(one, made, schema)]
-    if unclear:
-        raise Misfit(tuple(unclear))
-    return made, tuple(fitter.changes)
-
-
-class _Ignored(Problem):
+class Ignored(Problem):
     """A key that the schema does not have."""
 
 
-def _is_read(problem: Problem, value: Any, schema: Schema) -> bool:
-    """Whether a key that the schema does not have is read all the same, as an alias is."""
-    if not isinstance(problem, _Ignored):
-        return False
-    without = deepcopy(value)
-    *path, key = problem.path
-    try:
-        held = without
-        for part in path:
-            held = held[part]
-        del held[key]
-        return bool(schema.fit(value) != schema.fit(without))
-    except Misfit:
-        # It lacks something without the key, or is wrong for another reason, which is told.
-        return True
-    except (LookupError, TypeError):  # the way to it was mended
-        return False
-
-
-class _TooMuch(Exception):
+class TooMuch(Exception):
     """The value takes more work than it is worth."""
 
 
 @dataclass
-class _Shared:
+class Shared:
     """What all attempts at one value have in common."""
 
     schema: Schema
@@ -93,11 +54,11 @@ class _Shared:
     pairs: int = _MAX_PAIRS
     steps: int = _MAX_STEPS
     # By path, value and node, with the value: its id is its own only as long as it lives.
-    known: dict[tuple[Path, int, int], tuple[Any, Any, _Fitter]] = field(default_factory=dict)
+    known: dict[tuple[Path, int, int], tuple[Any, Any, Fitter]] = field(default_factory=dict)
 
 
-class _Fitter:
-    def __init__(self, shared: _Shared) -> None:
+class Fitter:
+    def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self.changes: list[Change] = []
         self.unclear: list[Problem] = []
@@ -105,10 +66,10 @@ class _Fitter:
     def fits(self, value: Any, node: Any) -> bool:
         return self._shared.checks.fits(value, node)
 
-    def _trial(self) -> _Fitter:
-        return _Fitter(self._shared)
+    def _trial(self) -> Fitter:
+        return Fitter(self._shared)
 
-    def _adopt(self, other: _Fitter) -> None:
+    def _adopt(self, other: Fitter) -> None:
         self.changes += other.changes
         self.unclear += other.unclear
 
@@ -116,7 +77,7 @@ class _Fitter:
         node = self._shared.schema.resolved(node)
         self._shared.steps -= 1
         if self._shared.steps < 0:
-            raise _TooMuch
+            raise TooMuch
         if len(path) > _MAX_DEPTH:
             return value
         alternatives = node.get("anyOf") or node.get("oneOf")
@@ -161,7 +122,7 @@ class _Fitter:
         """The one reading that fits an alternative; unchanged ones first."""
         if any(self.fits(value, one) for one in alternatives):
             return self._kept_in_step(value, alternatives, path)
-        found: list[tuple[Any, _Fitter]] = []
+        found: list[tuple[Any, Fitter]] = []
         for one in alternatives:
             trial = self._trial()
             made = trial.fit(value, one, path)
@@ -326,4 +287,4 @@ class _Fitter:
         for key in value:
             if key not in known and (near := [name for name in absent if is_near(key, name)]):
                 said = f"it is not clear whether {near[0]!r} is meant"
-                self.unclear.append(_Ignored((*path, key), said, value[key]))
+                self.unclear.append(Ignored((*path, key), said, value[key]))

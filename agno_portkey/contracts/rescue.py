@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from agno_portkey.contracts.fitting import Change, coerced
+from agno_portkey.contracts.coercion import coerced
+from agno_portkey.contracts.fitting import Change
 from agno_portkey.contracts.proof import Edit
 from agno_portkey.contracts.reading import Reading, Unread, read
 from agno_portkey.contracts.schemas import Misfit, Problem, Schema

@@ -400,3 +400,15 @@ def test_a_hook_before_a_run_of_a_model_that_is_not_ours(mode: Any) -> None:
     hook.before(Moment(given, None, context, owner, False, None))
     held = GOOD.model_dump() if mode == "observe" else json.dumps(GOOD.model_dump())
     assert given.input_content == held
+
+
+@pytest.mark.parametrize(("mode", "told"), [("off", 0), ("observe", 1)])
+def test_a_hook_that_does_not_enforce_lets_an_input_through(mode: Any, told: int) -> None:
+    heard: list[Event] = []
+    owner = SimpleNamespace(name="Poet", id="p", model=None, output_schema=Verse)
+    context = SimpleNamespace(run_id="r", output_schema=None, dependencies=None)
+    given = SimpleNamespace(input_content="a verse, please")
+    hook = ContractHook([Contract(Verse, input=Verse)], mode=mode, observers=[heard.append])
+    hook.before(Moment(given, None, context, owner, False, None))
+    assert given.input_content == "a verse, please"
+    assert [event.data for event in heard] == [{"stage": "pre", "mode": mode}] * told

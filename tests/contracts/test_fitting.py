@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from agno_portkey.contracts.fitting import coerced
+from agno_portkey.contracts.coercion import coerced
 from agno_portkey.contracts.rescue import rescue
 from agno_portkey.contracts.schemas import Misfit, Schema
 from agno_portkey.errors import ConfigurationError

@@ -300,3 +300,8 @@ def test_a_second_name_of_a_key_is_read(text: str, meant: BaseModel) -> None:
 def test_a_key_that_would_be_dropped_unseen_is_asked_about() -> None:
     with pytest.raises(ContractError, match="county: it is not clear whether 'country' is meant"):
         validate(Room, '{"county": "Kent", "shade": {"color": "red"}}')
+
+
+def test_what_is_wrong_besides_is_told_first() -> None:
+    with pytest.raises(ContractError, match="shade"):
+        validate(Room, '{"county": "Kent", "shade": 5}')

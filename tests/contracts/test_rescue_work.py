@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agno_portkey.contracts.fitting import coerced
+from agno_portkey.contracts.coercion import coerced
 from agno_portkey.contracts.schemas import Schema
 from agno_portkey.contracts.strict import same
 
