@@ -147,7 +147,9 @@ class Binding:
         for slot in OWN_MODELS:
             held = getattr(owner, slot, None)
             if isinstance(held, PortkeyModel) and not self._is_mine(held):
-                setattr(owner, slot, self._bound(held, aide, bare))
+                # The host asks an output model for no JSON, and has nothing else to show then.
+                schema = owner.output_schema if slot == "output_model" else None
+                setattr(owner, slot, self._bound(held, aide, bare, schema))
         for slot in MANAGERS:
             manager = getattr(owner, slot, None)
             held = getattr(manager, "model", None)
@@ -220,7 +222,9 @@ class Binding:
     def _seat(self, part: Any, role: str, swarm: str | None) -> Seat:
         return Seat(part, role, swarm, self.charter, modes=self._modes)
 
-    def _bound(self, model: PortkeyModel, seat: Seat, bare: bool = False) -> PortkeyModel:
+    def _bound(
+        self, model: PortkeyModel, seat: Seat, bare: bool = False, schema: Any = None
+    ) -> PortkeyModel:
         # A guard's own model can't be guarded by that guard.
         guards = () if bare else self._guards
         twin = model.bound_to(
@@ -229,6 +233,7 @@ class Binding:
             guards=guards,
             contracts=self._contracts,
             repair=self._repair,
+            output_schema=schema,
             observers=self._observers,
         )
         self._seats.add(seat)

@@ -64,7 +64,8 @@ class PortkeyModel(Calls):
     provider's slug (`openai`, `openrouter`, `@my-slug`); `custom_host` the provider's address.
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
     of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
-    how far a broken one is mended. `observers` hear of each call.
+    how far a broken one is mended. `output_schema` is for an `output_model`, which the host asks
+    for no JSON: the schema of all that this model answers. `observers` hear of each call.
 
     A call that fails raises a `GatewayError`; one that is refused a `Blocked`.
     """
@@ -96,6 +97,7 @@ class PortkeyModel(Calls):
     guards: Sequence[BaseGuardrail] = ()
     contracts: Sequence[Contract] = ()
     repair: Repair | None = None
+    output_schema: Any = None
     observers: Sequence[Observer] = ()
 
     # Set by `govern`: whom this copy speaks for.
@@ -167,6 +169,7 @@ class PortkeyModel(Calls):
         guards: Sequence[BaseGuardrail] = (),
         contracts: Sequence[Contract] = (),
         repair: Repair | None = None,
+        output_schema: Any = None,
         observers: Sequence[Observer] = (),
     ) -> Self:
         """A copy that speaks for `seat`, with a provider of its own and what is added here.
@@ -187,6 +190,7 @@ class PortkeyModel(Calls):
         twin.contracts = (*origin.contracts, *held)
         twin.repair = origin.repair or repair
         twin._check_repairs()
+        twin.output_schema = origin.output_schema or output_schema
         twin.observers = (*origin.observers, *observers)
         return twin
 

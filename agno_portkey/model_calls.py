@@ -54,6 +54,7 @@ class Calls(OpenAILike):
     seat: Seat | None
     guards: Sequence[BaseGuardrail]
     contracts: Sequence[Contract]
+    output_schema: Any
     outputs: Latest[Noted]
     router: Router
     kept: Kept
@@ -63,25 +64,25 @@ class Calls(OpenAILike):
     def invoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
-        with _noting(self, call := _call(messages, assistant_message, kwargs)):
+        with _noting(self, call := _call(self, messages, assistant_message, kwargs)):
             return step(_whole(deltas(cast("PortkeyModel", self), call, SyncIO())))
 
     async def ainvoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
-        with _noting(self, call := _call(messages, assistant_message, kwargs)):
+        with _noting(self, call := _call(self, messages, assistant_message, kwargs)):
             return await _whole(deltas(cast("PortkeyModel", self), call, AsyncIO()))
 
     def invoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> Iterator[ModelResponse]:
-        with _noting(self, call := _call(messages, assistant_message, kwargs, stream=True)):
+        with _noting(self, call := _call(self, messages, assistant_message, kwargs, stream=True)):
             yield from drive(deltas(cast("PortkeyModel", self), call, SyncIO()))
 
     async def ainvoke_stream(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> AsyncIterator[ModelResponse]:
-        with _noting(self, call := _call(messages, assistant_message, kwargs, stream=True)):
+        with _noting(self, call := _call(self, messages, assistant_message, kwargs, stream=True)):
             async with deltas(cast("PortkeyModel", self), call, AsyncIO()) as out:
                 async for delta in out:
                     yield delta
@@ -271,6 +272,7 @@ class _noting:
 
 
 def _call(
+    model: Calls,
     messages: list[Message],
     assistant_message: Message,
     kwargs: dict[str, Any],
@@ -278,5 +280,6 @@ def _call(
     stream: bool = False,
 ) -> Call:
     kwargs.pop("retry_with_guidance", None)
-    kwargs["response_format"] = provider_form(kwargs.get("response_format"))
+    asked = kwargs.get("response_format")
+    kwargs["response_format"] = provider_form(model.output_schema if asked is None else asked)
     return Call(messages, assistant_message, stream=stream, **kwargs)

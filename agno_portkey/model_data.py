@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from agno_portkey.contracts import Repair
+from agno_portkey.contracts.check import wanted
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.breaker.circuits import CircuitBreaker
 from agno_portkey.routing.config.files import to_mapping
@@ -61,6 +62,9 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         kept["breaker"] = model.router.circuits.settings.model_dump()
     if model.repair is not None:
         kept["repair"] = model.repair.model_dump()
+    if model.output_schema is not None:
+        schema = wanted(model.output_schema)
+        kept["output_schema"] = schema.name if schema is not None else "none"
     if model.contracts:
         names = [(each.of or each.handed) for each in model.contracts]
         kept["contracts"] = [schema.name for schema in names if schema is not None]
@@ -73,7 +77,9 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def values_of(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a model of `kind` that `data` holds; lost guards or a seat are refused."""
-    if lost := [name for name in ("guards", "contracts", "seat") if data.get(name)]:
+    if lost := [
+        name for name in ("guards", "contracts", "output_schema", "seat") if data.get(name)
+    ]:
         raise ConfigurationError(
             f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
             "holds the model (registry_of makes one of a governed team)"

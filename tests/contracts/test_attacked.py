@@ -239,6 +239,9 @@ def test_a_model_that_is_rebuilt_without_its_contracts_is_refused() -> None:
     model.contracts = (Contract(Verse),)
     with pytest.raises(ConfigurationError, match=r"contracts: \['Verse'\] can't be rebuilt"):
         PortkeyModel.from_dict(json.loads(json.dumps(model.to_dict())))
+    model = PortkeyModel("m", base_url="http://127.0.0.1:1", output_schema=Verse)
+    with pytest.raises(ConfigurationError, match="output_schema: Verse can't be rebuilt"):
+        PortkeyModel.from_dict(json.loads(json.dumps(model.to_dict())))
 
 
 def test_a_stronger_target_that_no_request_reaches_is_refused(

@@ -15,6 +15,7 @@ from verses import GOOD, WRONG, Verse
 
 from agno_portkey import govern
 from agno_portkey.contracts import Contract, Repair
+from agno_portkey.hooks import ContractHook
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Reply, Request, ToolCall
 
@@ -84,6 +85,26 @@ def test_a_parser_model_that_never_gives_an_object_ends_the_run(
     ended = play(Agent(model=portkey_model, parser_model=parser, output_schema=Verse), form)
     assert ended.status == RunStatus.error
     assert "not a valid Verse" in str(ended.content)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("by", ["govern", "hand"])
+def test_an_output_model_is_held(
+    by: str, form: str, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    """The host asks it for no JSON, though nothing but its answer is shown."""
+    for reply in (GOOD, "Two lines.", WRONG, GOOD):
+        portkey_provider.reply(reply)
+    output = PortkeyModel(**_like(portkey_model))
+    hooks: list[Any] = []
+    if by == "hand":
+        output.output_schema, hooks = Verse, [ContractHook()]
+    agent = Agent(model=portkey_model, output_model=output, output_schema=Verse, post_hooks=hooks)
+    if by == "govern":
+        govern(agent)
+    ended = play(agent, form)
+    assert (ended.status, ended.output and ended.output.content) == (RunStatus.completed, GOOD)
+    assert [_asks_for_json(call) for call in portkey_provider.calls] == [True] * 4
 
 
 @pytest.mark.parametrize("form", FORMS)
