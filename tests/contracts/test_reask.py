@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from agno.agent import Agent
 from agno.db.in_memory import InMemoryDb
+from agno.metrics import MessageMetrics
 from agno.models.message import Message
 from agno.run.base import RunStatus
 from four_forms import FORMS, ask, play
@@ -340,6 +341,18 @@ def test_the_number_of_calls_is_that_of_broken_answers_up_to_the_bound(
             break
         calls += 1
     assert calls == min(reasks, bad) + 1
+
+
+@pytest.mark.parametrize(("cost", "asked"), [(0.03, True), (0.02, False), (None, True)])
+def test_nobody_is_asked_beyond_the_cost(cost: float | None, asked: bool) -> None:
+    """In dollars, as far as providers report them."""
+    ladder = Ladder(Repair(cost=cost), Schema(Verse))
+    call = Call([Message(role="user", content="Hi")], Message(role="assistant"))
+    error = ContractError(Verdict(False, "contract Verse", ("lines: no",)))
+    problems = (Problem(("lines",), "no", 0),)
+    assert ladder.again(call, Attempt("{}", problems, MessageMetrics()), error) is not None
+    again = ladder.again(call, Attempt("{}", problems, MessageMetrics(cost=0.02)), error)
+    assert (again is not None) is asked
 
 
 # Where it is said
