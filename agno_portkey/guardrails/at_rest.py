@@ -1,8 +1,8 @@
 """What is kept of a run: no text that a guard blocked or rewrote, wherever the host has put it.
 
-One row is written too early for that: the host stores the run of an agent or team in the background
-as it was asked, before any guard, and writes over it when the run has ended. A governed workflow
-stores its own without the input.
+One row is written too early for that: the host stores a run in the background as it was asked,
+before any guard, and writes over it when the run has ended. Of what is governed, it is stored
+without the input.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ __all__ = [
     "keeps_out",
     "parts_rewritten",
     "replaced",
+    "was_asked",
     "withheld",
 ]
 
@@ -116,6 +117,11 @@ def earlier_of(*records: Any) -> dict[str, list[str]]:
     for record in held:
         setattr(record, _EARLIER, found)
     return found.texts
+
+
+def was_asked(run: Any) -> bool:
+    """Whether the guards in a model were asked about `run`: they note its earlier texts on it."""
+    return hasattr(run, _EARLIER)
 
 
 def replaced(value: Any, kept: Mapping[str, str]) -> Any:

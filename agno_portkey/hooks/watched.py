@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from agno.agent import Agent
 
 from agno_portkey.errors import InputBlocked
 from agno_portkey.hooks.gate import GateHook
+from agno_portkey.hooks.unheard import held_back
 from agno_portkey.hooks.watch import WatchHook
 from agno_portkey.reach.providers import per_class
 from agno_portkey.verdict import Verdict
+from agno_portkey.walk import Owner
 
 __all__ = ["Watched", "watched_kind"]
 
@@ -21,6 +23,13 @@ class Watched:
     One that was changed after it was governed raises `InputBlocked` here, where a run would end
     with status ERROR: there is no run yet that could.
     """
+
+    def arun(self, *args: Any, **options: Any) -> Any:
+        if not options.get("background"):
+            host: Any = super()
+            return host.arun(*args, **options)
+        # The host stores it before any pre-hook.
+        return held_back(self._unchanged().arun(*args, **options), cast("Owner", self))
 
     def continue_run(self, *args: Any, **options: Any) -> Any:
         return self._unchanged().continue_run(*args, **options)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
 from agno.run.base import RunStatus
 from agno.workflow.workflow import Workflow
 
-from agno_portkey.guardrails import Guard
-from agno_portkey.guardrails.at_rest import keeps_out, withheld
+from agno_portkey.guardrails.at_rest import withheld
+from agno_portkey.hooks.unheard import in_hooks, in_model, withholding
 from agno_portkey.workflows.parts import executors
 from agno_portkey.workflows.stopped import kept_of, stop_of
 
@@ -27,7 +26,11 @@ def unheard(run: Any, workflow: Workflow) -> Any:
     failed before its first step. The run itself keeps its input, and so does the row of one whose
     guards have no say in what is stored.
     """
-    if run.input is None or _has_begun(run) or not (guards := [*_guards(workflow)]):
+    if run.input is None or _has_begun(run):
+        return run
+    owners = [owner for owner, _ in executors(workflow)]
+    held = (each for owner in owners for each in (*in_model(owner), *in_hooks(owner)))
+    if not (guards := [*withholding(held)]):
         return run
     stored = copy(run)
     stored.input = withheld(*guards)
@@ -38,15 +41,3 @@ def _has_begun(run: Any) -> bool:
     if run.status in _LOOKED_AT or run.step_results or run.workflow_agent_run is not None:
         return True
     return stop_of(run) is not None or bool(run.step_executor_runs or kept_of(run))
-
-
-def _guards(workflow: Workflow) -> Iterator[Guard]:
-    """The guards in the models and before the runs of a workflow, each one once."""
-    seen: set[int] = set()
-    for owner, _ in executors(workflow):
-        hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
-        for each in (*getattr(owner.model, "checked_guards", ()), *hooks):
-            if isinstance(each, Guard) and id(each) not in seen:
-                seen.add(id(each))
-                if each.looks_at("input") and keeps_out(each):
-                    yield each
