@@ -15,6 +15,14 @@ FINDS := agno_portkey/guardrails/pii/*,agno_portkey/guardrails/injection/*,agno_
 # A file of tests runs in one process, two files at a time.
 PARALLEL := -n 2 --dist loadfile
 
+# What git tracks, or would: what a run of the tests may depend on.
+LS := git ls-files --cached --others --exclude-standard
+FILES := $(shell $(LS))
+# Which files these are, since one that is gone is no newer than anything.
+LIST := $(VENV)/.files
+# As old as the beginning of the last run of all tests; only one that passed leaves it.
+TESTED := $(VENV)/.tested
+
 .PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-contracts bench-injection bench-kernel bench-pii bench-routing bench-secrets clean
 
 help:  ## list the targets
@@ -39,8 +47,27 @@ $(PEERS)/.ready: $(VENV)/.ready
 demo: setup  ## the main job, end to end, through a real gateway; needs no account
 	@$(BIN)/agno-portkey demo $(ARGS)
 
-test: setup  ## the whole test suite
+test: setup  ## the whole test suite, measured for `make coverage`; with ARGS some of it, unmeasured
+	@rm -f $(TESTED)
+ifdef ARGS
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+else
+	@$(MAKE) --no-print-directory $(TESTED)
+endif
+
+# Without git nothing is known to be as it was.
+$(TESTED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
+	@rm -f $@; touch $@.begun
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PARALLEL)
+	$(BIN)/coverage combine --quiet
+	@mv $@.begun $@
+
+$(LIST): FORCE | $(VENV)/.ready
+	@$(LS) | cmp -s - $@ || $(LS) > $@
+
+# A file that git tracks and that is gone counts as changed.
+$(FILES) FORCE:
 
 check: format lint types layers coverage e2e  ## what CI runs
 
@@ -57,10 +84,7 @@ types: setup
 layers: setup
 	$(BIN)/lint-imports
 
-coverage: setup  ## the tests again, with branch coverage held to its floors
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL)
-	$(BIN)/coverage combine --quiet
+coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again only what changed since
 	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 

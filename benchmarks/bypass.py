@@ -13,6 +13,9 @@ ERROR and a verdict that names the guard; a tool or member that was refused lets
 is refused by name itself. Of plain Agno less is asked: it may store what it refused, and has told
 who refused if the name is in any text. Exits with 1 if one of ours does not hold.
 
+They are played in as many processes as there are cores, each with a gateway of its own. What was
+being played in a process that died does not hold.
+
     python benchmarks/bypass.py [words of a scenario's or cell's name]
 """
 
@@ -22,8 +25,10 @@ import logging
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 os.environ["AGNO_TELEMETRY"] = "false"
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +45,7 @@ from bypass_catalogue import CATALOGUE, Scenario
 from bypass_stage import Stage
 from matrix_asked import Host
 from matrix_cells import CELLS, HOOKS_CANT, PRODUCT, Cell, why_not
-from matrix_play import Table as Desk
+from matrix_play import Table as Board
 from matrix_play import play as play_cell
 from rich.console import Console
 from rich.progress import track
@@ -49,35 +54,93 @@ from rich.table import Table
 from agno_portkey import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.testing import EmbeddedProvider
+from benchmarks.in_processes import Died, play_each
+
+# What leaked in ours, and in plain Agno.
+Leaks = tuple[list[str], list[str]]
+Outcomes = dict[Cell, Leaks]
 
 
-def play(scenario: Scenario, url: str, *, governed: bool) -> list[str]:
+def main() -> int:
+    words = " ".join(sys.argv[1:])
+    leaks = gates([number for number, each in enumerate(CATALOGUE) if words in str(each)])
+    leaks += guards([each for each in CELLS if words in str(each)])
+    return 1 if leaks else 0
+
+
+@contextmanager
+def desk() -> Iterator[Callable[[int | Cell], Leaks]]:
+    """What one process plays on; it plays a cell, or a scenario by its number in the catalogue."""
+    logging.disable(logging.CRITICAL)
+    host = Host()
+    with LocalGateway() as gateway, EmbeddedProvider() as provider:
+        board = Board(host, provider, model_at(gateway.url, provider))
+
+        def play(job: int | Cell) -> Leaks:
+            if isinstance(job, Cell):
+                return outcome(board, job, "ours"), outcome(board, job, "plain")
+            asked = CATALOGUE[job], gateway.url
+            return play_scenario(*asked, governed=True), play_scenario(*asked, governed=False)
+
+        yield play
+        host.close()
+
+
+def model_at(url: str, provider: EmbeddedProvider) -> PortkeyModel:
+    return PortkeyModel(
+        base_url=url, portkey_provider="openai", api_key="none", custom_host=provider.url
+    )
+
+
+def play_scenario(scenario: Scenario, url: str, *, governed: bool) -> list[str]:
     """What leaked in one scenario; one that can't be played counts as a leak."""
     with EmbeddedProvider() as provider:
-        model = PortkeyModel(
-            base_url=url, portkey_provider="openai", api_key="none", custom_host=provider.url
-        )
         try:
-            return scenario.play(Stage(model, provider, governed), scenario.mode)
+            return scenario.play(Stage(model_at(url, provider), provider, governed), scenario.mode)
         except Exception as error:
             return [f"{type(error).__name__}: {error}"]
 
 
-def main() -> int:
-    logging.disable(logging.CRITICAL)
-    words = " ".join(sys.argv[1:])
-    with LocalGateway() as gateway:
-        leaks = gates([each for each in CATALOGUE if words in str(each)], gateway.url)
-        leaks += guards([each for each in CELLS if words in str(each)], gateway.url)
-    return 1 if leaks else 0
+def outcome(board: Board, cell: Cell, who: str) -> list[str]:
+    """What should not have been in a cell; one that can't be played is not held."""
+    try:
+        return play_cell(board, cell, who=who)
+    except Exception as error:
+        return [f"{type(error).__name__}: {error}"]
 
 
-def gates(chosen: Sequence[Scenario], url: str) -> int:
+def play_all(jobs: Sequence[Any], what: str) -> dict[Any, Leaks]:
+    """The outcomes of `jobs`, in their order; a job whose process died is not held."""
+    found = {}
+    processes = os.cpu_count() or 1
+    for job, leaks in told(play_each(jobs, desk, processes=processes), what, len(jobs)):
+        if isinstance(leaks, Died):
+            died = [f"its process died: exit code {leaks.exit_code}"]
+            leaks = died, died
+        found[job] = leaks
+    return {job: found[job] for job in jobs}
+
+
+def told(some: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    """Pass `some` on, and tell how many there were: as a bar, or in lines if nobody watches."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(some, what, total, console=console, transient=True)
+        return
+    for number, each in enumerate(some, 1):
+        yield each
+        if number == total or number % 50 == 0:
+            console.print(f"{what}: {number} of {total}", highlight=False)
+
+
+# The ways round a gate
+
+
+def gates(chosen: Sequence[int]) -> int:
     """Play and print the ways round a gate; returns how many lead round ours."""
     rows: dict[tuple[str, str], list[tuple[str, list[str], list[str]]]] = defaultdict(list)
-    for each in track(chosen, "Gates", console=Console(stderr=True), transient=True):
-        ours = play(each, url, governed=True)
-        plain = play(each, url, governed=False)
+    for number, (ours, plain) in play_all(chosen, "Gates").items():
+        each = CATALOGUE[number]
         rows[each.group, each.name].append((each.mode, ours, plain))
     return show(rows) if rows else 0
 
@@ -108,32 +171,10 @@ def show(rows: dict[tuple[str, str], list[tuple[str, list[str], list[str]]]]) ->
 
 # The matrix of guards
 
-Outcomes = dict[Cell, tuple[list[str], list[str]]]
 
-
-def guards(chosen: Sequence[Cell], url: str) -> int:
+def guards(chosen: Sequence[Cell]) -> int:
     """Play and print the matrix; returns how many cells ours does not hold."""
-    if not chosen:
-        return 0
-    played: Outcomes = {}
-    host = Host()
-    with EmbeddedProvider() as provider:
-        model = PortkeyModel(
-            base_url=url, portkey_provider="openai", api_key="none", custom_host=provider.url
-        )
-        desk = Desk(host, provider, model)
-        for cell in track(chosen, "Guards", console=Console(stderr=True), transient=True):
-            played[cell] = (outcome(desk, cell, "ours"), outcome(desk, cell, "plain"))
-        host.close()
-    return show_matrix(played)
-
-
-def outcome(desk: Desk, cell: Cell, who: str) -> list[str]:
-    """What should not have been in a cell; one that can't be played is not held."""
-    try:
-        return play_cell(desk, cell, who=who)
-    except Exception as error:
-        return [f"{type(error).__name__}: {error}"]
+    return show_matrix(play_all(chosen, "Guards")) if chosen else 0
 
 
 def show_matrix(played: Outcomes) -> int:

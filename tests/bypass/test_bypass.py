@@ -14,6 +14,7 @@ from bypass_catalogue import CATALOGUE, Scenario
 from bypass_stage import Stage
 
 from agno_portkey import PortkeyModel
+from agno_portkey.routing import Recovery
 from agno_portkey.testing import EmbeddedProvider
 
 
@@ -21,6 +22,7 @@ from agno_portkey.testing import EmbeddedProvider
 def test_nothing_leaks(
     scenario: Scenario, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:
+    portkey_model.recovery = Recovery(wait=0.01)
     stage = Stage(portkey_model, portkey_provider, governed=True)
     assert scenario.play(stage, scenario.mode) == []
     assert portkey_provider.errors == []

@@ -44,6 +44,13 @@ FAILURES: dict[str, Fault] = {
 }
 
 
+@pytest.fixture
+def portkey_model(portkey_model: PortkeyModel) -> PortkeyModel:
+    """A model that tries as often as by default, and waits for less."""
+    portkey_model.recovery = Recovery(wait=0.01)
+    return portkey_model
+
+
 def fresh(model: PortkeyModel, provider: EmbeddedProvider, *guards: Guard) -> PortkeyModel:
     """A model with breakers of its own: nobody failed yet."""
     provider.reset()

@@ -176,7 +176,8 @@ def test_a_gateway_that_is_not_there_is_named_with_how_to_start_one(
     form: str, closed_port: int
 ) -> None:
     url = f"http://127.0.0.1:{closed_port}/v1"
-    model = PortkeyModel(base_url=url, portkey_provider="openai", api_key="k")
+    quick = Recovery(wait=0.01)
+    model = PortkeyModel(base_url=url, portkey_provider="openai", api_key="k", recovery=quick)
 
     error = _raised(model, form)
 
