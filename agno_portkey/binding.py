@@ -67,7 +67,7 @@ class Binding:
         self.charter: Charter | None = None
         self.gate_hook: GateHook | None = None
         self.watch = WatchHook(self.late)
-        self._tags, self._guards, self._observers = tags, guards, observers
+        self._tags, self._guards, self.observers = tags, guards, tuple(observers)
         self._allow, self._modes, self._strict = allow, modes, strict
         self._contracts, self._repair = contracts, repair
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
@@ -188,7 +188,7 @@ class Binding:
     def install_hooks(self, owner: Owner, *, hidden: bool = False) -> None:
         """Put the hooks into `owner`, where nothing changes what they see."""
         before, after = list(owner.pre_hooks or []), list(owner.post_hooks or [])
-        contract = ContractHook(mode=self._modes.contracts, observers=self._observers)
+        contract = ContractHook(mode=self._modes.contracts, observers=self.observers)
         if contract.is_needed_before(owner):
             # First: what guards rewrite of an input is not what it was handed.
             before.insert(0, contract)
@@ -234,7 +234,7 @@ class Binding:
             contracts=self._contracts,
             repair=self._repair,
             output_schema=schema,
-            observers=self._observers,
+            observers=self.observers,
         )
         self._seats.add(seat)
         if bare:

@@ -32,7 +32,8 @@ class Call:
     `fields` are those of the request's other fields that guards have rewritten. `target` is the one
     target of the route that may answer (without a route: the model). A JSON answer is passed on
     before it is whole if `partials` are wanted, and a text just as it came if it is to be
-    `verbatim`: the host takes what it has for thoughts out of it. `spent` is what each answer took.
+    `verbatim`: the host takes what it has for thoughts out of it. No cache may answer a call that
+    is to be `fresh`. `spent` is what each answer took.
     """
 
     messages: list[Message]
@@ -47,6 +48,7 @@ class Call:
     target: str | None = None
     partials: bool = False
     verbatim: bool = False
+    fresh: bool = False
     spent: list[MessageMetrics] = field(default_factory=list)
 
     @property

@@ -5,7 +5,9 @@ AgnoPortkeyError
 ├── ConfigurationError (ValueError)     an argument, file or variable is wrong; refused when built
 │   ├── UngovernedPathError             govern found a way round the gateway or the gate
 │   └── ModelMissing                    no language model to find names and places with
+├── AdjustmentRefused                   a gate's threshold may not be changed so, or not any more
 ├── AnalysisFailed                      a text could not be searched for personal data
+├── ClearanceRefused                    a clearance is not good for who asks, or not any more
 ├── DatabaseGone (RuntimeError)         a table or file that was there is not there any more
 ├── VaultUnavailable                    hidden values can't be read or kept
 ├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
@@ -60,11 +62,13 @@ if TYPE_CHECKING:
     from agno_portkey.verdict import Verdict
 
 __all__ = [
+    "AdjustmentRefused",
     "AgnoPortkeyError",
     "AnalysisFailed",
     "BadResponse",
     "Blocked",
     "CircuitOpen",
+    "ClearanceRefused",
     "ConfigurationError",
     "ContentFiltered",
     "ContextOverflow",
@@ -112,8 +116,30 @@ class ModelMissing(ConfigurationError):
     """Names or places are to be found, and there is no language model that finds them."""
 
 
+class AdjustmentRefused(AgnoPortkeyError):
+    """A gate's threshold may not be changed so, or not any more; `code` says why in one word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.code, str(self)))
+
+
 class AnalysisFailed(AgnoPortkeyError):
     """A text could not be searched for personal data: too slow, or a recogniser broke."""
+
+
+class ClearanceRefused(AgnoPortkeyError):
+    """A clearance is not good for who asks, or not any more; `code` says why in one word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.code, str(self)))
 
 
 class DatabaseGone(AgnoPortkeyError, RuntimeError):

@@ -43,7 +43,13 @@ Governed = TypeVar("Governed", Agent, Team, Workflow, AgentFactory, TeamFactory,
 
 _MARK = "_agno_portkey_governance"
 # What the fields of `Wanted` are called where they are asked for.
-_CALLED = {"gates": "gate", "given": "guards", "database": "stop database"}
+_CALLED = {
+    "gates": "gate",
+    "given": "guards",
+    "database": "stop database",
+    "gate_database": "gate database",
+    "clearance_keys": "clearance keys",
+}
 
 
 def govern(
@@ -108,6 +114,8 @@ def govern(
         contracts=_shared(contracts),
         repair=terms.repair,
         database=terms.database,
+        gate_database=terms.gate_database,
+        clearance_keys=terms.clearance_keys,
     )
     with terms.placing():
         _govern(owner, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
@@ -16,7 +17,9 @@ from agno_portkey.brakes import brake_tools
 from agno_portkey.contracts import Contract, Critique, Judgement, Plan, Repair
 from agno_portkey.contracts.check import wanted
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Charter, Gate, Seat
+from agno_portkey.gates.books import Books, books_of
 from agno_portkey.gates.holdings import Tools
 from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.hooks import GateHook
@@ -24,6 +27,7 @@ from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.reach import Allow
+from agno_portkey.run_facts import Fingerprint
 from agno_portkey.runs import Part
 from agno_portkey.stopping import LateSwitch, StopSwitch, switch_of
 from agno_portkey.verdict import Observer
@@ -58,6 +62,9 @@ class Wanted:
     modes: Modes
     contracts: tuple[Contract, ...] = ()
     repair: Repair | None = None
+    # The address of the database that holds the gate's books, where it is not the team's own.
+    gate_database: str | None = field(default=None, repr=False)
+    clearance_keys: tuple[str, ...] = ()
     # The address of the database that holds the kill switch, where it is not the owner's own.
     database: str | None = field(default=None, repr=False)
 
@@ -68,6 +75,9 @@ class Install:
 
     root: Owner
     wanted: Wanted
+
+    charter_kind: ClassVar[type[Charter]] = Charter
+    hook_kind: ClassVar[type[GateHook]] = GateHook
 
     def __post_init__(self) -> None:
         initialise(self.root)
@@ -146,7 +156,7 @@ class Install:
     def apply(self) -> None:
         wanted, binding = self.wanted, self.binding
         if self.runner is not None:
-            self.charter = binding.charter = Charter(
+            self.charter = binding.charter = self.charter_kind(
                 wanted.gates,
                 swarm=self.swarm,
                 tools=self.tools.names,
@@ -154,8 +164,16 @@ class Install:
                 has_critic=any(has_schema(owner, Critique) for owner, _ in self.everyone),
                 observers=wanted.observers,
                 mode=wanted.modes.gate,
+                books=self._books(),
             )
-            binding.gate_hook = GateHook(self.charter, runner=str(self.runner.id), late=self._late)
+            self.charter.fingerprint_now = lambda: self._fingerprint(self.root)
+            binding.observers = (*binding.observers, self.charter.meter)
+            binding.gate_hook = self.hook_kind(
+                self.charter,
+                runner=str(self.runner.id),
+                late=self._late,
+                fingerprint=self._fingerprint,
+            )
             self.tools.protect(self.charter)
             self.speakers = set(speakers(self.root, self.runner))
         for owner, swarm in self.everyone:
@@ -168,6 +186,21 @@ class Install:
         vault_databases(owners, wanted.guards)
         redact_logs(wanted.guards)
         binding.settle(owners)
+
+    def _books(self) -> Books:
+        """The gate's books, in the database that holds the team's sessions if it has one on SQL."""
+        database = self.wanted.gate_database or self.root.db
+        wanted = self.wanted
+        return books_of(
+            database,
+            keys=wanted.clearance_keys,
+            gates=wanted.gates,
+            swarm=self.swarm,
+            observers=wanted.observers,
+        )
+
+    def _fingerprint(self, team: Owner) -> Fingerprint:
+        return fingerprint_of(team, self.wanted.gates, self.wanted.given)
 
     def _require_evidence(self) -> None:
         for schema in (Plan, Judgement):

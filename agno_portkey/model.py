@@ -51,6 +51,9 @@ from agno_portkey.verdict import Observer, check_observers
 
 __all__ = ["PortkeyModel"]
 
+# Hosted Portkey then asks the provider, whatever its cache holds.
+_NO_CACHE = {"x-portkey-cache-force-refresh": "true"}
+
 
 @dataclass(repr=False)
 class PortkeyModel(Calls):
@@ -102,6 +105,8 @@ class PortkeyModel(Calls):
 
     # Set by `govern`: whom this copy speaks for.
     seat: Seat | None = field(default=None, kw_only=True)
+    # Of a copy that samples are drawn from: no cache may answer its calls.
+    fresh: bool = field(default=False, init=False, compare=False, repr=False)
     _origin: Any = field(default=None, init=False, compare=False, repr=False)
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
     router: Router = field(default_factory=Router, init=False, compare=False, repr=False)
@@ -316,6 +321,12 @@ class PortkeyModel(Calls):
 
     def chat_params(self, call: Call) -> dict[str, Any]:
         """The arguments of the chat completion that `call` is."""
+        params = self._params_of(call)
+        if call.fresh:
+            params["extra_headers"] = {**params["extra_headers"], **_NO_CACHE}
+        return params
+
+    def _params_of(self, call: Call) -> dict[str, Any]:
         return {
             "model": self._asked(call),
             "messages": self._format_all_messages(call.messages, call.compress_tool_results),

@@ -55,6 +55,7 @@ class Calls(OpenAILike):
     guards: Sequence[BaseGuardrail]
     contracts: Sequence[Contract]
     output_schema: Any
+    fresh: bool
     outputs: Latest[Noted]
     router: Router
     kept: Kept
@@ -282,4 +283,4 @@ def _call(
     kwargs.pop("retry_with_guidance", None)
     asked = kwargs.get("response_format")
     kwargs["response_format"] = provider_form(model.output_schema if asked is None else asked)
-    return Call(messages, assistant_message, stream=stream, **kwargs)
+    return Call(messages, assistant_message, stream=stream, fresh=model.fresh, **kwargs)

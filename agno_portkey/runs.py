@@ -10,47 +10,44 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
-from agno_portkey.contracts import Critique, Decision, Judgement, Known, Plan, canonical, digest
+from agno.models.response import ToolExecution
+from agno.run.team import TeamRunOutput
+from agno.tools.function import FunctionCall
+
+from agno_portkey.contracts import Critique, Decision, Judgement, Known, Plan, digest
 from agno_portkey.modes import Mode
+from agno_portkey.run_facts import Clearance, Evidence, Fingerprint, Steps, Usage, Who
 from agno_portkey.verdict import Verdict
 
 __all__ = [
+    "CLEARANCE_KEY",
     "RUN_KEY",
+    "TENANT_KEY",
     "Clearance",
     "Evidence",
+    "Fingerprint",
     "Part",
     "Run",
     "Runs",
     "Station",
     "Steps",
+    "Usage",
+    "Who",
     "run_in",
 ]
 
 # Under this key a run travels in `run_context.dependencies`.
 RUN_KEY = "agno_portkey.run"
+# Under these a caller says in `metadata` for whom a run is, and brings a clearance to it.
+TENANT_KEY = "agno_portkey.tenant"
+CLEARANCE_KEY = "agno_portkey.clearance"
 
 Part = Literal["leader", "planner", "critic", "judge", "runner", "aide", "member"]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A structured output and the digest of the plan that its author was shown."""
-
-    output: Critique | Judgement
-    plan_digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Clearance:
-    """Leave to run one plan, given once to one run of the Runner and its continuations."""
-
-    plan: Plan
-    plan_digest: str
-    runner_run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +57,6 @@ class Station:
     run: Run
     part: Part
     role: str | None
-
-
-@dataclass(slots=True)
-class Steps:
-    """How far a cleared plan's steps have come; `taken` and `done` hold step numbers from 1.
-
-    `failed` holds, by tool, why its last call failed or was refused.
-    """
-
-    plan: Plan
-    taken: set[int] = field(default_factory=set)
-    done: set[int] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def open_before(self, number: int, tools: frozenset[str]) -> int | None:
-        """The first unfinished step before `number` that calls one of `tools`."""
-        for earlier, step in enumerate(self.plan.steps[: number - 1], start=1):
-            if step.tool in tools and earlier not in self.done:
-                return earlier
-        return None
-
-    def missing(self, tools: frozenset[str]) -> tuple[int, ...]:
-        """The steps calling one of `tools` that have not been done."""
-        return tuple(
-            number
-            for number, step in enumerate(self.plan.steps, start=1)
-            if step.tool in tools and number not in self.done
-        )
 
 
 class Run:
@@ -102,6 +71,21 @@ class Run:
         self.mode: Mode = mode
         self.lock = threading.RLock()
         self.request: str = ""
+        self.who = Who()
+        self.fingerprint = Fingerprint("none")
+        self.presented: str | None = None
+        self.outputs: list[Any] = []
+        # The plan that was last decided on, and after how many judgements.
+        self.recorded: tuple[str | None, int] | None = None
+        self._led: list[FunctionCall] = []
+        self.usage = Usage()
+        self.failures: list[str] = []
+        # What checks have said that had to be waited for: by plan, gate and check.
+        self.found: dict[str, dict[str, dict[str, Verdict]]] = {}
+        self.thresholds: Mapping[str, Mapping[str, float]] = {}
+        # The plans that were left for a person to decide on: the ids of their rows, and whether
+        # the gates had passed them.
+        self.waiting: dict[str, tuple[str, bool]] = {}
         self.plan: Plan | None = None
         self.plan_digest: str | None = None
         self.shown: dict[str, str] = {}
@@ -123,6 +107,7 @@ class Run:
         self.members: list[str] = []
         self.refused = 0
         self._said: dict[tuple[type, str], Evidence] = {}
+        self._samples: dict[str, list[Judgement]] = {}
 
     def __repr__(self) -> str:
         # It may reach a prompt through `add_dependencies_to_context`.
@@ -155,13 +140,13 @@ class Run:
             self.plan, self.plan_digest = plan, fingerprint
             return fingerprint
 
-    def show(self, run_id: str) -> str | None:
-        """The plan's canonical text for the member run `run_id`, which is bound to its digest."""
+    def show(self, run_id: str) -> Plan | None:
+        """The plan for the member run `run_id`, which is bound to its digest by that."""
         with self.lock:
             if self.plan is None or self.plan_digest is None:
                 return None
             self.shown[run_id] = self.plan_digest
-            return canonical(self.plan)
+            return self.plan
 
     def hear(self, run_id: str, output: Critique | Judgement) -> Evidence | None:
         """Record what the member run `run_id` said of the plan it was shown, if it was.
@@ -177,10 +162,53 @@ class Run:
                 # Once a run: by hand, a hook may be listed twice.
                 self.judgements += run_id not in self.judges
                 self.judges.add(run_id)
-                self.judgement = self._worst(said)
+                self.judgement = self._sampled(said) or self._worst(said)
             else:
                 self.critique = self._worst(said)
             return said
+
+    def poll(self, plan_digest: str, said: Iterable[Judgement]) -> None:
+        """Keep what the Judge said of a plan when it was sampled, beside what it said before."""
+        with self.lock:
+            self._samples.setdefault(plan_digest, []).extend(said)
+
+    def samples_of(self, plan_digest: str) -> tuple[Judgement, ...]:
+        """All that the Judge has said of a plan when it was sampled."""
+        with self.lock:
+            return tuple(self._samples.get(plan_digest, ()))
+
+    def _sampled(self, said: Evidence) -> Evidence | None:
+        """A judgement with its samples; one that is none of them, and worse, stands alone."""
+        samples = self.samples_of(said.plan_digest)
+        if said.output in samples:
+            return replace(said, samples=samples)
+        # It was changed on its way, which is not to raise it.
+        if samples and _favour(said.output) >= min(map(_favour, samples)):
+            return Evidence(min(samples, key=_favour), said.plan_digest, samples)
+        return None
+
+    def led(self, call: FunctionCall) -> None:
+        """Keep a tool call of the leader, whose own output is not there before the run's end."""
+        with self.lock:
+            self._led.append(call)
+
+    def everything(self) -> tuple[Any, ...]:
+        """What was put out so far: the leader's tool calls, and the outputs of the members."""
+        with self.lock:
+            tools = [
+                ToolExecution(
+                    tool_name=call.function.name,
+                    tool_args=dict(call.arguments or {}),
+                    tool_call_error=call.error is not None,
+                )
+                for call in self._led
+            ]
+            return (TeamRunOutput(tools=tools), *self.outputs) if tools else tuple(self.outputs)
+
+    def used_up(self, usage: Usage) -> None:
+        """Count what one request of this run took."""
+        with self.lock:
+            self.usage = self.usage + usage
 
     def _worst(self, said: Evidence) -> Evidence:
         key = (type(said.output), said.plan_digest)
@@ -189,17 +217,26 @@ class Run:
             self._said[key] = said
         return self._said[key]
 
-    def clear(self, runner_run_id: str) -> Clearance:
+    def clear(
+        self, runner_run_id: str, *, id: str | None = None, expires_at: datetime | None = None
+    ) -> Clearance:
         """Give the Runner's run `runner_run_id` leave for the judged plan, which uses it up."""
         with self.lock:
             if self.plan is None or self.plan_digest is None:
                 raise LookupError("no plan to clear")
-            self.clearance = Clearance(self.plan, self.plan_digest, runner_run_id)
+            self.clearance = Clearance(self.plan, self.plan_digest, runner_run_id, id, expires_at)
             self.judgement = None
             self.used.add(self.plan_digest)
             self.steps = Steps(self.plan)
             self.spent = False
             return self.clearance
+
+    def unclear(self, judgement: Evidence | None) -> None:
+        """Take back a clearance that was not kept, as if it had never been given."""
+        with self.lock:
+            self.clearance = self.steps = None
+            self.judgement = judgement
+            self.used.discard(self.plan_digest or "")
 
     def refuse(self, verdict: Verdict) -> None:
         """Remember a gate's refusal, for the leader and for the run's end."""

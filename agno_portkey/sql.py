@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Table, create_engine, inspect
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
 
-__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of"]
+__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of", "trouble_of"]
 
 # Where an async driver is named: the same database by one that blocks.
 _DRIVERS = {
@@ -31,6 +31,8 @@ _DRIVERS = {
     "mysql+aiomysql": "mysql+pymysql",
     "mysql+asyncmy": "mysql+pymysql",
 }
+# Of Postgres, where a lock was waited for too long.
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class SqlTable:
@@ -88,6 +90,19 @@ class SqlTable:
             raise DatabaseGone("its file was there and is gone: put it back")
         with self._engine.connect() as connection:
             yield connection
+
+
+def trouble_of(error: BaseException) -> str | None:
+    """What keeps a SQLite or Postgres from answering, where `error` says so: a lock, or a fall."""
+    if not isinstance(error, OperationalError):
+        return None
+    if name := getattr(error.orig, "sqlite_errorname", ""):
+        return "it is locked" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else None
+    state = getattr(error.orig, "sqlstate", "")
+    # An error that no server sent has none; 57P and 08 are of one that goes, or is gone.
+    if state is None or state.startswith(("08", "57P")):
+        return "it can't be reached"
+    return "it is locked" if state == _LOCK_NOT_AVAILABLE else None
 
 
 def _close(engine: Engine, pid: int) -> None:

@@ -49,9 +49,10 @@ class Event:
     """Something observers hear of.
 
     `kind` is `call`, `attempt` (each request that a call made), `circuit` (a breaker's change of
-    state), `plan`, `critique`, `judgement`, `gate`, `tool` or `declined`; `role` the agent,
-    `swarm` the team, `run_id` the outermost run (a call's and attempt's own). `data` holds digests
-    and figures; the reasons of verdicts and judgements are the only words of models in it.
+    state), `plan`, `critique`, `judgement`, `gate`, `approval` (what a person decided),
+    `adjustment` (of a gate's threshold), `tool` or `declined`; `role` the agent, `swarm` the team,
+    `run_id` the outermost run (a call's and attempt's own). `data` holds digests and figures; the
+    reasons of verdicts and judgements are the only words of models in it.
     """
 
     kind: str

@@ -120,7 +120,7 @@ class Display:
         verdict = event.verdict
         if verdict is None:
             return
-        score = "" if verdict.score is None else f", score {verdict.score:g}"
+        score = "" if verdict.score is None else f", score {verdict.score:g} of 1"
         if verdict.passed:
             body, style, title = "The Runner may run this plan, once.", "green", "PASSED"
         else:

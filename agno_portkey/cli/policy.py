@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.cli.objects import current_folder
 from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.pii import Analyzer
@@ -42,7 +40,7 @@ def check(file: File) -> None:
     """
     console = Console()
     try:
-        with _current_folder():
+        with current_folder():
             policy = Policy.from_yaml(file)
         if policy.pii is not None:
             _read_recognizers(policy.pii)
@@ -60,17 +58,6 @@ def check(file: File) -> None:
 def schema() -> None:
     """Print the JSON schema of a policy, for editors."""
     typer.echo(json.dumps(json_schema(), indent=2))
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    """Have modules of the current folder found, as `python -m` does and a command does not."""
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
 
 
 def _read_recognizers(pii: PIIPolicy) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Level", "Row", "fail", "report"]
+__all__ = ["Level", "Row", "fail", "operator", "report"]
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -45,3 +47,11 @@ def fail(error: Exception | str) -> NoReturn:
     """Say on stderr what went wrong, and end with exit code 1."""
     Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
     raise typer.Exit(1)
+
+
+def operator() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"

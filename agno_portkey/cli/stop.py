@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
-import socket
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, NoReturn
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.cli.report import fail
+from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.stopping import ALL, DATABASE_VARIABLE, Stop, StopSwitch, fold, missing_file
 
@@ -57,7 +55,7 @@ def stop(
     names = _names(swarm, every)
     switch = _switch(db)
     try:
-        written = [switch.stop(name, reason=reason, by=by or _user()) for name in names]
+        written = [switch.stop(name, reason=reason, by=by or operator()) for name in names]
         known = {*switch.known_swarms()}
     except ConfigurationError as error:
         fail(error)
@@ -187,14 +185,6 @@ def _command(name: str, swarm: str, db: str | None) -> str:
     if db and db != os.environ.get(DATABASE_VARIABLE):
         parts += ["--db", "ADDRESS" if "://" in db else db]
     return shlex.join(parts)
-
-
-def _user() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "somebody"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _say(text: str) -> None:

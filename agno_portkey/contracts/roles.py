@@ -36,6 +36,9 @@ Score = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Scalar = str | int | float | bool | None
 
+# What JSON leaves as it is within a string, and a reader may take for the end of a line.
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
 
 class _Contract(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -197,10 +200,11 @@ class Judgement(_Contract):
 
 
 def canonical(model: BaseModel) -> str:
-    """The one JSON text of `model` that is shown to members and digested."""
-    return json.dumps(
+    """The one JSON text of `model` that is shown to members and digested: a line for each value."""
+    text = json.dumps(
         model.model_dump(mode="json"), ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False
     )
+    return text.translate(_LINE_ENDS)
 
 
 def digest(model: BaseModel) -> str:

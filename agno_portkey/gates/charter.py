@@ -6,24 +6,36 @@ they ask. Everything it can't establish is a no; what a no does is for `Ruling` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
+from agno_portkey.calls import IO
 from agno_portkey.contracts import Critique, Judgement, Plan
-from agno_portkey.errors import GateClosed, RunDeclined
-from agno_portkey.gates.gate import Case, Gate, check_gates, decide_all
-from agno_portkey.gates.ruling import Ruling
+from agno_portkey.drivers import SyncIO, step
+from agno_portkey.errors import ClearanceRefused, GateClosed
+from agno_portkey.gates.admission import Admission
+from agno_portkey.gates.books import Books, database_failed
+from agno_portkey.gates.ending import Ending
+from agno_portkey.gates.gate import (
+    Case,
+    Gate,
+    check_gates,
+    decide_all,
+    plan_reasons,
+    verdicts_of,
+)
+from agno_portkey.gates.meter import Meter
+from agno_portkey.gates.restoring import restored
 from agno_portkey.modes import Mode
+from agno_portkey.run_facts import Fingerprint
 from agno_portkey.runs import Clearance, Evidence, Run, Runs, Station, Steps
 from agno_portkey.verdict import Observer, Verdict
 
 __all__ = ["Charter"]
 
-# How often members may be refused for each round that the gates allow.
-_REFUSALS_A_ROUND = 4
 
-
-class Charter(Ruling):
+class Charter(Ending):
     """What one team's gates decide on; shared, so a deep copy is the same object.
 
     `tools` are the names of the protected tools; `None` where they are not known (hooks that
@@ -42,9 +54,16 @@ class Charter(Ruling):
         observers: Iterable[Observer] = (),
         mode: Mode = "enforce",
         runs: Runs | None = None,
+        books: Books | None = None,
     ) -> None:
         super().__init__(swarm=swarm, observers=observers, mode=mode, runs=runs)
         self.gates = check_gates(gates)
+        self.books = books or Books()
+        # What the team is at this moment, where that is known.
+        self.fingerprint_now: Callable[[], Fingerprint] | None = None
+        self.meter = Meter(self.runs)
+        # What the Judge is asked several times for.
+        self.samples = [j for gate in self.gates for j in gate.judges if j.sampling is not None]
         self.tools = tools
         self.functions = functions
         self.has_critic = has_critic
@@ -85,16 +104,18 @@ class Charter(Ruling):
     # The Runner
 
     def admit(self, station: Station, run_id: str) -> Clearance:
+        """`aadmit` for whoever can't await it."""
+        return step(self.aadmit(station, run_id, SyncIO()))
+
+    async def aadmit(self, station: Station, run_id: str, io: IO) -> Clearance:
         """Clear the judged plan for the Runner's run `run_id`, or raise `GateClosed`."""
         run = station.run
-        with run.lock:
-            held = run.clearance
-            if held is not None and held.runner_run_id == run_id and not run.spent:
-                return held  # the same run again: the host retries it
-            verdict = self.decide(run)
-            clearance = run.clear(run_id) if verdict.passed else None
-            if clearance is None:
-                run.refuse(verdict)
+        held = run.clearance
+        if held is not None and held.runner_run_id == run_id and not run.spent:
+            return held  # the same run again: the host retries it
+        verdict, clearance = await Admission(self, station, run_id, io).decided()
+        if clearance is None:
+            run.refuse(verdict)
         self.tell("gate", station, verdict)
         if clearance is None:
             raise GateClosed(
@@ -102,22 +123,70 @@ class Charter(Ruling):
             )
         return clearance
 
+    def case(self, run: Run) -> Case:
+        """What the gates decide on."""
+        with run.lock:
+            return Case(
+                plan=run.plan,
+                plan_digest=run.plan_digest,
+                critique=run.critique,
+                judgement=run.judgement,
+                tools=self.tools,
+                has_critic=self.has_critic,
+                used=run.plan_digest in run.used,
+                request=run.request,
+                outputs=run.everything(),
+                usage=run.usage,
+                failures=tuple(run.failures),
+                fingerprint=run.fingerprint.digest,
+                database=self.books.database,
+            )
+
+    async def read_thresholds(self, run: Run, io: IO) -> None:
+        """Have `run` decided on by the thresholds that hold now, where any was adjusted."""
+        if self.books.thresholds is not None:
+            run.thresholds = await io.run(partial(self.books.thresholds_of, self.gates))
+
     def decide(self, run: Run) -> Verdict:
         """All gates' verdicts on `run` as one."""
-        case = Case(
-            plan=run.plan,
-            plan_digest=run.plan_digest,
-            critique=run.critique,
-            judgement=run.judgement,
-            tools=self.tools,
-            has_critic=self.has_critic,
-            used=run.plan_digest in run.used,
-        )
-        return decide_all(self.gates, case)
+        return decide_all(self.gates, self.case(run), self._found(run), run.thresholds)
+
+    def verdicts(self, run: Run) -> Sequence[Verdict]:
+        """Each gate's verdict on `run`."""
+        return verdicts_of(self.gates, self.case(run), self._found(run), run.thresholds)
+
+    def may_pass(self, run: Run) -> bool:
+        """Whether the gates would pass `run`, if what nobody has asked yet spoke for it."""
+        found = {
+            gate.name: {
+                check.name: Verdict(True, check.name) for check in gate.leaves if check.asks
+            }
+            | dict(self._found(run).get(gate.name, {}))
+            for gate in self.gates
+        }
+        return decide_all(self.gates, self.case(run), found, run.thresholds).passed
+
+    def _found(self, run: Run) -> dict[str, dict[str, Verdict]]:
+        return run.found.get(run.plan_digest or "", {})
+
+    def has_all(self, run: Run, plan_digest: str) -> bool:
+        """Whether the Judge has said all of that plan that may be asked of it."""
+        most = max(judge.sampling.most for judge in self.samples if judge.sampling is not None)
+        return len(run.samples_of(plan_digest)) >= most
+
+    def wants_more(self, run: Run, plan_digest: str, said: Sequence[Judgement]) -> bool:
+        """Whether the Judge is to be asked of that plan again, having said `said` of it now."""
+        drawn = (*run.samples_of(plan_digest), *said)
+        for gate in self.gates:
+            for check in gate.judges:
+                needed = check.needed(run.thresholds.get(gate.name, {}))
+                if check.sampling is not None and not check.poll(drawn, needed).done:
+                    return True
+        return False
 
     def require_clearance(self, run_id: str | None) -> tuple[Station, Steps]:
         """The steps that the Runner's run `run_id` is cleared for, or `GateClosed`."""
-        station = self.runs.find(run_id)
+        station = self.station(run_id)
         if station is None or station.part != "runner" or run_id is None:
             raise self.refusal(
                 station,
@@ -131,7 +200,35 @@ class Charter(Ruling):
                 raise self.refusal(station, "the gate has not cleared this run of the Runner")
             if run.spent:
                 raise self.refusal(station, "the clearance is used up: the Runner has finished")
+            if held.expires_at is not None and self.books.clock() >= held.expires_at:
+                raise self.refusal(station, "the clearance has run out: have the plan judged anew")
             return station, run.steps
+
+    def station(self, run_id: str | None) -> Station | None:
+        """Where a run belongs; one of another process by the clearance that is kept of it.
+
+        `GateClosed` where it can't be known, or the team was changed meanwhile.
+        """
+        known = self.runs.find(run_id)
+        if known is not None or run_id is None:
+            return known
+        try:
+            return restored(self, run_id)
+        except GateClosed:
+            raise
+        except ClearanceRefused as refused:
+            raise self.refusal(None, str(refused)) from None
+        except Exception as error:
+            raise self.refusal(None, database_failed(error)) from error
+
+    def unknown_tools(self, plan: Plan) -> str | None:
+        """The first step of `plan` that calls a tool which the Runner does not have."""
+        return next(iter(plan_reasons(plan, self.tools)), None)
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person has to approve what the gates let pass."""
+        return any(gate.approval for gate in self.gates)
 
     def finish(self, station: Station, run_id: str) -> tuple[int, ...]:
         """Use up the clearance of the Runner's run `run_id`.
@@ -151,73 +248,9 @@ class Charter(Ruling):
                 run.clearance = None
             else:
                 run.spent = True
+        if not missing:
+            self.books.spent(held)
         return missing
-
-    # The team's result
-
-    def bar(self, run: Run, reason: str) -> None:
-        """Decline `run` before its leader says anything."""
-        verdict = Verdict(False, self.name, (reason,))
-        run.refuse(verdict)
-        run.barred = True
-        if run.mode == "observe":
-            self.tell_declined(Station(run, "leader", self.swarm), verdict)
-
-    def out_of_rounds(self, run: Run) -> bool:
-        """Whether the gates' rounds are used up and no plan is cleared.
-
-        A round is a judgement; a team that is refused without ever getting to one ends too.
-        """
-        rounds = min(gate.max_rounds for gate in self.gates)
-        with run.lock:
-            if run.clearance is None and run.refused > rounds * _REFUSALS_A_ROUND:
-                return True
-            return (
-                run.judgements >= rounds
-                and run.clearance is None
-                and not (run.judgement is not None and self.decide(run).passed)
-            )
-
-    def decline(self, run: Run) -> RunDeclined:
-        """The error that ends `run` without a result; its verdict lists every reason."""
-        with run.lock:
-            verdict, first = run.declined, run.declined is None
-            if verdict is None:
-                last = run.refusals[-1].reasons if run.refusals else ()
-                verdict = run.declined = Verdict(
-                    False,
-                    self.name,
-                    tuple(dict.fromkeys((*last, *self._open_end(run)))),
-                    evidence={
-                        "plan_digest": run.plan_digest,
-                        "refusals": [v.as_dict() for v in run.refusals],
-                        "judgements": run.judgements,
-                    },
-                )
-                run.ended = True
-        if first:
-            self.tell_declined(Station(run, "leader", self.swarm), verdict)
-        return RunDeclined(verdict, f"declined: {verdict.reason}")
-
-    def decline_unknown(self) -> RunDeclined:
-        """The error that ends a team run of which nothing is known here."""
-        reason = "the team's hooks did not run, or it was rebuilt without them: govern it"
-        verdict = Verdict(False, self.name, (reason,))
-        self.tell_declined(None, verdict)
-        return RunDeclined(verdict, f"declined: {reason}")
-
-    def _open_end(self, run: Run) -> Iterable[str]:
-        if run.clearance is not None:
-            yield "the Runner was cleared but has not finished"
-            return
-        if run.refusals and run.refusals[-1].source == "runner":
-            return  # it was cleared, and the refusal says what became of it
-        verdict = self.decide(run)
-        if verdict.passed:
-            yield "the gate would pass, but the Runner was never asked"
-        else:
-            yield from run.complaints.values()
-            yield from verdict.reasons
 
     # Telling
 

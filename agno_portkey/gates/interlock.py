@@ -13,13 +13,15 @@ from agno.tools.function import FunctionCall
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.contracts.partial import without_partial
 from agno_portkey.drivers import Owned
-from agno_portkey.errors import ContractError, ToolRefused
+from agno_portkey.errors import Blocked, ContractError, GatewayError, ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
+from agno_portkey.gates.jury import jury
 from agno_portkey.gates.tools import is_of, is_protected, protect
 from agno_portkey.modes import Modes
 from agno_portkey.runs import Part, Run, Station, run_in
 from agno_portkey.stopping import Brake
+from agno_portkey.verdict import failure_of
 
 __all__ = ["Seat", "guard_call", "interlock"]
 
@@ -63,7 +65,7 @@ def interlock(seat: Seat) -> Layer | None:
     if seat.part == "leader" or seat.holds:
         return _enforced(charter, seat, _speaker(charter, seat))
     if seat.part in ("planner", "critic", "judge"):
-        return _witness(charter)
+        return _witness(charter, jury(charter) if seat.part == "judge" else None)
     return None
 
 
@@ -100,10 +102,12 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         return
     if is_of(charter, function) and not is_protected(function):
         protect(function, charter)
-    if not seat.holds and seat.part != "leader":
+    if not seat.holds and seat.part not in ("leader", "critic", "judge"):
         return
     run_id = _called_in(charter, function._run_context)
     station = charter.runs.find(run_id)
+    if seat.part == "leader" and station is not None:
+        station.run.led(call)
     if not charter.enforces(run_id) or (station is not None and station.run.settled):
         return
     if not function.name.startswith("delegate_task_to_member"):
@@ -152,10 +156,10 @@ def _runner(charter: Charter) -> Layer:
     return layer
 
 
-def _witness(charter: Charter) -> Layer:
+def _witness(charter: Charter, asked: Layer | None) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         try:
-            async with inner(call) as out:
+            async with Owned(asked(call, io, inner)) if asked else inner(call) as out:
                 async for delta in out:
                     yield delta
         except ContractError as error:
@@ -163,6 +167,12 @@ def _witness(charter: Charter) -> Layer:
             if (station := charter.runs.find(call.run_id)) is not None:
                 station.run.complaints[station.part] = str(error)
                 station.run.note_refusal(str(error))
+            raise
+        except (Blocked, GatewayError) as error:
+            # The host tells the leader of it.
+            if (station := charter.runs.find(call.run_id)) is not None:
+                who = station.role or station.part
+                station.run.complaints[station.part] = failure_of(who, error)
             raise
 
     return layer
@@ -210,7 +220,8 @@ def _run_of(charter: Charter, seat: Seat, call: Call) -> Run | None:
     """The run that this call is part of; none for an auxiliary call or a member tried alone."""
     if call.run_response is None:
         return None
-    station = charter.runs.find(call.run_id)
+    find = charter.station if seat.part == "leader" else charter.runs.find
+    station = find(call.run_id)
     if station is not None:
         return station.run
     if seat.part != "leader":

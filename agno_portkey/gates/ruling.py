@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from agno_portkey.errors import Blocked, ToolRefused
@@ -61,11 +61,26 @@ class Ruling:
         try:
             return check()
         except Exception as error:
-            if mode == "enforce":
-                raise
-            if not isinstance(error, Blocked | ToolRefused):
-                _log.exception("%s: the gate could not be observed", self.swarm or "team")
+            self._stand(mode, error)
             return None
+
+    async def aheld(self, run_id: str | None, check: Callable[[], Awaitable[T]]) -> T | None:
+        """`held` of a check that has to wait."""
+        mode = self.mode_of(self._run_of(run_id))
+        if mode == "off":
+            return None
+        try:
+            return await check()
+        except Exception as error:
+            self._stand(mode, error)
+            return None
+
+    def _stand(self, mode: Mode, error: Exception) -> None:
+        """Let a no stand where it is enforced."""
+        if mode == "enforce":
+            raise error
+        if not isinstance(error, Blocked | ToolRefused):
+            _log.error("%s: the gate could not be observed", self.swarm or "team", exc_info=error)
 
     def _run_of(self, run_id: str | None) -> Run | None:
         station = self.runs.find(run_id)

@@ -153,15 +153,18 @@ def _step(
         yield
         return
     station, steps, number = taken
+    held = station.run.clearance
     try:
         yield
     except BaseException as error:
         with station.run.lock:
             steps.taken.discard(number)
             steps.failed[name] = f"{name} raised {type(error).__name__}: {error}"
+        charter.books.step_dropped(held, number)
         raise
     with station.run.lock:
         steps.done.add(number)
+    charter.books.step_done(held, number)
     charter.tell("tool", station, data={"tool": name, "step": number})
 
 
@@ -176,10 +179,17 @@ def _take(
     with station.run.lock:
         number, reason = _find(charter, steps, name, bound)
         # Another plan may have been put forward since; then this is not its clearance.
-        if number is not None and station.run.steps is steps:
+        if number is not None and station.run.steps is not steps:
+            number, reason = None, "another plan was put forward"
+        elif number is not None:
             steps.taken.add(number)
+    if number is not None:
+        kept_from = charter.books.step_taken(station.run.clearance, number)
+        if kept_from is None:
             return station, steps, number
-    reason = reason or "another plan was put forward"
+        reason = kept_from
+        with station.run.lock:
+            steps.taken.discard(number)
     steps.failed[name] = f"{name} was refused: {reason}"
     verdict = Verdict(False, charter.name, (reason,), evidence={"tool": name})
     charter.tell("tool", station, verdict, data={"tool": name})

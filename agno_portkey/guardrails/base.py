@@ -13,7 +13,7 @@ from agno.guardrails import BaseGuardrail
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.either import EitherForm
 from agno_portkey.guardrails.findings import Block, Finding, Flag, NoFinding, Rewrite
-from agno_portkey.guardrails.forms import HookForms
+from agno_portkey.guardrails.forms import HookForms, in_hook
 from agno_portkey.guardrails.passages import Passage, Side
 from agno_portkey.guardrails.segments import Ranges, Release
 from agno_portkey.hosted import Made
@@ -194,12 +194,12 @@ class Guard(HookForms, BaseGuardrail, metaclass=Made):
     @property
     def check(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Ask about a run's input, or about its output if there is one."""
-        return EitherForm(self, plain=True)
+        return EitherForm(self, HookForms.check, in_hook, plain=True)
 
     @property
     def async_check(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`check` for whoever can await it."""
-        return EitherForm(self)
+        return EitherForm(self, HookForms.check, in_hook)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Guard:
         # The host copies hooks for each request of a server; a guard may hold a model of its own.

@@ -1,23 +1,25 @@
-"""A guard's `check` for whoever can await it, and for whoever can't."""
+"""The `check` of a guard or hook for whoever can await it, and for whoever can't."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable, Coroutine
 from dis import opmap
+from functools import cache
 from types import CodeType, FrameType
 from typing import Any
 
-from agno_portkey.drivers import AsyncIO
-from agno_portkey.guardrails.forms import HookForms, in_hook
+from agno_portkey.drivers import AsyncIO, SyncIO, step
 from agno_portkey.hosted import Bound, Done
 
 __all__ = ["EitherForm"]
 
 _AWAITING = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _ASKING = ("inspect", "asyncio.coroutines", "functools")
+# The body of a check: of its owner, of how it waits, and of what the host tells it.
+Asked = Callable[..., Coroutine[Any, Any, None]]
 # What stands after a call whose result is awaited on the spot, and what fills the space between.
-_SIGNATURE = inspect.signature(HookForms().check)
 _AWAIT, _FILLING = opmap["GET_AWAITABLE"], opmap["CACHE"]
 
 
@@ -35,8 +37,11 @@ class EitherForm(Bound):
     __defaults__ = None
     __kwdefaults__ = None
 
-    def __init__(self, guard: Any, *, plain: bool = False) -> None:
-        super().__init__(guard, HookForms.check, _SIGNATURE)
+    def __init__(
+        self, owner: Any, check: Callable[..., Any], asked: Asked, *, plain: bool = False
+    ) -> None:
+        super().__init__(owner, check, _signature(check))
+        self._asked = asked
         self._called_plain = plain
 
     @property
@@ -46,23 +51,19 @@ class EitherForm(Bound):
         self._called_plain = True
         return _plain.__code__
 
-    def __call__(
-        self,
-        run_input: Any = None,
-        run_output: Any = None,
-        run_context: Any = None,
-        agent: Any = None,
-        team: Any = None,
-        session: Any = None,
-        user_id: Any = None,
-    ) -> Any:
+    def __call__(self, *args: Any, **given: Any) -> Any:
         frame = sys._getframe(1)
         if _awaits(frame) and (not self._called_plain or _awaits_on_the_spot(frame)):
-            return in_hook(
-                self.__self__, AsyncIO(), run_input, run_output, run_context, agent, team
-            )
-        HookForms.check(self.__self__, run_input, run_output, run_context, agent, team)
+            return self._asked(self.__self__, AsyncIO(), *args, **given)
+        step(self._asked(self.__self__, SyncIO(), *args, **given))
         return Done()
+
+
+@cache
+def _signature(check: Callable[..., Any]) -> inspect.Signature:
+    """What the host is to know of a `check`: all but its owner."""
+    _, *parameters = inspect.signature(check).parameters.values()
+    return inspect.Signature(parameters)
 
 
 def _plain() -> None:

@@ -89,11 +89,13 @@ def run_being_started() -> Any:
 async def in_hook(
     guard: Any,
     io: IO,
-    run_input: Any,
-    run_output: Any,
-    run_context: Any,
-    agent: Any,
-    team: Any,
+    run_input: Any = None,
+    run_output: Any = None,
+    run_context: Any = None,
+    agent: Any = None,
+    team: Any = None,
+    session: Any = None,
+    user_id: Any = None,
 ) -> None:
     before = run_output is None
     kept: dict[str, str] = {}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from agno.exceptions import InputCheckError, OutputCheckError
 from agno.guardrails import BaseGuardrail
 
+from agno_portkey.calls import IO
+from agno_portkey.drivers import SyncIO, step
 from agno_portkey.errors import (
     ConfigurationError,
     InputBlocked,
@@ -17,12 +21,13 @@ from agno_portkey.errors import (
     ToolRefused,
 )
 from agno_portkey.gates import Declined
+from agno_portkey.guardrails.either import EitherForm
 from agno_portkey.guardrails.forms import run_being_started
 from agno_portkey.guardrails.refusals import note_refusal
 from agno_portkey.hosted import Done, Made, hosted
 from agno_portkey.verdict import Verdict, failure_of
 
-__all__ = ["Hook", "Moment"]
+__all__ = ["Hook", "Moment", "WaitingHook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +85,11 @@ class Hook(BaseGuardrail, metaclass=Made):
         team: Any = None,
         session: Any = None,
     ) -> None:
-        if run_input is None and run_output is None:
-            # The host would log anything else, and go on.
-            raise ToolRefused(f"{type(self).__name__} is no tool's hook: put it round a run")
-        is_team = team is not None
-        owner = team if is_team else agent
-        moment = Moment(run_input, run_output, run_context, owner, is_team, session)
-        try:
-            self._require_use(run_output is None)
+        with _held(self, run_input, run_output, run_context, agent, team, session) as moment:
             if run_output is None:
                 self.before(moment)
             else:
                 self.after(moment)
-        except (InputCheckError, OutputCheckError) as error:
-            note_refusal(_run(run_output), error)
-            # The host keeps the refused text as the run's content unless it is taken away.
-            if run_output is not None and not _is_ours(run_output.content):
-                run_output.content = None
-            raise
-        except Exception as error:
-            self._fail(error, run_output)
 
     @hosted
     def async_check(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -134,6 +124,70 @@ class Hook(BaseGuardrail, metaclass=Made):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Hook:
         return self
+
+
+class WaitingHook(Hook):
+    """A hook whose `before` may have to wait: it is awaited by whoever can; write `abefore`."""
+
+    async def abefore(self, moment: Moment, io: IO) -> None:
+        """Called with the run's input; waits through `io` alone."""
+
+    def before(self, moment: Moment) -> None:
+        step(self.abefore(moment, SyncIO()))
+
+    @property
+    def check(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return EitherForm(self, Hook.check, _asked, plain=True)
+
+    @property
+    def async_check(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return EitherForm(self, Hook.check, _asked)
+
+
+async def _asked(
+    hook: WaitingHook,
+    io: IO,
+    run_input: Any = None,
+    run_output: Any = None,
+    run_context: Any = None,
+    agent: Any = None,
+    team: Any = None,
+    session: Any = None,
+) -> None:
+    with _held(hook, run_input, run_output, run_context, agent, team, session) as moment:
+        if run_output is None:
+            await hook.abefore(moment, io)
+        else:
+            hook.after(moment)
+
+
+@contextmanager
+def _held(
+    hook: Hook,
+    run_input: Any,
+    run_output: Any,
+    run_context: Any,
+    agent: Any,
+    team: Any,
+    session: Any,
+) -> Iterator[Moment]:
+    """The moment that a hook is called at; whatever is raised at it blocks, and leaves nothing."""
+    if run_input is None and run_output is None:
+        # The host would log anything else, and go on.
+        raise ToolRefused(f"{type(hook).__name__} is no tool's hook: put it round a run")
+    is_team = team is not None
+    owner = team if is_team else agent
+    try:
+        hook._require_use(run_output is None)
+        yield Moment(run_input, run_output, run_context, owner, is_team, session)
+    except (InputCheckError, OutputCheckError) as error:
+        note_refusal(_run(run_output), error)
+        # The host keeps the refused text as the run's content unless it is taken away.
+        if run_output is not None and not _is_ours(run_output.content):
+            run_output.content = None
+        raise
+    except Exception as error:
+        hook._fail(error, run_output)
 
 
 def _run(run_output: Any) -> Any:

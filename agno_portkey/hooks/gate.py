@@ -7,12 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agno_portkey.contracts import Critique, Judgement, Plan, canonical
+from agno_portkey.calls import IO
+from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.errors import ConfigurationError, OutputBlocked, RunDeclined
+from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Charter, Gate, put_declined
-from agno_portkey.hooks.base import Hook, Moment
+from agno_portkey.gates.briefs import to_assess, to_do
+from agno_portkey.hooks.base import Moment, WaitingHook
 from agno_portkey.modes import Mode
-from agno_portkey.runs import RUN_KEY, Part, Run, Station, run_in
+from agno_portkey.run_facts import Fingerprint, Who
+from agno_portkey.runs import CLEARANCE_KEY, RUN_KEY, TENANT_KEY, Part, Run, Station, run_in
 from agno_portkey.verdict import Verdict
 from agno_portkey.walk import broadcasts
 
@@ -33,7 +37,7 @@ def part_of(owner: Any, runner: str | None) -> Part:
     return "member"
 
 
-class GateHook(Hook):
+class GateHook(WaitingHook):
     """One object for the pre- and post-hooks of the team and of every member.
 
     On the team it opens the run, and ends it as declined unless the Runner was cleared and has
@@ -55,16 +59,19 @@ class GateHook(Hook):
         runner: str,
         mode: Mode = "enforce",
         late: Callable[[Any], str | None] = lambda team: None,
+        fingerprint: Callable[[Any], Fingerprint] | None = None,
     ) -> None:
         if not isinstance(runner, str) or not runner:
             raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
         self.charter = gate if isinstance(gate, Charter) else Charter(gate, mode=mode)
         self.runner = runner
         self.late = late
+        gates = self.charter.gates
+        self.fingerprint = fingerprint or (lambda team: fingerprint_of(team, gates))
 
-    def before(self, moment: Moment) -> None:
+    async def abefore(self, moment: Moment, io: IO) -> None:
         self._enter(moment)
-        self.charter.held(moment.run_id, lambda: self._admit(moment))
+        await self.charter.aheld(moment.run_id, lambda: self._admit(moment, io))
 
     def after(self, moment: Moment) -> None:
         try:
@@ -92,28 +99,40 @@ class GateHook(Hook):
 
     # What is refused
 
-    def _admit(self, moment: Moment) -> None:
+    async def _admit(self, moment: Moment, io: IO) -> None:
         station = self.charter.runs.find(moment.run_id)
         if station is None:
             if part_of(moment.owner, self.runner) == "runner":
                 raise self.charter.refusal(None, "the Runner was not asked by its governed team")
         elif station.run.id == moment.run_id:
-            station.run.request = _text(moment.run_input.input_content)
+            self._note(station.run, moment)
             self._bar_misuse(station.run, moment.owner)
         elif station.part == "runner":
-            clearance = self.charter.admit(station, moment.run_id)
-            order = "Do exactly what this plan says, step by step"
-            self._hand(moment, station.run, order, canonical(clearance.plan))
+            clearance = await self.charter.aadmit(station, moment.run_id, io)
+            self._hand(moment, station.run, to_do(clearance.plan, station.run.request))
         elif station.part in ("critic", "judge"):
             plan = station.run.show(moment.run_id)
             if plan is None:
                 raise self.charter.refusal(station, "there is no plan yet: ask the Planner first")
-            order = f"As {moment.name}, assess exactly this plan"
-            self._hand(moment, station.run, order, plan)
+            self._hand(moment, station.run, to_assess(plan, station.run.request))
 
-    def _hand(self, moment: Moment, run: Run, order: str, plan: str) -> None:
+    def _note(self, run: Run, moment: Moment) -> None:
+        """What is known of a team run from its beginning."""
+        context = moment.run_context
+        told = context.metadata or {}
+        run.request = _text(moment.run_input.input_content)
+        run.who = Who(
+            session_id=context.session_id,
+            user_id=context.user_id,
+            tenant=told.get(TENANT_KEY),
+            team_id=moment.owner.id,
+        )
+        run.presented = told.get(CLEARANCE_KEY)
+        run.fingerprint = self.fingerprint(moment.owner)
+
+    def _hand(self, moment: Moment, run: Run, brief: str) -> None:
         if self.charter.mode_of(run) == "enforce":
-            moment.run_input.input_content = _brief(run, order, plan)
+            moment.run_input.input_content = brief
 
     def _hear(self, moment: Moment) -> None:
         station = self.charter.runs.find(moment.run_id)
@@ -146,6 +165,8 @@ class GateHook(Hook):
 
     def _take_evidence(self, moment: Moment, station: Station) -> None:
         output = moment.run_output.content
+        with station.run.lock:
+            station.run.outputs.append(moment.run_output)
         if station.part == "planner" and isinstance(output, Plan):
             self.charter.planned(station, output)
         elif station.part in ("critic", "judge") and isinstance(output, Critique | Judgement):
@@ -166,12 +187,6 @@ class GateHook(Hook):
         held, run.held = [text for text in run.held if text], []
         if held and not moment.run_output.content:
             moment.run_output.content = "\n\n".join(held)
-
-
-def _brief(run: Run, order: str, plan: str) -> str:
-    """What a member is handed in place of the leader's words."""
-    request = f"The request:\n{run.request}\n\n" if run.request else ""
-    return f"{request}{order}:\n```json\n{plan}\n```"
 
 
 def _text(content: Any) -> str:

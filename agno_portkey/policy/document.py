@@ -27,9 +27,9 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Gate
+from agno_portkey.policy.gates import AnyGate, gate_written
 from agno_portkey.policy.parts import (
     AnyContracts,
-    AnyGate,
     AnyTags,
     ContractsPolicy,
     PolicyPart,
@@ -155,9 +155,9 @@ def _value(value: Any, path: str) -> Any:
         return _plain(value, path)
     if isinstance(value, SecretStr):
         return _written(value.get_secret_value(), path)
-    if type(value) is Gate:
-        return {key: held for key, held in vars(value).items() if held != getattr(Gate(), key)}
-    if isinstance(value, Gate | BaseGuardrail):
+    if isinstance(value, Gate):
+        return gate_written(value, path)
+    if isinstance(value, BaseGuardrail):
         raise ConfigurationError(
             f"{path}: a {type(value).__name__} object can't be written to a file; guards "
             "can be named there (use: package.module:Name)"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, WrapValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.gates import Gate, check_gates
 from agno_portkey.modes import Mode
 from agno_portkey.routing.config.parts import Part, Text, part_error
 from agno_portkey.routing.config.references import Secret, is_reference
@@ -18,10 +16,8 @@ from agno_portkey.tags import check_tags
 
 __all__ = [
     "AnyContracts",
-    "AnyGate",
     "AnyTags",
     "ContractsPolicy",
-    "GatePolicy",
     "OneMode",
     "PolicyPart",
     "Several",
@@ -29,8 +25,6 @@ __all__ = [
     "TagsPolicy",
     "Worded",
 ]
-
-_GATE = tuple(field.name for field in fields(Gate))
 
 
 def _mode(value: object) -> object:
@@ -42,7 +36,7 @@ def _mode(value: object) -> object:
     return value
 
 
-def _whole_reference(text: str) -> str:
+def whole_reference(text: str) -> str:
     if "${" in text and not is_reference(text):
         raise ValueError("a reference is the whole value: ${NAME}, in letters, digits and _")
     return text
@@ -56,7 +50,7 @@ def _several(value: object) -> object:
 
 OneMode = Annotated[Mode, BeforeValidator(_mode)]
 # A text, or the name of a variable that it is read from.
-Worded = Annotated[Text, AfterValidator(_whole_reference)]
+Worded = Annotated[Text, AfterValidator(whole_reference)]
 # What makes of a field one that takes lists only, and says so.
 Several = BeforeValidator(_several)
 
@@ -77,76 +71,6 @@ def refuse_unknown(data: Mapping[str, Any], known: tuple[str, ...]) -> None:
     said = f"no such field; it takes {', '.join(known)}"
     if unknown := [((key,), said) for key in data if key not in known]:
         raise part_error("policy", unknown)
-
-
-# Gates
-
-
-def _one_gate(value: Any) -> Gate:
-    """A gate of its settings; the gate's own words for what is wrong with one."""
-    if isinstance(value, Gate):
-        return value
-    if not isinstance(value, Mapping):
-        raise ValueError(f"a mapping of {', '.join(_GATE)}, not {value!r}")
-    refuse_unknown(value, _GATE)
-    try:
-        return Gate(**value)
-    except ConfigurationError as error:
-        name, _, why = str(error).removeprefix("Gate.").partition(": ")
-        raise part_error("policy", [((name,), why)]) from None
-
-
-# The type's own schema is kept, for editors.
-OneGate = Annotated[Gate, WrapValidator(lambda value, handler: _one_gate(value))]
-
-
-class GatePolicy(PolicyPart):
-    """The gates that a plan has to pass, and the Runner behind them.
-
-    `runner` is the member's name or id; left out, `govern` is told. The settings of a single gate
-    may stand here in place of `gates`. In `observe` the team runs as if there were no gate, and
-    observers hear what would have been refused; in `off` nothing is looked at. A team run keeps
-    to its end the mode in which it began.
-    """
-
-    runner: Worded | None = None
-    mode: OneMode = "enforce"
-    gates: Annotated[tuple[OneGate, ...], Several, AfterValidator(check_gates)] = (Gate(),)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, data: Any) -> Any:
-        if isinstance(data, Gate | list | tuple):
-            return {"gates": [data] if isinstance(data, Gate) else data}
-        if not isinstance(data, Mapping):
-            return data
-        known = tuple(cls.model_fields)
-        settings = {key: value for key, value in data.items() if key not in known}
-        if "gates" in data or not settings:
-            refuse_unknown(data, known)
-            return data
-        refuse_unknown(data, (*known, *_GATE))
-        rest = {key: value for key, value in data.items() if key in known}
-        return {**rest, "gates": [_one_gate(settings)]}
-
-
-class _SingleGate(Part):
-    """A gate part with the settings of one gate in it; for the JSON schema alone."""
-
-    runner: str | None = None
-    mode: Mode = "enforce"
-    name: str = Gate.name
-    min_score: float = Gate.min_score
-    max_rounds: int = Gate.max_rounds
-    ordered: bool = Gate.ordered
-
-
-AnyGate = Annotated[
-    GatePolicy,
-    BeforeValidator(
-        lambda value: value, json_schema_input_type=GatePolicy | _SingleGate | list[Gate]
-    ),
-]
 
 
 # Contracts and tags
@@ -170,7 +94,7 @@ class TagsPolicy(PolicyPart):
     """
 
     values: Annotated[
-        Mapping[str, Annotated[str, AfterValidator(_whole_reference)]],
+        Mapping[str, Annotated[str, AfterValidator(whole_reference)]],
         BeforeValidator(
             lambda value: _tag_values(value), json_schema_input_type=dict[str, str | float | bool]
         ),

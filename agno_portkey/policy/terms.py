@@ -39,6 +39,8 @@ class Terms:
     modes: Modes
     repair: Repair | None
     database: str | None
+    gate_database: str | None
+    clearance_keys: tuple[str, ...]
     places: Mapping[str, str]
 
     @contextmanager
@@ -97,8 +99,20 @@ def terms_of(
         ),
         repair=policy.contracts.repair,
         database=None if database is None else resolve(database, path=at("stop", "database")),
+        gate_database=_gate_database(policy),
+        clearance_keys=tuple(_keys(policy)),
         places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
     )
+
+
+def _gate_database(policy: Policy) -> str | None:
+    named = policy.gate.database if policy.gate else None
+    return None if named is None else resolve(named, path=policy.places.at("gate", "database"))
+
+
+def _keys(policy: Policy) -> Iterator[str]:
+    for place, key in enumerate(policy.gate.clearance_keys if policy.gate else ()):
+        yield resolve(key, path=policy.places.at("gate", "clearance_keys", place))
 
 
 def _personal(policy: Policy, given: Any) -> tuple[BaseGuardrail, ...]:
@@ -118,6 +132,7 @@ def _places(policy: Policy, given: Mapping[str, object]) -> dict[str, str]:
         "gate": (held, ("gate",)),
         "allow": (policy.allow or None, ("allow",)),
         "database": (policy.stop.database, ("stop", "database")),
+        "gate_database": (held and held.database, ("gate", "database")),
     }
     return {
         name: policy.places.at(*path)

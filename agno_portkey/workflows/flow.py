@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
@@ -83,21 +84,22 @@ class GovernedWorkflow(Workflow):
                 yield event
 
     def _continue_execute(self, *args: Any, **options: Any) -> Any:
-        with _Ending(self, options) as run:
+        with _Ending(self, options, again=True) as run:
             return super()._continue_execute(*args, **options)
         return run
 
     async def _acontinue_execute(self, *args: Any, **options: Any) -> Any:
-        with _Ending(self, options) as run:
+        # It may have to look into a database.
+        with await to_thread(_Ending, self, options, again=True) as run:
             return await super()._acontinue_execute(*args, **options)
         return run
 
     def _continue_execute_stream(self, *args: Any, **options: Any) -> Iterator[Any]:
-        with _Ending(self, options):
+        with _Ending(self, options, again=True):
             yield from super()._continue_execute_stream(*args, **options)
 
     async def _acontinue_execute_stream(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
-        with _Ending(self, options):
+        with await to_thread(_Ending, self, options, again=True):
             async for event in super()._acontinue_execute_stream(*args, **options):
                 yield event
 
@@ -161,6 +163,8 @@ class GovernedWorkflow(Workflow):
     def _settle(self, run: Any) -> None:
         self._note_agent(run, getattr(run.workflow_agent_run, "run_id", None))
         _settle_agentic(run)
+        if self.terms.gate is not None:
+            self.terms.gate.keep(run)
         if not self.store_executor_outputs:
             forget_runs(run)
 
@@ -236,17 +240,27 @@ def _is_over(options: dict[str, Any]) -> bool:
 
 
 class _Ending:
-    """Has a stopped run end as its output, and not begin again in the same context."""
+    """Has a stopped run end as its output, and not begin again in the same context.
 
-    def __init__(self, workflow: GovernedWorkflow, options: dict[str, Any]) -> None:
+    It is the gate's run as well, if a step of the workflow is a gate's.
+    """
+
+    def __init__(
+        self, workflow: GovernedWorkflow, options: dict[str, Any], *, again: bool = False
+    ) -> None:
         self.run = options["workflow_run_response"]
         self.context = options["run_context"]
         workflow._note_agent(self.run, run_id_in(self.context.dependencies))
+        self.gate = workflow.terms.gate
+        if self.gate is not None:
+            self.gate.begin(workflow, options, again=again)
 
     def __enter__(self) -> Any:
         return self.run
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if self.gate is not None:
+            self.gate.end(self.run)
         if not isinstance(error, StepStopped):
             return False
         mark(self.run, error.stop)

@@ -13,6 +13,7 @@ from agno.workflow.workflow import Workflow
 from agno_portkey.errors import UngovernedPathError
 from agno_portkey.workflows.agent import GovernedWorkflowAgent
 from agno_portkey.workflows.flow import GovernedWorkflow
+from agno_portkey.workflows.gate_step import FlowGate
 from agno_portkey.workflows.parts import (
     Executor,
     Terms,
@@ -102,13 +103,15 @@ def convert(
     workflow: Workflow,
     governed: Callable[[Executor], bool],
     vault: Callable[[Workflow], None] = as_it_is,
+    gate: FlowGate | None = None,
 ) -> None:
     """Have a failed step stop a prepared `workflow`, and every one inside it.
 
     `governed` tells at each run whether who is in a step, be it a copy, may run there. `vault`
-    is called with each workflow that has a database, and again when it is given another.
+    is called with each workflow that has a database, and again when it is given another; `gate`
+    is that of `workflow` alone.
     """
-    terms = Terms(governed, vault)
+    terms = Terms(governed, vault, gate)
     for step in steps_of(workflow):
         if step.workflow is not None:
             convert(step.workflow, governed, vault)

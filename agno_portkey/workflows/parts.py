@@ -20,6 +20,7 @@ from agno.workflow.types import StepType
 from agno.workflow.workflow import STEP_TYPE_MAPPING, Workflow
 
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
+from agno_portkey.workflows.gate_step import FlowGate, GovernedGateStep, question_of
 from agno_portkey.workflows.steps import GovernedStep
 from agno_portkey.workflows.stopped import from_error, is_check
 
@@ -35,11 +36,15 @@ _CAREFUL = "_agno_portkey_careful"
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for one governed workflow and its copies: who may run in it, what it stores."""
+    """What holds for one governed workflow and its copies: who may run in it, what it stores.
+
+    `gate` begins its runs where a step of it is a gate's.
+    """
 
     governed: Callable[[Executor], bool]
     # Called whenever it was given a database.
     vault: Callable[[Workflow], None]
+    gate: FlowGate | None = None
 
 
 def prepare(workflow: Workflow) -> None:
@@ -120,7 +125,8 @@ def _harden_step(step: Step, terms: Terms) -> None:
         )
     if not isinstance(step, GovernedStep):
         kind = type(step)
-        twin = GovernedStep if kind is Step else type(kind.__name__, (GovernedStep, kind), {})
+        base = GovernedStep if question_of(step) is None else GovernedGateStep
+        twin = base if kind is Step else type(kind.__name__, (base, kind), {})
         # The host looks its steps up by their very class.
         STEP_TYPE_MAPPING[twin] = StepType.STEP
         step.__class__ = twin

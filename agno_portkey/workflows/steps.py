@@ -19,6 +19,7 @@ from agno.workflow.types import OnError, StepInput, StepOutput
 from agno_portkey.guardrails import verdict_of
 from agno_portkey.guardrails.at_rest import Kept
 from agno_portkey.guardrails.stage import placeholder
+from agno_portkey.runs import RUN_KEY
 from agno_portkey.workflows.requests import texts_of
 from agno_portkey.workflows.stopped import (
     StepStopped,
@@ -55,7 +56,7 @@ class GovernedStep(Step):
     """
 
     def execute(self, step_input: StepInput, *args: Any, **options: Any) -> StepOutput:
-        run = _noting(options)
+        run = self._noting(options)
         with self._stopping(run, step_input):
             output = super().execute(step_input, *args, **options)
             if self._unsound(output) and not _is_cancelled(run):
@@ -63,7 +64,7 @@ class GovernedStep(Step):
             return output
 
     async def aexecute(self, step_input: StepInput, *args: Any, **options: Any) -> StepOutput:
-        run = _noting(options)
+        run = self._noting(options)
         with self._stopping(run, step_input):
             output = await super().aexecute(step_input, *args, **options)
             if self._unsound(output) and not await _ais_cancelled(run):
@@ -71,7 +72,7 @@ class GovernedStep(Step):
             return output
 
     def execute_stream(self, step_input: StepInput, *args: Any, **options: Any) -> Iterator[Any]:
-        run = _noting(options)
+        run = self._noting(options)
         with self._stopping(run, step_input):
             for event in super().execute_stream(step_input, *args, **options):
                 if self._unsound(event) and not _is_cancelled(run):
@@ -81,7 +82,7 @@ class GovernedStep(Step):
     async def aexecute_stream(
         self, step_input: StepInput, *args: Any, **options: Any
     ) -> AsyncIterator[Any]:
-        run = _noting(options)
+        run = self._noting(options)
         with self._stopping(run, step_input):
             async for event in super().aexecute_stream(step_input, *args, **options):
                 if self._unsound(event) and not await _ais_cancelled(run):
@@ -169,6 +170,21 @@ class GovernedStep(Step):
             async for item in super()._afunction_events(*args, **options):
                 yield self._unfailed(item)
 
+    def _noting(self, options: dict[str, Any]) -> Any:
+        """The run of the workflow, which is to hold what its step's run was.
+
+        What guards made of texts is noted on that; a workflow that keeps no such runs drops them
+        when it is stored.
+        """
+        options["store_executor_outputs"] = True
+        context: Any = options.get("run_context")
+        own = getattr(self.active_executor, "dependencies", None)
+        if own and set(getattr(context, "dependencies", None) or ()) == {RUN_KEY}:
+            # The host takes those of the executor where the workflow has none, as it had.
+            options["run_context"] = context = copy(context)
+            context.dependencies = {**own, **context.dependencies}
+        return options.get("workflow_run_response")
+
     @property
     def _title(self) -> str:
         return self.name or "unnamed_step"
@@ -246,16 +262,6 @@ class GovernedStep(Step):
         # A workflow inside the nested one ends with such an event too, which the nested one sees.
         if isinstance(event, WorkflowErrorEvent) and event.run_id == run_id:
             raise self._from_event(event)
-
-
-def _noting(options: dict[str, Any]) -> Any:
-    """The run of the workflow, which is to hold what its step's run was.
-
-    What guards made of texts is noted on that; a workflow that keeps no such runs drops them when
-    it is stored.
-    """
-    options["store_executor_outputs"] = True
-    return options.get("workflow_run_response")
 
 
 def _is_cancelled(run: Any) -> bool:

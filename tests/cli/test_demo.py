@@ -28,8 +28,8 @@ def test_the_command_tells_the_whole_story_and_ends_with_zero(tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     shown = (tmp_path / "demo.txt").read_text()
     for words in (
-        "gate 'release': REFUSED, score 3",
-        "gate 'release': PASSED, score 9",
+        "gate 'release': REFUSED, score 0 of 1",
+        "gate 'release': PASSED, score 0.9 of 1",
         "Release asks Planner",
         "step 2 of the cleared plan",
         "config.targets[0]",

@@ -109,7 +109,10 @@ def test_a_plan_that_was_cleared_before_is_judged_again() -> None:
     with pytest.raises(GateClosed, match="again, since its clearance was used"):
         story.admit()
     story.judge()
-    assert story.admit().plan == PLAN
+    with pytest.raises(GateClosed, match="give each run an id of its own"):
+        story.admit()
+    story.runner = story.charter.runs.join("runner 2", story.run, "runner", "Runner")
+    assert story.admit("runner 2").plan == PLAN
 
 
 def test_evidence_that_comes_after_all_takes_the_complaint_back() -> None:
@@ -186,7 +189,7 @@ def test_every_gate_has_to_pass_and_the_lowest_score_counts() -> None:
     assert verdict.source == "low, high"
     assert verdict.evidence["gates"] == {"low": True, "high": False}
     assert verdict.reasons == ("its score is 7, and 9 is needed",)
-    assert verdict.score == 7
+    assert verdict.score == 0.7
     with pytest.raises(GateClosed):
         story.admit()
 

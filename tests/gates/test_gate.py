@@ -42,7 +42,7 @@ def judged(
 def test_an_approved_plan_with_score_enough_passes() -> None:
     verdict = Gate(name="g", min_score=8).decide(judged(score=8))
     assert verdict.passed
-    assert verdict.score == 8
+    assert verdict.score == 0.8
     assert verdict.source == "g"
     assert verdict.evidence["plan_digest"] == digest(PLAN)
 

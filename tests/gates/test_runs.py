@@ -6,8 +6,10 @@ import copy
 import threading
 
 import pytest
+from agno.tools.function import Function, FunctionCall
 
-from agno_portkey.contracts import Critique, Issue, Judgement, Plan, Step, canonical, digest
+from agno_portkey.contracts import Critique, Issue, Judgement, Plan, Step, digest
+from agno_portkey.run_facts import Usage
 from agno_portkey.runs import RUN_KEY, Run, Runs, Steps, run_in
 from agno_portkey.verdict import Verdict
 
@@ -31,7 +33,7 @@ def test_what_is_said_counts_for_the_plan_that_was_shown() -> None:
     assert run.show("judge") is None
     assert run.hear("judge", YES) is None
     run.propose(PLAN)
-    assert run.show("judge") == canonical(PLAN)
+    assert run.show("judge") == PLAN
     run.propose(OTHER)  # swapped while it is judged
     said = run.hear("judge", YES)
     assert said is not None
@@ -188,3 +190,29 @@ def test_many_threads_at_once_keep_the_registry_whole() -> None:
         thread.join()
     assert len(runs._runs) == 50
     assert len(runs._stations) <= 100
+
+
+def test_what_a_run_has_cost_is_known_if_it_is_known_of_every_request() -> None:
+    known, unknown, nothing = Usage(1, 10, 0.5, 1.0), Usage(1, 5, None, 0.5), Usage()
+    assert nothing + known + known == Usage(2, 20, 1.0, 2.0)
+    assert (known + unknown).cost is None
+    assert (unknown + known).cost is None
+    assert known + nothing == known
+    assert (nothing + nothing).cost is None
+    assert Usage(1, 1, 0.0) + known == Usage(2, 11, 0.5, 1.0)
+
+
+def test_what_a_leader_calls_is_among_what_was_put_out() -> None:
+    run = Run("team", "Team")
+    run.outputs.append("a member's")
+    assert run.everything() == ("a member's",)
+    good = FunctionCall(function=Function(name="search"), arguments={"query": "x"})
+    bad = FunctionCall(function=Function(name="drop_table"), error="no such table")
+    run.led(good)
+    run.led(bad)
+    leader, member = run.everything()
+    assert member == "a member's"
+    assert [(t.tool_name, t.tool_args, t.tool_call_error) for t in leader.tools] == [
+        ("search", {"query": "x"}, False),
+        ("drop_table", {}, True),
+    ]

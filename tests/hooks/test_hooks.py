@@ -337,7 +337,7 @@ def test_a_request_is_handed_on_as_text_in_every_form(
         tell(portkey_provider, plans=[SOUND])
         by_hand(release_team(portkey_model, Release())).run(request)
         judged = [r for r in portkey_provider.calls if r.schema_name == "Judgement"]
-        assert f"The request:\n{said}\n" in judged[0].last_user
+        assert f">\n{said}\n</request " in judged[0].last_user
 
 
 def test_a_judge_asked_before_there_is_a_plan_is_refused(

@@ -43,7 +43,7 @@ def test_an_observed_gate_lets_a_lying_team_run_and_tells_the_verdict(
     refused, tool, end = stage.refused()
     assert refused.role == "Runner"
     assert "the Judge says reject: there is no plan to look at" in refused.verdict.reasons
-    assert refused.verdict.score == 3
+    assert refused.verdict.score == 0.0  # the Critic's
     assert tool.verdict.reasons == ("the gate has not cleared this run of the Runner",)
     assert end.data == {"would": "decline", "mode": "observe"}
     assert set(refused.verdict.reasons) <= set(end.verdict.reasons)
@@ -76,7 +76,7 @@ def test_what_would_have_passed_is_told_as_passed(form: str, scene: Scene) -> No
     )
     assert stage.run(form) == (RunStatus.completed, LIE)
     [gate] = stage.told("gate")
-    assert (gate.verdict.passed, gate.verdict.score, gate.data["mode"]) == (True, 9, "observe")
+    assert (gate.verdict.passed, gate.verdict.score, gate.data["mode"]) == (True, 0.9, "observe")
     assert [e.data["step"] for e in stage.told("tool")] == [1, 2]
     assert stage.refused() == []
 

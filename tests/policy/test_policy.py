@@ -17,6 +17,16 @@ from pydantic import ValidationError
 
 from agno_portkey import Gate
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates import (
+    Adjust,
+    BudgetCheck,
+    GuardCheck,
+    JudgementCheck,
+    ReliabilityCheck,
+    Sampling,
+    SuiteCheck,
+    any_of,
+)
 from agno_portkey.guardrails import AgnoGuard
 from agno_portkey.modes import Modes
 from agno_portkey.policy import GatePolicy, GuardUse, Policy, terms_of
@@ -158,17 +168,19 @@ def test_secrets_are_not_shown() -> None:
         ),
         (
             "gate: {min_scor: 8}",
-            "policy.gate.min_scor: no such field; it takes runner, mode, gates, name, min_score, "
-            "max_rounds, ordered",
+            "policy.gate.min_scor: no such field; it takes runner, mode, database, "
+            "clearance_keys, gates, name, min_score, max_rounds, ordered, checks, sampling, "
+            "approval, max_age, adjust",
         ),
         (
             "gate: {gates: [{}], min_score: 8}",
-            "policy.gate.min_score: no such field; it takes runner, mode, gates",
+            "policy.gate.min_score: no such field; it takes runner, mode, database, "
+            "clearance_keys, gates",
         ),
         (
             "gate: {gates: [{naam: a}]}",
             "policy.gate.gates[0].naam: no such field; it takes name, min_score, max_rounds, "
-            "ordered",
+            "ordered, checks, sampling, approval, max_age, adjust",
         ),
         ("gate: {min_score: 18}", "policy.gate.min_score: from 0 to 10, not 18"),
         (
@@ -177,8 +189,38 @@ def test_secrets_are_not_shown() -> None:
         ),
         (
             "gate: {gates: [3]}",
-            "policy.gate.gates[0]: a mapping of name, min_score, max_rounds, ordered, not 3",
+            "policy.gate.gates[0]: a mapping of name, min_score, max_rounds, ordered, "
+            "checks, sampling, approval, max_age, adjust, not 3",
         ),
+        (
+            "gate: {checks: [{check: budget, cots: 1}]}",
+            "policy.gate.checks[0].cots: no such field; it takes name, timeout, cost, tokens, "
+            "calls, seconds",
+        ),
+        (
+            "gate: {checks: [{check: budget, cost: -1}]}",
+            "policy.gate.checks[0].cost: from 0, not -1",
+        ),
+        (
+            "gate: {checks: [{check: suite}]}",
+            "policy.gate.checks[0]: missing 1 required keyword-only argument: 'suite'",
+        ),
+        (
+            "gate: {checks: [{check: accuracy}]}",
+            "policy.gate.checks[0]: a mapping with check: one of budget, critique, guards, "
+            "judgement, reliability, suite; other checks are given to Gate in Python",
+        ),
+        ("gate: {checks: budget}", "policy.gate.checks: a list is due here, not 'budget'"),
+        ("gate: {sampling: {most: 0}}", "policy.gate.sampling.most: from 1 to 100, not 0"),
+        ("gate: {sampling: 3}", "policy.gate.sampling: a Sampling, not 3"),
+        ("gate: {adjust: {floor: 2}}", "policy.gate.adjust.floor: from 0.5 to 0.99, not 2"),
+        ("gate: {adjust: true}", "policy.gate.adjust: an Adjust, not True"),
+        (
+            "gate: {adjust: {flor: 1}}",
+            "policy.gate.adjust.flor: no such field; it takes auto, floor, least, every, "
+            "confidence",
+        ),
+        ("gate: {approval: 1}", "policy.gate.approval: True or False, not 1"),
         ("gate: {gates: []}", "policy.gate.gates: gate: at least one Gate"),
         ("gate: {gates: {}}", "policy.gate.gates: a list is due here, not {}"),
         ("gate: [{}, {}]", "policy.gate: gate: two gates are named 'gate'"),
@@ -254,6 +296,56 @@ def test_depth_has_an_end() -> None:
     assert refused("[" * 3000) == "policy: it is nested too deeply"
 
 
+def test_a_gate_has_checks_and_samples() -> None:
+    text = """
+        gate:
+          runner: R
+          database: ${GATES}
+          clearance_keys: ['${KEY}']
+          checks:
+          - {check: budget, cost: 2, tokens: 9000}
+          - {check: suite, suite: release, days: 3}
+          - {check: reliability, expected: [search], forbidden: [delete]}
+          - {check: guards, allow: [moderation]}
+          - check: judgement
+            name: strict
+            min_score: 9
+            sampling: {most: 4}
+        """
+    policy = Policy.from_yaml(text)
+    assert policy.gate is not None
+    [gate] = policy.gate.gates
+    assert gate.checks == (
+        BudgetCheck(cost=2, tokens=9000),
+        SuiteCheck(suite="release", days=3),
+        ReliabilityCheck(expected=("search",), forbidden=("delete",)),
+        GuardCheck(allow=("moderation",)),
+        JudgementCheck(name="strict", min_score=9, sampling=Sampling(most=4)),
+    )
+    assert Policy.from_yaml(policy.to_yaml()) == policy
+    sampled = Policy.from_yaml("gate: {sampling: {least: 2, most: 8}, approval: true, max_age: 9}")
+    assert sampled.gate is not None
+    assert sampled.gate.gates == (
+        Gate(sampling=Sampling(least=2, most=8), approval=True, max_age=9),
+    )
+    assert Policy.from_yaml(sampled.to_yaml()) == sampled
+    adjusted = Policy.from_yaml("gate: {adjust: {auto: true, floor: 0.9}}")
+    assert adjusted.gate is not None
+    assert adjusted.gate.gates == (Gate(adjust=Adjust(auto=True, floor=0.9)),)
+    assert Policy.from_yaml(adjusted.to_yaml()) == adjusted
+
+
+def test_what_is_kept_of_a_gate_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GATES", "sqlite:///gates.db")
+    monkeypatch.setenv("KEY", "a key")
+    text = "gate: {database: '${GATES}', clearance_keys: ['${KEY}']}"
+    terms = terms_of(Policy.from_yaml(text))
+    assert (terms.gate_database, terms.clearance_keys) == ("sqlite:///gates.db", ("a key",))
+    assert (terms_of(Policy()).gate_database, terms_of(Policy()).clearance_keys) == (None, ())
+
+
 # Writing
 
 
@@ -275,6 +367,10 @@ class Stricter(Gate):
         (
             Policy(guards=[PIIDetectionGuardrail()]),
             r"^policy\.guards\[0\]: a PIIDetectionGuardrail",
+        ),
+        (
+            Policy(gate=Gate(checks=(any_of(GuardCheck()),))),
+            r"^policy\.gate\.gates\[0\]\.checks\[0\]: a AnyOf object can't be written",
         ),
         (Policy(gate=Stricter()), r"^policy\.gate\.gates\[0\]: a Stricter object can't be written"),
         (

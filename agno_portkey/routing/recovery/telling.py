@@ -82,8 +82,10 @@ class Telling:
         tell(self._model.observers, event)
 
 
-def _tokens(sending: Sending) -> dict[str, int]:
+def _tokens(sending: Sending) -> dict[str, Any]:
     usage = sending.usage
     if usage is None:
         return {}
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    told = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    # Where the provider says it.
+    return told if usage.cost is None else {**told, "cost": usage.cost}

@@ -1,0 +1,214 @@
+"""`agno-portkey gate waiting|approve|revoke|export|verify|key`: clearances in people's hands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agno_portkey.cli.report import fail, operator
+from agno_portkey.contracts import canonical
+from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
+from agno_portkey.gates import approving
+from agno_portkey.gates.books import Books, books_of
+from agno_portkey.gates.clearance import Asking, Clearances, Grant, export, new_key, verify
+from agno_portkey.stopping import DATABASE_VARIABLE
+
+__all__ = ["approve", "export_", "key", "revoke", "verify_", "waiting"]
+
+# Read from the environment alone: a key on a command line is seen by everybody on the machine.
+KEY_VARIABLE = "AGNO_PORTKEY_CLEARANCE_KEY"
+PUBLIC_VARIABLE = "AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY"
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        envvar=DATABASE_VARIABLE,
+        help="The database that the team uses: an address, or a SQLite file.",
+    ),
+]
+Id = Annotated[str, typer.Argument(help="The clearance's id, as `gate waiting` lists it.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; by default you@host.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept with the decision.")]
+
+
+def waiting(
+    db: Database = None,
+    swarm: Annotated[str | None, typer.Option(help="Those of this team alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the plans.")] = False,
+) -> None:
+    """List the plans that wait for a person: to be approved, or refused by the gate."""
+    with _failing():
+        grants = _clearances(db).waiting(swarm)
+    if as_json:
+        typer.echo(json.dumps([_as_dict(grant) for grant in grants], indent=2))
+        return
+    if not grants:
+        typer.echo("No plan waits for a person.")
+        return
+    console = Console()
+    for grant in grants:
+        _print(console, grant)
+
+
+def _print(console: Console, grant: Grant) -> None:
+    until = f"{grant.expires_at:%Y-%m-%d %H:%M} UTC"
+    console.print(Text.assemble((grant.id, "bold"), f"  {grant.swarm or ''}, until {until}"))
+    console.print(Text(f"  {grant.plan.goal}"))
+    for number, step in enumerate(grant.plan.steps, start=1):
+        inputs = ", ".join(f"{given.name}={given.value!r}" for given in step.inputs)
+        calls = f" [{step.tool}({inputs})]" if step.tool else ""
+        console.print(Text(f"  {number}. {step.action}{calls}"))
+    if grant.passed:
+        console.print(Text("  The gate has passed it: a person is to approve.", "green"))
+        console.print(Text(f"  agno-portkey gate approve {grant.id}"), soft_wrap=True)
+    else:
+        console.print(Text(f"  The gate has refused it: {grant.reason}", "red"))
+        how = f"  agno-portkey gate approve {grant.id} --override --reason '...'"
+        console.print(Text(how), soft_wrap=True)
+
+
+def approve(
+    id: Id,
+    db: Database = None,
+    reason: Reason = None,
+    by: By = None,
+    hours: Annotated[
+        float | None, typer.Option(help="How long it lasts from now; else as it was left.", min=0)
+    ] = None,
+    override: Annotated[
+        bool, typer.Option("--override", help="Though the gate has refused it; needs --reason.")
+    ] = False,
+) -> None:
+    """Let the Runner run a plan that waits, once.
+
+    Its team goes on in the same session: ask it again, or begin a run with
+    metadata={"agno_portkey.clearance": ID}. It is kept with the gate's decisions who approved it.
+    """
+    with _failing():
+        books = _books(db)
+        waits = books.clearances.get(id)
+        if not waits.passed and not override:
+            raise ConfigurationError(
+                f"clearance {id}: the gate has refused this plan ({waits.reason}); to let it run "
+                "all the same, give --override and a --reason"
+            )
+        seconds = None if hours is None else hours * 3600
+        grant = approving.approve(books, id, by=by or operator(), reason=reason, max_age=seconds)
+    typer.echo(f"Clearance {grant.id} is granted until {grant.expires_at:%Y-%m-%d %H:%M} UTC.")
+
+
+def revoke(id: Id, db: Database = None, reason: Reason = None, by: By = None) -> None:
+    """Take a clearance back, whatever has become of it; its Runner's next step is refused."""
+    with _failing():
+        grant = approving.revoke(_books(db), id, by=by or operator(), reason=reason)
+    typer.echo(f"Clearance {grant.id} is revoked.")
+
+
+def export_(id: Id, db: Database = None) -> None:
+    """Print a clearance that nobody has used as a signed token, for a machine without the database.
+
+    It is signed with the private key in AGNO_PORTKEY_CLEARANCE_KEY; `gate key` makes one.
+    """
+    signing = os.environ.get(KEY_VARIABLE)
+    if not signing:
+        fail(f"{KEY_VARIABLE}: set it to the private key; `agno-portkey gate key` makes a pair")
+    with _failing():
+        typer.echo(export(_clearances(db).get(id), signing))
+
+
+def verify_(
+    token: Annotated[str, typer.Argument(help="The token, or - for standard input.")],
+    swarm: Annotated[str | None, typer.Option(help="The team that is to run it.")] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="The team's fingerprint; else any is taken.")
+    ] = None,
+) -> None:
+    """Verify a token offline and print what it clears; ends with 1, and why, if it is refused.
+
+    The public keys are in AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY, several with commas between them.
+    Whether it was used before, only the database that is shared knows.
+    """
+    text = typer.get_text_stream("stdin").read() if token == "-" else token  # noqa: S105
+    keys = [each for each in os.environ.get(PUBLIC_VARIABLE, "").split(",") if each.strip()]
+    if not keys:
+        fail(f"{PUBLIC_VARIABLE}: set it to the public key of who signs")
+    with _failing():
+        grant = verify(text.strip(), keys, _anybody(text, keys, swarm, fingerprint))
+    typer.echo(json.dumps(_as_dict(grant), indent=2))
+
+
+def key() -> None:
+    """Make a pair of keys: the private one signs clearances, the public one verifies them."""
+    with _failing():
+        pair = new_key()
+    typer.echo(f"{KEY_VARIABLE}={pair.private}")
+    typer.echo(f"{PUBLIC_VARIABLE}={pair.public}")
+
+
+def _anybody(text: str, keys: list[str], swarm: str | None, fingerprint: str | None) -> Asking:
+    """Whom a token is for, where that is not asked: read from it before it is verified."""
+    import jwt
+
+    try:
+        told = jwt.decode(text.strip(), options={"verify_signature": False})
+    except jwt.PyJWTError:
+        told = {}
+    texts = {name: value for name, value in told.items() if isinstance(value, str)}
+    return Asking(
+        runner_run_id="verify",
+        plan_digest=None,
+        fingerprint=fingerprint or texts.get("fingerprint", "none"),
+        swarm=swarm or texts.get("aud"),
+        tenant=texts.get("tenant"),
+        session_id=texts.get("session_id"),
+        user_id=texts.get("user_id"),
+    )
+
+
+def _as_dict(grant: Grant) -> dict[str, object]:
+    return {
+        "id": grant.id,
+        "gate": grant.gate,
+        "swarm": grant.swarm,
+        "state": grant.state,
+        "passed": grant.passed,
+        "reason": grant.reason,
+        "plan": json.loads(canonical(grant.plan)),
+        "plan_digest": grant.plan_digest,
+        "fingerprint": grant.fingerprint,
+        "issued_at": grant.issued_at.astimezone(UTC).isoformat(),
+        "expires_at": grant.expires_at.astimezone(UTC).isoformat(),
+        "approved_by": grant.approved_by,
+    }
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except (AgnoPortkeyError, SQLAlchemyError) as error:
+        fail(error)
+
+
+def _database(db: str | None) -> str:
+    if not db:
+        raise ConfigurationError(f"--db or {DATABASE_VARIABLE}: the team's database is needed")
+    return db
+
+
+def _clearances(db: str | None) -> Clearances:
+    return _books(db).clearances
+
+
+def _books(db: str | None) -> Books:
+    return books_of(_database(db))

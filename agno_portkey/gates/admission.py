@@ -1,0 +1,226 @@
+"""How a run of the Runner is admitted: asked, decided, kept, and only then cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agno_portkey.calls import IO
+from agno_portkey.contracts import Plan, digest
+from agno_portkey.errors import ClearanceRefused
+from agno_portkey.gates.approving import entry_of
+from agno_portkey.gates.books import database_failed
+from agno_portkey.gates.clearance import Asking, Grant, new_id
+from agno_portkey.gates.gathering import gather
+from agno_portkey.gates.history.rows import clean
+from agno_portkey.runs import Clearance, Evidence, Run, Station
+from agno_portkey.verdict import Verdict
+
+if TYPE_CHECKING:
+    from agno_portkey.gates.charter import Charter
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """One request of the Runner's run `runner_run_id` to be let in."""
+
+    def __init__(self, charter: Charter, station: Station, runner_run_id: str, io: IO) -> None:
+        self._charter = charter
+        self._books = charter.books
+        self._run: Run = station.run
+        self._runner_run_id = runner_run_id
+        self._io = io
+        self._verdicts: Sequence[Verdict] = ()
+        self._recorded = False
+
+    async def decided(self) -> tuple[Verdict, Clearance | None]:
+        """The gates' verdict, with the clearance that it gives; none without one.
+
+        Whatever can't be asked, decided or kept is a refusal that says which.
+        """
+        said = await self._decided()
+        if self._recorded and self._books.adjuster is not None:
+            # Beside the run, which it can't hold up: what it changes is for later runs.
+            self._io.later(self._books.adjuster.decided)
+        return said
+
+    async def _decided(self) -> tuple[Verdict, Clearance | None]:
+        run = self._run
+        try:
+            if run.presented is not None:
+                return await self._by_clearance(run.presented)
+            if run.plan is None and (known := await self._approved(None)) is not None:
+                return await self._by_clearance(known.id)
+            return await self._by_evidence()
+        except ClearanceRefused as refused:
+            return self._refused(str(refused), code=refused.code), None
+        except Exception as error:
+            return self._refused(database_failed(error)), None
+
+    # By what was said of the plan
+
+    async def _by_evidence(self) -> tuple[Verdict, Clearance | None]:
+        charter, run = self._charter, self._run
+        await charter.read_thresholds(run, self._io)
+        await gather(charter.gates, run, charter.case(run), self._io)
+        with run.lock:
+            self._verdicts = charter.verdicts(run)
+            verdict = charter.decide(run)
+            plan = run.plan
+        if plan is not None and (charter.needs_approval or not verdict.passed):
+            # What a person has approved may run, whatever the gates say of it.
+            if (known := await self._approved(run.plan_digest)) is not None:
+                return await self._by_clearance(known.id)
+            if verdict.passed:
+                verdict = await self._waits(plan)
+        if not verdict.passed or plan is None:
+            await self._io.run(partial(self._note, verdict, plan))
+            return verdict, None
+        return await self._clear(verdict, plan)
+
+    async def _clear(self, verdict: Verdict, plan: Plan) -> tuple[Verdict, Clearance | None]:
+        """Clear `plan` in memory, which nobody else can then, and take it back if it isn't kept."""
+        run, charter = self._run, self._charter
+        with run.lock:
+            judgement = run.judgement
+            if run.plan is not plan or not charter.decide(run).passed:
+                return self._refused("the plan was changed while it was decided on"), None
+            grant = self._grant(plan)
+            clearance = run.clear(self._runner_run_id, id=grant.id, expires_at=grant.expires_at)
+        revoke = partial(self._revoke, grant.id, "its run was called off")
+        try:
+            keep = partial(self._keep, grant, judgement)
+            await self._io.run(keep, undo=lambda kept: self._io.later(revoke))
+        except BaseException:
+            with run.lock:
+                if run.clearance is clearance:
+                    run.unclear(judgement)
+            raise
+        return verdict, clearance
+
+    def _keep(self, grant: Grant, judgement: Evidence | None) -> None:
+        self._record(judgement)
+        for left, _ in self._run.waiting.values():
+            # Nobody need decide on those any more.
+            self._revoke(left, "a later plan of the run was cleared")
+        self._run.waiting.clear()
+        # Last: it is good in every process, and what can't be noted is not to be cleared.
+        self._books.clearances.put(grant)
+
+    def _revoke(self, id: str, reason: str) -> None:
+        self._books.clearances.revoke(id, by=self._charter.name, reason=reason)
+
+    def _note(self, verdict: Verdict, plan: Plan | None) -> None:
+        """Keep a refusal, and leave its plan for a person to decide on."""
+        self._record(self._run.judgement)
+        if plan is not None and not verdict.evidence.get("waiting"):
+            self._leave(plan, passed=False, reason=verdict.reason)
+
+    def _leave(self, plan: Plan, *, passed: bool, reason: str | None = None) -> str:
+        """Leave `plan` for a person to decide on; returns the id of its row."""
+        waiting = self._run.waiting
+        if (known := waiting.get(digest(plan))) is not None:
+            if known[1] is passed:
+                return known[0]
+            self._revoke(known[0], "the gates have decided on it again")
+        left = replace(
+            self._grant(plan),
+            state="waiting",
+            claimed_by=None,
+            claimed_at=None,
+            passed=passed,
+            # It may quote a model, and not every character can be kept.
+            reason=clean(reason),
+        )
+        self._books.clearances.put(left)
+        waiting[left.plan_digest] = (left.id, passed)
+        return left.id
+
+    def _record(self, judgement: Evidence | None) -> None:
+        self._books.decided(self._charter.gates, self._verdicts, self._run, judgement)
+        self._recorded = True
+
+    # By a clearance that was given before: approved by a person, or brought from elsewhere
+
+    async def _by_clearance(self, presented: str) -> tuple[Verdict, Clearance | None]:
+        charter, run = self._charter, self._run
+        grant = await self._io.run(partial(self._books.claim, presented, self._asking()))
+        if (unknown := charter.unknown_tools(grant.plan)) is not None:
+            # It is claimed by now, and nobody is to go on with it.
+            await self._io.run(partial(self._revoke, grant.id, unknown))
+            return self._refused(unknown), None
+        who = f"approved by {grant.approved_by}" if grant.approved_by else "cleared before"
+        await self._io.run(partial(self._note_use, grant))
+        with run.lock:
+            run.propose(grant.plan)
+            clearance = run.clear(self._runner_run_id, id=grant.id, expires_at=grant.expires_at)
+        verdict = Verdict(
+            True,
+            charter.name,
+            (f"{who}, clearance {grant.id}",),
+            evidence={"plan_digest": grant.plan_digest, "clearance": grant.id},
+        )
+        return verdict, clearance
+
+    def _note_use(self, grant: Grant) -> None:
+        by, at = grant.approved_by or grant.gate, self._books.clock()
+        used = f"clearance {grant.id} was used"
+        self._books.record([entry_of(grant, True, "cleared before", by, used, at)])
+
+    async def _approved(self, plan_digest: str | None) -> Grant | None:
+        """A clearance that a person gave for this session, and for this plan if there is one."""
+        found = partial(self._books.clearances.approved, self._asking(plan_digest))
+        known: Grant | None = await self._io.run(partial(found, self._books.clock()))
+        return known
+
+    async def _waits(self, plan: Plan) -> Verdict:
+        known = await self._io.run(partial(self._leave, plan, passed=True))
+        reason = (
+            f"a person has to approve this plan: agno-portkey gate approve {known}, then ask again"
+        )
+        evidence = {"plan_digest": digest(plan), "clearance": known, "waiting": True}
+        return Verdict(False, self._charter.name, (reason,), evidence=evidence)
+
+    # What is told
+
+    def _asking(self, plan_digest: str | None = None) -> Asking:
+        run = self._run
+        return Asking(
+            swarm=run.swarm,
+            tenant=run.who.tenant,
+            session_id=run.who.session_id,
+            user_id=run.who.user_id,
+            runner_run_id=self._runner_run_id,
+            team_run_id=run.id,
+            plan_digest=plan_digest,
+            fingerprint=run.fingerprint.digest,
+        )
+
+    def _grant(self, plan: Plan) -> Grant:
+        run, at = self._run, self._books.clock()
+        seconds = min(gate.max_age for gate in self._charter.gates)
+        return Grant(
+            id=new_id(),
+            gate=self._charter.name,
+            swarm=run.swarm,
+            tenant=run.who.tenant,
+            session_id=run.who.session_id,
+            user_id=run.who.user_id,
+            plan=plan,
+            plan_digest=digest(plan),
+            fingerprint=run.fingerprint.digest,
+            issued_at=at,
+            expires_at=at + timedelta(seconds=seconds),
+            team_run_id=run.id,
+            claimed_by=self._runner_run_id,
+            claimed_at=at,
+            state="claimed",
+        )
+
+    def _refused(self, reason: str, **evidence: str) -> Verdict:
+        told = {"plan_digest": self._run.plan_digest, **evidence}
+        return Verdict(False, self._charter.name, (reason,), evidence=told)

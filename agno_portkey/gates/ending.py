@@ -1,0 +1,122 @@
+"""How a gated team's run ends without a result: declined, with every reason."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+
+from agno_portkey.errors import RunDeclined
+from agno_portkey.gates.books import Books
+from agno_portkey.gates.gate import Gate
+from agno_portkey.gates.ruling import Ruling
+from agno_portkey.runs import Run, Station
+from agno_portkey.verdict import Verdict
+
+__all__ = ["Ending"]
+
+# How often members may be refused for each round that the gates allow.
+_REFUSALS_A_ROUND = 4
+
+
+class Ending(Ruling):
+    """What becomes of a team run that its gates do not clear; `Charter` says what they decide."""
+
+    gates: tuple[Gate, ...]
+    books: Books
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The gates' names."""
+
+    @abstractmethod
+    def decide(self, run: Run) -> Verdict:
+        """All gates' verdicts on `run` as one."""
+
+    @abstractmethod
+    def verdicts(self, run: Run) -> Sequence[Verdict]:
+        """Each gate's verdict on `run`."""
+
+    @abstractmethod
+    def may_pass(self, run: Run) -> bool:
+        """Whether the gates would pass `run`, if what nobody has asked yet spoke for it."""
+
+    def bar(self, run: Run, reason: str) -> None:
+        """Decline `run` before its leader says anything."""
+        verdict = Verdict(False, self.name, (reason,))
+        run.refuse(verdict)
+        run.barred = True
+        if run.mode == "observe":
+            self.tell_declined(Station(run, "leader", self.swarm), verdict)
+
+    def out_of_rounds(self, run: Run) -> bool:
+        """Whether the gates' rounds are used up and no plan is cleared.
+
+        A round is a judgement; a team that is refused without ever getting to one ends too.
+        """
+        rounds = min(gate.max_rounds for gate in self.gates)
+        with run.lock:
+            if run.clearance is None and run.refused > rounds * _REFUSALS_A_ROUND:
+                return True
+            return (
+                run.judgements >= rounds
+                and run.clearance is None
+                and not (run.judgement is not None and self.may_pass(run))
+            )
+
+    def decline(self, run: Run) -> RunDeclined:
+        """The error that ends `run` without a result; its verdict lists every reason."""
+        with run.lock:
+            verdict, first = run.declined, run.declined is None
+            if verdict is None:
+                last = run.refusals[-1].reasons if run.refusals else ()
+                verdict = run.declined = Verdict(
+                    False,
+                    self.name,
+                    tuple(dict.fromkeys((*last, *self._open_end(run)))),
+                    evidence={
+                        "plan_digest": run.plan_digest,
+                        "refusals": [v.as_dict() for v in run.refusals],
+                        "judgements": run.judgements,
+                    },
+                )
+                run.ended = True
+        if first:
+            self._note_end(run)
+            self.tell_declined(Station(run, "leader", self.swarm), verdict)
+        return RunDeclined(verdict, f"declined: {verdict.reason}")
+
+    def _note_end(self, run: Run) -> None:
+        """Keep the decision that ended `run` before its Runner could ask for it.
+
+        It is a no already: that it can't be kept opens nothing, and is logged.
+        """
+        if run.plan is None or run.judgement is None:
+            return
+        if run.recorded == (run.plan_digest, run.judgements):
+            return
+        try:
+            self.books.decided(self.gates, self.verdicts(run), run, run.judgement)
+        except Exception:
+            logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
+
+    def decline_unknown(self) -> RunDeclined:
+        """The error that ends a team run of which nothing is known here."""
+        reason = "the team's hooks did not run, or it was rebuilt without them: govern it"
+        verdict = Verdict(False, self.name, (reason,))
+        self.tell_declined(None, verdict)
+        return RunDeclined(verdict, f"declined: {reason}")
+
+    def _open_end(self, run: Run) -> Iterable[str]:
+        if run.clearance is not None:
+            yield "the Runner was cleared but has not finished"
+            return
+        if run.refusals and run.refusals[-1].source == "runner":
+            return  # it was cleared, and the refusal says what became of it
+        if self.may_pass(run):
+            yield "the gate would pass, but the Runner was never asked"
+        else:
+            verdict = self.decide(run)
+            yield from run.complaints.values()
+            yield from verdict.reasons

@@ -1,0 +1,50 @@
+"""Runs of another process, known again by the clearance that is kept of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agno_portkey.runs import Fingerprint, Station, Steps, Who
+
+if TYPE_CHECKING:
+    from agno_portkey.gates.charter import Charter
+    from agno_portkey.gates.clearance import Grant
+
+__all__ = ["restored"]
+
+
+def restored(charter: Charter, run_id: str) -> Station | None:
+    """The station of a run that was cleared elsewhere, or before this process began.
+
+    `run_id` is the Runner's or its team's. It goes on with the steps that are open. What can't be
+    read is unknown, and refused as such; who asks says why.
+    """
+    books, now = charter.books, charter.books.clock()
+    held = books.clearances.held_by(run_id, now) or books.clearances.of_team_run(run_id, now)
+    if held is None:
+        return None
+    now_is = charter.fingerprint_now() if charter.fingerprint_now is not None else None
+    if now_is is not None and now_is.digest != held.fingerprint:
+        raise charter.refusal(
+            None, "models, prompts, tools or policy were changed since it was cleared"
+        )
+    return _known_again(charter, held, run_id, now_is)
+
+
+def _known_again(
+    charter: Charter, held: Grant, run_id: str, now_is: Fingerprint | None
+) -> Station | None:
+    runs = charter.runs
+    if held.swarm != charter.swarm or held.team_run_id is None or held.claimed_by is None:
+        return None
+    run = charter.open(held.team_run_id, held.swarm or "")
+    with run.lock:
+        # What it leaves for a person to decide on is for the same session and user.
+        run.who = Who(held.session_id, held.user_id, held.tenant)
+        run.fingerprint = now_is or Fingerprint(held.fingerprint)
+        run.propose(held.plan)
+        run.clear(held.claimed_by, id=held.id, expires_at=held.expires_at)
+        run.steps = Steps(held.plan, {*held.taken}, {*held.done})
+        run.spent = held.state == "spent"
+    runs.join(held.claimed_by, run, "runner", None)
+    return runs.find(run_id)

@@ -1,0 +1,40 @@
+"""Where clearances are kept: this process, a SQLite file, and a real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clearance_scene import NOW
+from postgres_server import PostgresServer
+
+from agno_portkey.gates.clearance import Clearances, MemoryClearances
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database that several processes can share."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'agno.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def clearances(request: pytest.FixtureRequest, tmp_path: Path) -> Clearances:
+    """Clearances that hold none yet, at a time that stands still."""
+    match request.param:
+        case "memory":
+            return MemoryClearances(clock=lambda: NOW)
+        case "sqlite":
+            return Clearances(str(tmp_path / "agno.db"), clock=lambda: NOW)
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return Clearances(server.new_database(), clock=lambda: NOW)

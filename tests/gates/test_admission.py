@@ -1,0 +1,458 @@
+"""How a run of the Runner is admitted: what is kept of it, and by whose leave it may run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from admission_scene import (
+    ROUND,
+    SHIPPED,
+    STEPS,
+    Desk,
+    Scene,
+    books_of,
+    charter_of,
+    judgement,
+    play,
+    to,
+)
+from agno.db.postgres import PostgresDb
+from agno.db.sqlite import AsyncSqliteDb, SqliteDb
+from agno.run.base import RunStatus
+from agno.team import Team
+from postgres_server import PostgresServer
+from sqlalchemy import create_engine, text
+
+from agno_portkey import Gate
+from agno_portkey.contracts import Plan, Step
+from agno_portkey.errors import ClearanceRefused, DatabaseGone, GateClosed
+from agno_portkey.gates.books import Books
+from agno_portkey.gates.clearance import Clearances, export, new_key
+from agno_portkey.gates.history import History
+from agno_portkey.runs import CLEARANCE_KEY, TENANT_KEY
+from agno_portkey.testing import EmbeddedProvider
+from agno_portkey.testing.story import FLAWED, SOUND
+
+APPROVED = Gate(approval=True)
+GO_ON = "Go on."
+
+
+@pytest.fixture
+def scene(portkey_provider: EmbeddedProvider) -> Scene:
+    scene = Scene(portkey_provider)
+    scene.judge(9)
+    return scene
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[SqliteDb]:
+    database = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    yield database
+    database.close()
+
+
+# In the team's own database
+
+
+def _rows(url: str, table: str, schema: str | None = None) -> int:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            named = f"{schema}.{table}" if schema else table
+            return int(connection.execute(text(f"SELECT count(*) FROM {named}")).scalar_one())
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "async sqlite", "postgres"])
+def test_decisions_and_clearances_are_in_the_teams_own_database(
+    kind: str, scene: Scene, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database().replace("postgresql://", "postgresql+psycopg://")
+        database: Any = PostgresDb(db_url=url)
+        schema = "ai"
+    else:
+        url, schema = f"sqlite:///{tmp_path / 'agno.db'}", None
+        made = AsyncSqliteDb if kind == "async sqlite" else SqliteDb
+        database = made(db_file=str(tmp_path / "agno.db"))
+    scene.script(*ROUND)
+    team = scene.team(db=database)
+    assert play(team, "arun" if kind == "async sqlite" else "run", session_id="s").shipped
+    assert _rows(url, "agno_eval_runs", schema) == 1
+    assert _rows(url, "agno_portkey_clearances") == 1
+    [kept] = books_of(team).history.series()
+    assert (kept.gate, kept.passed, kept.session_id) == ("gate", True, "s")
+    grant = books_of(team).clearances.of_team_run(kept.run_id)
+    assert (grant.state, grant.done) == ("spent", {1, 2})
+
+
+def test_without_a_database_clearances_are_kept_in_the_process(scene: Scene) -> None:
+    scene.script(*ROUND)
+    team = scene.team()
+    ended = play(team)
+    assert ended.shipped
+    assert books_of(team).history is None
+    assert books_of(team).clearances.of_team_run(ended.output.run_id).state == "spent"
+
+
+# What can't be kept is not cleared
+
+
+class Raising(History):
+    def put(self, decided: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+
+class Lost(Clearances):
+    def put(self, grant: Any) -> None:
+        raise DatabaseGone("its file was there and is gone: put it back")
+
+
+def _desk(db: SqliteDb, **books: Any) -> Desk:
+    kept = Books(History(db, seconds=0.1), Clearances(db, timeout=0.1))
+    return Desk.of(books=replace(kept, **books)).judged()
+
+
+@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [("history", "ZeroDivisionError"), ("clearances", "DatabaseGone: its file was there")],
+)
+def test_what_can_not_be_kept_is_not_cleared_and_may_be_later(
+    form: str, what: str, why: str, db: SqliteDb
+) -> None:
+    desk = _desk(db)
+    sound = desk.charter.books
+    broken = {"history": Raising(db), "clearances": Lost(db)}[what]
+    desk.charter.books = replace(sound, **{what: broken})
+    with pytest.raises(GateClosed) as closed:
+        asyncio.run(desk.aadmit()) if form == "async" else desk.admit()
+    assert f"the gate's database failed: {why}" in closed.value.verdict.reason
+    assert "secret" not in str(closed.value)
+    assert (desk.run.clearance, desk.run.steps) == (None, None)
+    # Nor is it cleared to another process, that of the same run.
+    assert sound.clearances.held_by("team-r") is None
+    with pytest.raises(GateClosed):
+        desk.charter.require_clearance("team-r")
+    desk.charter.books = sound
+    assert desk.admit().plan == SOUND
+    assert sound.clearances.held_by("team-r").state == "claimed"
+
+
+@pytest.mark.parametrize("form", ["run", "arun"])
+def test_a_locked_database_keeps_the_gate_closed_until_it_is_free(
+    form: str, scene: Scene, db: SqliteDb, tmp_path: Path
+) -> None:
+    locks: list[sqlite3.Connection] = []
+
+    def judge(request: Any) -> Any:
+        lock = sqlite3.connect(tmp_path / "agno.db", check_same_thread=False)
+        lock.execute("BEGIN EXCLUSIVE")
+        locks.append(lock)
+        return judgement(9)
+
+    scene.provider.reset()
+    scene.judge(judge)
+    scene.script(*ROUND, "runner")
+    team = scene.team(db=db)
+    charter = charter_of(team)
+    charter.books = Books(History(db, seconds=0.1), Clearances(db, timeout=0.1))
+    calls: list[int] = []
+
+    def freed(event: Any) -> None:
+        if event.kind == "gate" and not event.verdict.passed:
+            calls.append(len(scene.runner_calls))
+            locks[0].close()
+
+    charter.observers = (*charter.observers, freed)
+    assert play(team, form).shipped
+    assert calls == [0]
+    [refusal] = scene.refusals
+    assert refusal == "the gate's database failed: OperationalError (it is locked)"
+    assert scene.release.done == STEPS
+
+
+def test_a_database_that_is_gone_is_named(scene: Scene, db: SqliteDb, tmp_path: Path) -> None:
+    desk = _desk(db)
+    desk.admit()
+    os.remove(tmp_path / "agno.db")
+    again = Desk.at(desk.charter, "again").judged()
+    assert "the gate's database failed: DatabaseGone" in again.refused().reason
+
+
+async def test_a_clearance_that_was_called_off_while_it_was_kept_is_revoked(db: SqliteDb) -> None:
+    kept, free, revoked = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Clearances):
+        def put(self, grant: Any) -> None:
+            kept.set()
+            assert free.wait(30)
+            super().put(grant)
+
+        def revoke(self, *args: Any, **kwargs: Any) -> Any:
+            super().revoke(*args, **kwargs)
+            revoked.set()
+
+    slow = Slow(db)
+    desk = _desk(db, clearances=slow)
+    asked = asyncio.create_task(desk.aadmit())
+    assert await asyncio.to_thread(kept.wait, 30)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert desk.run.clearance is None
+    assert desk.run.judgement is not None
+    free.set()
+    assert await asyncio.to_thread(revoked.wait, 30)
+    assert slow.waiting() == []
+    with pytest.raises(ClearanceRefused, match="its run was called off"):
+        slow.held_by("team-r")
+
+
+def test_another_plan_meanwhile_is_left_as_it_is(db: SqliteDb) -> None:
+    desk = _desk(db)
+    other = Plan(goal="Ship 2.2", steps=SOUND.steps)
+
+    class Changing(Clearances):
+        def put(self, grant: Any) -> None:
+            desk.run.propose(other)
+            raise ZeroDivisionError
+
+    desk.charter.books = replace(desk.charter.books, clearances=Changing(db))
+    desk.refused()
+    assert desk.run.plan == other
+    assert desk.run.judgement is None
+
+
+# By a person's leave
+
+
+def _waiting(scene: Scene, db: Any, gate: Gate = APPROVED, **options: Any) -> tuple[Team, Any]:
+    """A team whose plan waits for a person, and the row of it; it then asks its Runner at once."""
+    plans = options.pop("plans", (SOUND,))
+    scene.provider.when("Ask the Planner", [*to(*ROUND), "It waits.", *to("runner"), SHIPPED])
+    scene.script(plans=plans)
+    team = scene.team(gate, db=db)
+    asked = {"session_id": "s", "user_id": "ann", **options}
+    assert play(team, **asked).status == RunStatus.error
+    [left] = books_of(team).clearances.waiting()
+    return team, left
+
+
+@pytest.mark.parametrize("form", ["run", "astream"])
+@pytest.mark.parametrize("anew", [False, True], ids=["the same team", "after a restart"])
+def test_what_a_person_has_approved_runs_when_the_session_goes_on(
+    form: str, anew: bool, scene: Scene, db: SqliteDb
+) -> None:
+    team, left = _waiting(scene, db)
+    assert (left.passed, left.plan) == (True, SOUND)
+    assert f"agno-portkey gate approve {left.id}" in scene.refusals[0]
+    assert (scene.release.done, scene.runner_calls) == ([], [])
+    Clearances(db).approve(left.id, by="boss")
+    planned = len([r for r in scene.provider.calls if r.schema_name == "Plan"])
+    team = scene.team(APPROVED, db=db) if anew else team
+    if form == "astream":
+        db.close()
+    assert play(team, form, GO_ON, session_id="s", user_id="ann").shipped
+    assert scene.release.done == STEPS
+    assert len([r for r in scene.provider.calls if r.schema_name == "Plan"]) == planned
+    used = books_of(team).clearances.get(left.id)
+    assert (used.state, used.approved_by, used.done) == ("spent", "boss", {1, 2})
+    passed = next(e.verdict for e in scene.told("gate") if e.verdict.passed)
+    assert passed.reasons == (f"approved by boss, clearance {left.id}",)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"session_id": "s2"}, "is for the session s, not for s2"),
+        ({"user_id": "bob"}, "was given to the user ann, not to bob"),
+        ({"tenant": "acme"}, "is for the tenant (none), not for acme"),
+        ({"instructions": "Hurry."}, "was given to other models, prompts, tools or policy"),
+    ],
+    ids=["session", "user", "tenant", "fingerprint"],
+)
+def test_it_is_nobody_elses(asked: dict[str, str], why: str, scene: Scene, db: SqliteDb) -> None:
+    _, left = _waiting(scene, db)
+    Clearances(db).approve(left.id, by="boss")
+
+    def change(team: Team) -> None:
+        if "instructions" in asked:
+            team.members[-1].instructions = asked["instructions"]
+
+    for presented in (True, False):
+        team = scene.team(APPROVED, change, db=db)
+        scene.provider.reset()
+        scene.script("runner")
+        metadata = {CLEARANCE_KEY: left.id} if presented else {}
+        if "tenant" in asked:
+            metadata[TENANT_KEY] = asked["tenant"]
+        options = {k: v for k, v in asked.items() if k in ("session_id", "user_id")}
+        options = {"session_id": "s", "user_id": "ann", **options, "metadata": metadata}
+        scene.events.clear()
+        assert play(team, message=GO_ON, **options).status == RunStatus.error
+        expected = why if presented else "there is no plan yet: ask the Planner for one"
+        assert expected in scene.refusals[0]
+    assert scene.release.done == []
+    assert Clearances(db).get(left.id).state == "granted"
+
+
+@pytest.mark.parametrize("how", ["id", "token"])
+def test_a_clearance_that_is_brought_along_runs_once(how: str, scene: Scene, db: SqliteDb) -> None:
+    _, left = _waiting(scene, db)
+    keys = new_key()
+    granted = Clearances(db).approve(left.id, by="boss")
+    brought = left.id if how == "id" else export(granted, keys.private)
+    metadata = {CLEARANCE_KEY: brought}
+    team = scene.team(APPROVED, db=db)
+    charter_of(team).books = replace(books_of(team), keys=(keys.public,))
+    asked = {"session_id": "s", "user_id": "ann", "metadata": metadata}
+    assert play(team, message=GO_ON, **asked).shipped
+    assert scene.release.done == STEPS
+    scene.provider.reset()
+    scene.script("runner")
+    scene.events.clear()
+    assert play(team, message=GO_ON, **asked).status == RunStatus.error
+    assert "was used by the run" in scene.refusals[0] or "holds clearance" in scene.refusals[0]
+    assert scene.release.done == STEPS
+
+
+@pytest.mark.parametrize("brought", ["", "no such", "a.b.c", 7])
+def test_what_is_no_clearance_is_refused(brought: Any, scene: Scene, db: SqliteDb) -> None:
+    scene.script(*ROUND)
+    team = scene.team(db=db)
+    asked = {"metadata": {CLEARANCE_KEY: brought}, "session_id": "s"}
+    assert play(team, **asked).status == RunStatus.error
+    verdict = next(e.verdict for e in scene.told("gate"))
+    assert verdict.evidence["code"] in ("malformed", "unknown", "no_keys")
+    assert scene.release.done == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["goes on", "is planned again"])
+def test_a_plan_that_the_gate_refused_runs_if_a_person_says_so(
+    again: bool, scene: Scene, db: SqliteDb
+) -> None:
+    scene.provider.reset()
+    scene.judge(2)
+    members = ROUND if again else ("runner",)
+    scene.provider.when("Ask the Planner", [*to(*ROUND), "Refused.", *to(*members), SHIPPED])
+    scene.script()
+    team = scene.team(db=db)
+    asked = {"session_id": "s", "user_id": "ann"}
+    assert play(team, **asked).status == RunStatus.error
+    [left] = books_of(team).clearances.waiting()
+    assert (left.passed, left.reason) == (False, "its score is 2, and 7 is needed")
+    Clearances(db).approve(left.id, by="boss", reason="it has to go out")
+    assert play(team, message=GO_ON, **asked).shipped
+    assert scene.release.done == STEPS
+
+
+def test_a_plan_that_waits_twice_has_one_row(db: SqliteDb) -> None:
+    desk = _desk(db)
+    desk.charter.gates = (APPROVED,)
+    first, again = desk.refused("r1"), desk.refused("r2")
+    assert first.evidence["clearance"] == again.evidence["clearance"]
+    assert len(desk.charter.books.clearances.waiting()) == 1
+
+
+def test_one_that_passes_in_the_end_waits_as_passed(db: SqliteDb) -> None:
+    desk = _desk(db)
+    desk.charter.gates = (APPROVED,)
+    desk.run.judgement = None
+    desk.refused("r1")
+    [left] = desk.charter.books.clearances.waiting()
+    assert (left.passed, left.reason) == (
+        False,
+        "the Judge has not judged this plan yet: ask it",
+    )
+    desk.judged()
+    told = desk.refused("r2")
+    [now] = desk.charter.books.clearances.waiting()
+    assert (now.id, now.passed) == (told.evidence["clearance"], True)
+    assert desk.charter.books.clearances.get(left.id).state == "revoked"
+
+
+def test_once_a_plan_is_cleared_nobody_need_decide_on_those_before(db: SqliteDb) -> None:
+    desk = _desk(db).judged(2, plan=Plan(goal="Worse", steps=SOUND.steps))
+    desk.refused("r1")
+    clearances = desk.charter.books.clearances
+    [left] = clearances.waiting()
+    desk.judged()
+    desk.admit()
+    assert clearances.waiting() == []
+    assert clearances.get(left.id).reason == "a later plan of the run was cleared"
+    assert desk.run.waiting == {}
+
+
+def test_an_approved_plan_with_a_tool_that_the_runner_lacks_is_refused_for_good(
+    db: SqliteDb,
+) -> None:
+    lacking = Plan(goal="Wipe", steps=(*SOUND.steps, Step(action="wipe it", tool="wipe")))
+    desk = _desk(db).judged(plan=lacking)
+    desk.refused("r1")
+    clearances = desk.charter.books.clearances
+    [left] = clearances.waiting()
+    clearances.approve(left.id, by="boss", reason="do")
+    refused = Desk.at(desk.charter, "again").refused()
+    assert "step 3 calls wipe, which the Runner does not have" in refused.reason
+    # Claimed as it is, no other process takes it for leave to run its other steps.
+    assert clearances.get(left.id).state == "revoked"
+    elsewhere = Desk.of(books=Books(clearances=clearances)).charter
+    with pytest.raises(GateClosed, match="was revoked"):
+        elsewhere.require_clearance("again-r")
+
+
+def test_what_was_approved_too_long_ago_is_not_taken(db: SqliteDb) -> None:
+    desk = _desk(db)
+    desk.charter.gates = (APPROVED,)
+    desk.refused("r1")
+    clearances = desk.charter.books.clearances
+    [left] = clearances.waiting()
+    clearances.approve(left.id, by="boss")
+    late = replace(desk.charter.books, clock=lambda: left.expires_at)
+    desk.charter.books = late
+    again = Desk.at(desk.charter, "again")
+    assert "there is no plan yet" in again.refused().reason
+    brought = Desk.at(desk.charter, "brought")
+    brought.run.presented = left.id
+    assert brought.refused().evidence["code"] == "expired"
+
+
+def test_a_clearance_lasts_as_long_as_the_strictest_gate_says(db: SqliteDb) -> None:
+    desk = _desk(db)
+    desk.charter.gates = (Gate(name="a", max_age=60), Gate(name="b", max_age=3600))
+    began = desk.charter.books.clock()
+    desk.charter.books = replace(desk.charter.books, clock=lambda: began)
+    clearance = desk.admit()
+    assert clearance.expires_at == began + timedelta(seconds=60)
+    desk.charter.books = replace(desk.charter.books, clock=lambda: clearance.expires_at)
+    with pytest.raises(GateClosed, match="the clearance has run out"):
+        desk.charter.require_clearance("team-r")
+
+
+@pytest.mark.parametrize(
+    ("plan", "judged"), [(SOUND, False), (FLAWED, True)], ids=["unjudged", "flawed"]
+)
+def test_a_refusal_is_kept_with_its_reasons(plan: Plan, judged: bool, db: SqliteDb) -> None:
+    desk = _desk(db)
+    desk.run.propose(plan)
+    if judged:
+        desk.judged(3, plan=plan)
+    else:
+        desk.run.judgement = None
+    refused = desk.refused()
+    [kept] = desk.charter.books.history.series()
+    assert (kept.passed, kept.reasons) == (False, refused.reasons)
+    assert (kept.tenant, kept.user_id, kept.fingerprint) == ("acme", "ann", "sha256:f1")
+    assert set(kept.evidence) == ({"plan", "judgement"} if judged else {"plan"})
