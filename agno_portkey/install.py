@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
@@ -164,8 +164,10 @@ class Install:
                 has_critic=any(has_schema(owner, Critique) for owner, _ in self.everyone),
                 observers=wanted.observers,
                 mode=wanted.modes.gate,
-                books=self._books(),
+                books=self._books(self._database()),
             )
+            if self._database() is None:
+                self.charter.books_since = self._books_since
             self.charter.fingerprint_now = lambda: self._fingerprint(self.root)
             binding.observers = (*binding.observers, self.charter.meter)
             binding.gate_hook = self.hook_kind(
@@ -187,9 +189,14 @@ class Install:
         redact_logs(wanted.guards)
         binding.settle(owners)
 
-    def _books(self) -> Books:
-        """The gate's books, in the database that holds the team's sessions if it has one on SQL."""
-        database = self.wanted.gate_database or self.root.db
+    def _database(self) -> Any:
+        """The one that the gate's books are kept in: that of the team's sessions, if it has one."""
+        return self.wanted.gate_database or self.root.db
+
+    def _books_since(self) -> Books | None:
+        return None if (database := self._database()) is None else self._books(database)
+
+    def _books(self, database: Any) -> Books:
         wanted = self.wanted
         return books_of(
             database,

@@ -58,7 +58,9 @@ class Charter(Ending):
     ) -> None:
         super().__init__(swarm=swarm, observers=observers, mode=mode, runs=runs)
         self.gates = check_gates(gates)
-        self.books = books or Books()
+        self._books = books or Books()
+        # The books in a database that the team was given since, if it was.
+        self.books_since: Callable[[], Books | None] | None = None
         # What the team is at this moment, where that is known.
         self.fingerprint_now: Callable[[], Fingerprint] | None = None
         self.meter = Meter(self.runs)
@@ -73,6 +75,17 @@ class Charter(Ending):
 
     def __repr__(self) -> str:
         return f"Charter(gates={[gate.name for gate in self.gates]}, swarm={self.swarm!r})"
+
+    @property
+    def books(self) -> Books:
+        """Where decisions and clearances are kept; a server gives a team its database late."""
+        if self.books_since is not None and (since := self.books_since()) is not None:
+            self.books_since, self._books = None, since
+        return self._books
+
+    @books.setter
+    def books(self, books: Books) -> None:
+        self.books_since, self._books = None, books
 
     @property
     def name(self) -> str:

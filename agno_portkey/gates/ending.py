@@ -23,7 +23,11 @@ class Ending(Ruling):
     """What becomes of a team run that its gates do not clear; `Charter` says what they decide."""
 
     gates: tuple[Gate, ...]
-    books: Books
+
+    @property
+    @abstractmethod
+    def books(self) -> Books:
+        """Where decisions are kept."""
 
     @property
     @abstractmethod

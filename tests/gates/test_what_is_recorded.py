@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from admission_scene import SHIPPED, Scene, books_of, charter_of, judgement, play, to
 from agno.db.sqlite import SqliteDb
+from agno.os import AgentOS
 
 from agno_portkey import Gate
 from agno_portkey.gates import Sampling, approving
@@ -111,3 +112,19 @@ def test_thresholds_that_can_not_be_read_close_the_gate(scene: Scene) -> None:
     assert not play(team).shipped
     assert not scene.runner_calls
     assert "OSError" in scene.refusals[0]
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_database_that_comes_late_is_kept_in(scene: Scene, tmp_path: Path, server: bool) -> None:
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    scene.judge(9)
+    scene.script("planner", "critic", "judge", "runner")
+    team = scene.team(Gate(min_score=8))
+    assert books_of(team).history is None
+    if server:
+        AgentOS(teams=[team], db=db, telemetry=False)
+    else:
+        team.db = db
+    assert play(team).shipped
+    assert [kept.passed for kept in History(db).series()] == [True]
+    assert books_of(team) is books_of(team)
