@@ -318,6 +318,8 @@ def _pem(key: Any) -> str:
         _pem(ec.generate_private_key(ec.SECP256R1())),
         _pem(ed448.Ed448PrivateKey.generate()),
     ],
+    # They are made anew in each process.
+    ids=lambda key: "key",
 )
 def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigurationError, match="a private Ed25519 key is needed") as caught:
@@ -325,7 +327,9 @@ def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [KEY.private, "", "no key", "-----BEGIN PUBLIC KEY-----"])
+@pytest.mark.parametrize(
+    "key", [KEY.private, "", "no key", "-----BEGIN PUBLIC KEY-----"], ids=lambda key: "key"
+)
 def test_a_public_key_that_is_none(key: str) -> None:
     with pytest.raises(ConfigurationError, match="a public Ed25519 key is needed") as caught:
         checked(TOKEN, keys=[key])
