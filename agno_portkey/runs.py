@@ -38,6 +38,7 @@ __all__ = [
     "Steps",
     "Usage",
     "Who",
+    "favour",
     "run_in",
 ]
 
@@ -183,8 +184,8 @@ class Run:
         if said.output in samples:
             return replace(said, samples=samples)
         # It was changed on its way, which is not to raise it.
-        if samples and _favour(said.output) >= min(map(_favour, samples)):
-            return Evidence(min(samples, key=_favour), said.plan_digest, samples)
+        if samples and favour(said.output) >= min(map(favour, samples)):
+            return Evidence(min(samples, key=favour), said.plan_digest, samples)
         return None
 
     def led(self, call: FunctionCall) -> None:
@@ -213,7 +214,7 @@ class Run:
     def _worst(self, said: Evidence) -> Evidence:
         key = (type(said.output), said.plan_digest)
         before = self._said.get(key)
-        if before is None or _favour(said.output) < _favour(before.output):
+        if before is None or favour(said.output) < favour(before.output):
             self._said[key] = said
         return self._said[key]
 
@@ -251,7 +252,7 @@ class Run:
             self.untold.append(reason)
 
 
-def _favour(output: Critique | Judgement) -> tuple[float, float]:
+def favour(output: Critique | Judgement) -> tuple[float, float]:
     """How much a critique or judgement speaks for its plan; less is worse."""
     if isinstance(output, Judgement):
         return (output.decision is Decision.APPROVE, output.score)
@@ -306,11 +307,14 @@ class Runs:
         with self._lock:
             return self._stations.get(run_id)
 
-    def any_cleared(self) -> bool:
-        """Whether some run holds a clearance that is not spent."""
+    def any_cleared(self, now: datetime) -> bool:
+        """Whether some run holds a clearance that is neither spent nor run out."""
         with self._lock:
             return any(
-                run.clearance is not None and not run.spent and not run.ended
+                run.clearance is not None
+                and not run.spent
+                and not run.ended
+                and (run.clearance.expires_at is None or now < run.clearance.expires_at)
                 for run in self._runs.values()
             )
 

@@ -18,11 +18,14 @@ from agno_portkey.cli.report import fail
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Outcome, Sampling, record_suite
+from agno_portkey.gates.checks.suite import recording
 from agno_portkey.gates.suites import CaseVerdict, SuiteVerdict, run_suite
 from agno_portkey.stopping import DATABASE_VARIABLE
 
 __all__ = ["check"]
 
+# Of a suite that can't be found, run or recorded: no verdict on what it is of.
+_NOT_RUN = 3
 _EXITS = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.UNDERPOWERED: 2}
 _STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNDERPOWERED: "yellow"}
 
@@ -55,7 +58,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     timeout: Annotated[int, typer.Option(help="Seconds for one run of a case.", min=1)] = 120,
 ) -> None:
-    """Run a suite; ends with 0 on PASS, 1 on FAIL, 2 on UNDERPOWERED.
+    """Run a suite; ends with 0 on PASS, 1 on FAIL, 2 on UNDERPOWERED, 3 where it can't be run.
 
     A case is UNDERPOWERED where --samples runs are not enough to tell a pass from chance. With
     --record, its cases have to be of one agent or team: the result holds for its fingerprint, that
@@ -66,7 +69,7 @@ def check(
         cases = named(suite, "CASES")
         model = named(judge, "model") if judge else None
         kept = _Kept(cases, record, db) if record else None
-        with console.status("...") as status:
+        with console.status("...") as status, recording(record):
             verdict = run_suite(
                 cases,
                 sampling=_sampling(samples, noise),
@@ -76,10 +79,11 @@ def check(
             )
         if kept is not None:
             kept.keep(verdict)
+            console.print(f"Recorded as {record}: {verdict.outcome.value}", highlight=False)
         if junit is not None:
             junit.write_bytes(as_junit(verdict, suite))
     except (AgnoPortkeyError, SQLAlchemyError, OSError) as error:
-        fail(error)
+        fail(error, _NOT_RUN)
     if as_json:
         typer.echo(json.dumps(_as_dict(verdict), indent=2))
     else:

@@ -18,15 +18,14 @@ from agno_portkey.cli.report import fail, operator
 from agno_portkey.contracts import canonical
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import approving
-from agno_portkey.gates.books import Books, books_of
+from agno_portkey.gates.books import PUBLIC_KEY, Books, books_of
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, export, new_key, verify
-from agno_portkey.stopping import DATABASE_VARIABLE
+from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
 
 __all__ = ["approve", "export_", "key", "revoke", "verify_", "waiting"]
 
 # Read from the environment alone: a key on a command line is seen by everybody on the machine.
 KEY_VARIABLE = "AGNO_PORTKEY_CLEARANCE_KEY"
-PUBLIC_VARIABLE = "AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY"
 
 Database = Annotated[
     str | None,
@@ -56,11 +55,13 @@ def waiting(
         typer.echo("No plan waits for a person.")
         return
     console = Console()
+    # An address may hold a password, and is not repeated.
+    where = f" --db {db}" if db and "://" not in db else ""
     for grant in grants:
-        _print(console, grant)
+        _print(console, grant, where)
 
 
-def _print(console: Console, grant: Grant) -> None:
+def _print(console: Console, grant: Grant, where: str) -> None:
     until = f"{grant.expires_at:%Y-%m-%d %H:%M} UTC"
     console.print(Text.assemble((grant.id, "bold"), f"  {grant.swarm or ''}, until {until}"))
     console.print(Text(f"  {grant.plan.goal}"))
@@ -70,10 +71,10 @@ def _print(console: Console, grant: Grant) -> None:
         console.print(Text(f"  {number}. {step.action}{calls}"))
     if grant.passed:
         console.print(Text("  The gate has passed it: a person is to approve.", "green"))
-        console.print(Text(f"  agno-portkey gate approve {grant.id}"), soft_wrap=True)
+        console.print(Text(f"  agno-portkey gate approve {grant.id}{where}"), soft_wrap=True)
     else:
         console.print(Text(f"  The gate has refused it: {grant.reason}", "red"))
-        how = f"  agno-portkey gate approve {grant.id} --override --reason '...'"
+        how = f"  agno-portkey gate approve {grant.id}{where} --override --reason '...'"
         console.print(Text(how), soft_wrap=True)
 
 
@@ -139,9 +140,9 @@ def verify_(
     Whether it was used before, only the database that is shared knows.
     """
     text = typer.get_text_stream("stdin").read() if token == "-" else token  # noqa: S105
-    keys = [each for each in os.environ.get(PUBLIC_VARIABLE, "").split(",") if each.strip()]
+    keys = [each for each in os.environ.get(PUBLIC_KEY, "").split(",") if each.strip()]
     if not keys:
-        fail(f"{PUBLIC_VARIABLE}: set it to the public key of who signs")
+        fail(f"{PUBLIC_KEY}: set it to the public key of who signs")
     with _failing():
         grant = verify(text.strip(), keys, _anybody(text, keys, swarm, fingerprint))
     typer.echo(json.dumps(_as_dict(grant), indent=2))
@@ -152,7 +153,7 @@ def key() -> None:
     with _failing():
         pair = new_key()
     typer.echo(f"{KEY_VARIABLE}={pair.private}")
-    typer.echo(f"{PUBLIC_VARIABLE}={pair.public}")
+    typer.echo(f"{PUBLIC_KEY}={pair.public}")
 
 
 def _anybody(text: str, keys: list[str], swarm: str | None, fingerprint: str | None) -> Asking:
@@ -211,4 +212,6 @@ def _clearances(db: str | None) -> Clearances:
 
 
 def _books(db: str | None) -> Books:
-    return books_of(_database(db))
+    if (file := missing_file(named := _database(db))) is not None:
+        raise ConfigurationError(f"--db: there is no file {file}")
+    return books_of(named)

@@ -43,10 +43,10 @@ def report(console: Console, rows: Sequence[Row], *, title: str, also: Table | N
         raise typer.Exit(1)
 
 
-def fail(error: Exception | str) -> NoReturn:
-    """Say on stderr what went wrong, and end with exit code 1."""
+def fail(error: Exception | str, code: int = 1) -> NoReturn:
+    """Say on stderr what went wrong, and end with that exit code."""
     Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def operator() -> str:

@@ -90,7 +90,9 @@ class Admission:
             if run.plan is not plan or not charter.decide(run).passed:
                 return self._refused("the plan was changed while it was decided on"), None
             grant = self._grant(plan)
-            clearance = run.clear(self._runner_run_id, id=grant.id, expires_at=grant.expires_at)
+            # What is only observed is no leave, in whatever mode it goes on.
+            id = grant.id if run.mode == "enforce" else None
+            clearance = run.clear(self._runner_run_id, id=id, expires_at=grant.expires_at)
         revoke = partial(self._revoke, grant.id, "its run was called off")
         try:
             keep = partial(self._keep, grant, judgement)
@@ -109,7 +111,8 @@ class Admission:
             self._revoke(left, "a later plan of the run was cleared")
         self._run.waiting.clear()
         # Last: it is good in every process, and what can't be noted is not to be cleared.
-        self._books.clearances.put(grant)
+        if self._run.mode == "enforce":
+            self._books.clearances.put(grant)
 
     def _revoke(self, id: str, reason: str) -> None:
         self._books.clearances.revoke(id, by=self._charter.name, reason=reason)
@@ -117,11 +120,16 @@ class Admission:
     def _note(self, verdict: Verdict, plan: Plan | None) -> None:
         """Keep a refusal, and leave its plan for a person to decide on."""
         self._record(self._run.judgement)
+        held = self._run.clearance
+        if held is not None and plan is not None and held.plan_digest == digest(plan):
+            return  # somebody else was cleared for it meanwhile
         if plan is not None and not verdict.evidence.get("waiting"):
             self._leave(plan, passed=False, reason=verdict.reason)
 
     def _leave(self, plan: Plan, *, passed: bool, reason: str | None = None) -> str:
         """Leave `plan` for a person to decide on; returns the id of its row."""
+        if self._run.mode != "enforce":
+            return "-"
         waiting = self._run.waiting
         if (known := waiting.get(digest(plan))) is not None:
             if known[1] is passed:
@@ -147,8 +155,20 @@ class Admission:
     # By a clearance that was given before: approved by a person, or brought from elsewhere
 
     async def _by_clearance(self, presented: str) -> tuple[Verdict, Clearance | None]:
+        claim = partial(self._books.claim, presented, self._asking())
+        grant = await self._io.run(claim, undo=lambda given: self._later(given.id))
+        try:
+            return await self._used(grant)
+        except BaseException:
+            self._later(grant.id)
+            raise
+
+    def _later(self, id: str) -> None:
+        """Take back a clearance whose run did not come about."""
+        self._io.later(partial(self._revoke, id, "its run did not come about"))
+
+    async def _used(self, grant: Grant) -> tuple[Verdict, Clearance | None]:
         charter, run = self._charter, self._run
-        grant = await self._io.run(partial(self._books.claim, presented, self._asking()))
         if (unknown := charter.unknown_tools(grant.plan)) is not None:
             # It is claimed by now, and nobody is to go on with it.
             await self._io.run(partial(self._revoke, grant.id, unknown))

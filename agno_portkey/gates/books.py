@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,13 +19,17 @@ from agno_portkey.errors import ClearanceRefused, ConfigurationError
 from agno_portkey.gates import adjusting
 from agno_portkey.gates.checks.base import Check, outcome_of
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, present
+from agno_portkey.gates.clearance.refusing import check_unused
 from agno_portkey.gates.gate import Gate
 from agno_portkey.gates.history import Decided, History, Scored
 from agno_portkey.runs import Clearance, Evidence, Run
 from agno_portkey.sql import in_memory, source_of, trouble_of
 from agno_portkey.verdict import Observer, Verdict, failure_of
 
-__all__ = ["Books", "Thresholds", "entry"]
+__all__ = ["PUBLIC_KEY", "Books", "Thresholds", "entry"]
+
+# The public keys of exported clearances, with commas between them, where no policy names any.
+PUBLIC_KEY = "AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY"
 
 
 def now() -> datetime:
@@ -73,7 +78,9 @@ class Books:
 
         Raises ClearanceRefused, which says why it is refused.
         """
-        return present(self.clearances, self.keys, presented, asking, self.clock())
+        named = os.environ.get(PUBLIC_KEY, "").split(",")
+        keys = self.keys or [key for key in named if key.strip()]
+        return present(self.clearances, keys, presented, asking, self.clock())
 
     # The steps of a cleared plan, so that none is done twice, in whatever process
 
@@ -100,6 +107,16 @@ class Books:
     def spent(self, held: Clearance | None) -> None:
         """Note that the Runner has finished."""
         self._noted(held, self.clearances.spend)
+
+    def dropped(self, held: Clearance | None, why: str) -> None:
+        """Take back what a run no longer holds, so that no other process goes on with it."""
+        if held is not None and held.id is not None:
+            self._noted(held, lambda id: self.clearances.revoke(id, by="the gate", reason=why))
+
+    def still_good(self, held: Clearance) -> None:
+        """Raise ClearanceRefused where a clearance was taken back since it was given."""
+        if held.id is not None:
+            check_unused(self.clearances.get(held.id), held.runner_run_id)
 
     def _noted(self, held: Clearance | None, note: Callable[..., object], *told: int) -> None:
         if held is None or held.id is None:

@@ -68,5 +68,9 @@ def told_by(check: Check, case: Case) -> Verdict:
         given = type(verdict).__name__
         reason = f"the check {check.name} gave {given} in place of a verdict"
         return Verdict(False, check.name, (reason,), 0.0, {"failed": True})
+    passed: object = verdict.passed
+    if not isinstance(passed, bool):
+        reason = f"the check {check.name} gave {type(passed).__name__} in place of True or False"
+        return Verdict(False, check.name, (reason,), 0.0, {"failed": True})
     # By its own name it is told apart from the others, and known where it is required.
     return verdict if verdict.source == check.name else replace(verdict, source=check.name)

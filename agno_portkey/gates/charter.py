@@ -93,8 +93,18 @@ class Charter(Ending):
 
     # What members say
 
+    def open(self, run_id: str, name: str) -> Run:
+        """Begin the team run of this id; what one of that id was cleared for is taken back."""
+        before = self.runs.find(run_id)
+        if before is not None and before.run.id == run_id and not before.run.spent:
+            self.books.dropped(before.run.clearance, "its run began anew")
+        return super().open(run_id, name)
+
     def planned(self, station: Station, plan: Plan) -> None:
+        before = station.run.clearance
         fingerprint = station.run.propose(plan)
+        if station.run.clearance is None:
+            self.books.dropped(before, "another plan was put forward")
         station.run.complaints.pop("planner", None)
         self.tell("plan", station, data={"plan_digest": fingerprint, "steps": len(plan.steps)})
 
@@ -217,6 +227,33 @@ class Charter(Ending):
                 raise self.refusal(station, "the clearance has run out: have the plan judged anew")
             return station, run.steps
 
+    async def require_good(self, station: Station, io: IO) -> None:
+        """Refuse a run whose clearance was taken back since, by whomever."""
+        held = station.run.clearance
+        if held is None or held.id is None:
+            return
+        try:
+            await io.run(partial(self.books.still_good, held))
+        except ClearanceRefused as refused:
+            raise self.refusal(station, str(refused)) from None
+        except Exception as error:
+            raise self.refusal(station, database_failed(error)) from error
+
+    def require_same(self, run: Run, context: Any) -> None:
+        """Refuse who goes on with a run of somebody else's, or of a team that was changed since.
+
+        `context` is the host's, of who asks now; what it or the run does not know is not compared.
+        """
+        for name, whose in (("session", run.who.session_id), ("user", run.who.user_id)):
+            asks = getattr(context, f"{name}_id", None)
+            if None not in (whose, asks) and whose != asks:
+                raise self.refusal(None, f"it was cleared for another {name}")
+        known, now = run.fingerprint, self.fingerprint_now
+        if now is not None and known.parts and now().digest != known.digest:
+            raise self.refusal(
+                None, "models, prompts, tools or policy were changed since it was cleared"
+            )
+
     def station(self, run_id: str | None) -> Station | None:
         """Where a run belongs; one of another process by the clearance that is kept of it.
 
@@ -261,7 +298,9 @@ class Charter(Ending):
                 run.clearance = None
             else:
                 run.spent = True
-        if not missing:
+        if missing:
+            self.books.dropped(held, "the Runner ended without doing all its steps")
+        else:
             self.books.spent(held)
         return missing
 

@@ -118,6 +118,8 @@ class Ending(Ruling):
             return
         if run.refusals and run.refusals[-1].source == "runner":
             return  # it was cleared, and the refusal says what became of it
+        if self.may_pass(run) and run.refusals:
+            return  # a person was to approve, or the books could not be kept: the refusal says so
         if self.may_pass(run):
             yield "the gate would pass, but the Runner was never asked"
         else:

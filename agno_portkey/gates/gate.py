@@ -163,6 +163,10 @@ def decide_all(
     given = tuple(gates)
     verdicts = verdicts_of(given, case, found or {}, thresholds or {})
     scores = [v.score for v in verdicts if v.score is not None]
+    if case.used and case.judgement is None and all(v.passed for v in verdicts):
+        # Whatever the checks need of it: one judgement is good for one run of the plan.
+        again = ("this plan was run before: have it judged again",)
+        verdicts = [replace(verdicts[0], passed=False, reasons=again), *verdicts[1:]]
     failed = [v for v in verdicts if not v.passed]
     lacking = bool(failed) and all(outcome_of(v) is Outcome.UNDERPOWERED for v in failed)
     more = {"outcome": Outcome.UNDERPOWERED, "more": _most(failed)} if lacking else {}
@@ -209,4 +213,8 @@ def _decided(gate: Gate, case: Case) -> Verdict:
     if not isinstance(verdict, Verdict):
         given = type(verdict).__name__
         return Verdict(False, gate.name, (f"the gate gave {given} in place of a verdict",))
+    passed: object = verdict.passed
+    if not isinstance(passed, bool):
+        given = type(passed).__name__
+        return Verdict(False, gate.name, (f"the gate gave {given} in place of True or False",))
     return verdict

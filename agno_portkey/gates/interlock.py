@@ -144,7 +144,9 @@ def _runner(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         mute = False
         if call.run_response is not None:
-            _, steps = charter.require_clearance(call.run_id)
+            station, steps = charter.require_clearance(call.run_id)
+            charter.require_same(station.run, call.run_response)
+            await charter.require_good(station, io)
             mute = bool(steps.missing(charter.tools or frozenset()))
         else:
             _require_any(charter)
@@ -190,7 +192,7 @@ def _aide(charter: Charter) -> Layer:
 
 def _require_any(charter: Charter) -> None:
     # Memories, summaries and reasoning carry no run of ours: they may speak while some run may.
-    if not charter.runs.any_cleared():
+    if not charter.runs.any_cleared(charter.books.clock()):
         raise charter.refusal(None, "no run of this team is cleared")
 
 

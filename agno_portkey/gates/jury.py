@@ -49,8 +49,13 @@ def jury(charter: Charter) -> Layer:
             await charter.read_thresholds(station.run, io)
         drawn: list[_Sample] = []
         while not drawn or charter.wants_more(station.run, shown, [s.judgement for s in drawn]):
-            async with inner(_fresh(call, first=not drawn)) as out:
-                answer = [delta async for delta in out]
+            try:
+                async with inner(_fresh(call, first=not drawn)) as out:
+                    answer = [delta async for delta in out]
+            except BaseException:
+                # What was said before counts, whatever became of this one.
+                station.run.poll(shown, [sample.judgement for sample in drawn])
+                raise
             judgement = None if any(delta.tool_calls for delta in answer) else _judgement(answer)
             if judgement is None:
                 # It looks something up first, or was not asked for a judgement.

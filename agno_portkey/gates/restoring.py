@@ -21,7 +21,11 @@ def restored(charter: Charter, run_id: str) -> Station | None:
     """
     books, now = charter.books, charter.books.clock()
     held = books.clearances.held_by(run_id, now) or books.clearances.of_team_run(run_id, now)
-    if held is None:
+    if held is None or charter.runs.find(held.team_run_id) is not None:
+        # A team run that is known here has a clearance of its own, or none.
+        return None
+    latest = books.clearances.of_team_run(str(held.team_run_id), now)
+    if latest is None or latest.id != held.id:
         return None
     now_is = charter.fingerprint_now() if charter.fingerprint_now is not None else None
     if now_is is not None and now_is.digest != held.fingerprint:

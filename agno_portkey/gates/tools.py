@@ -20,7 +20,7 @@ from agno.tools.function import Function
 from agno_portkey.contracts import Step
 from agno_portkey.errors import GateClosed, ToolRefused
 from agno_portkey.gates.charter import Charter
-from agno_portkey.runs import Station, Steps
+from agno_portkey.runs import Clearance, Station, Steps
 from agno_portkey.verdict import Verdict
 
 __all__ = ["is_of", "is_protected", "original", "protect", "same_value", "step_matches"]
@@ -148,12 +148,13 @@ def _step(
 ) -> Iterator[None]:
     """Take the plan's step that this call is, and mark it done once the call has returned."""
     run_id = getattr(context, "run_id", None)
-    taken = charter.held(run_id, lambda: _take(charter, run_id, name, _bound(signature, arguments)))
+    taken = charter.held(
+        run_id, lambda: _take(charter, context, name, _bound(signature, arguments))
+    )
     if taken is None:
         yield
         return
-    station, steps, number = taken
-    held = station.run.clearance
+    station, steps, number, held = taken
     try:
         yield
     except BaseException as error:
@@ -169,24 +170,25 @@ def _step(
 
 
 def _take(
-    charter: Charter, run_id: str | None, name: str, bound: Mapping[str, Any]
-) -> tuple[Station, Steps, int]:
-    """The step that this call takes, with the cleared plan it is of; else `ToolRefused`."""
+    charter: Charter, context: Any, name: str, bound: Mapping[str, Any]
+) -> tuple[Station, Steps, int, Clearance | None]:
+    """The step that this call takes, of which plan, by which clearance; else `ToolRefused`."""
     try:
-        station, steps = charter.require_clearance(run_id)
+        station, steps = charter.require_clearance(getattr(context, "run_id", None))
+        charter.require_same(station.run, context)
     except GateClosed as closed:
         raise ToolRefused(f"{name} was refused: {closed}") from None
     with station.run.lock:
+        held = station.run.clearance
         number, reason = _find(charter, steps, name, bound)
         # Another plan may have been put forward since; then this is not its clearance.
-        if number is not None and station.run.steps is not steps:
+        if number is not None and (station.run.steps is not steps or held is None):
             number, reason = None, "another plan was put forward"
         elif number is not None:
             steps.taken.add(number)
     if number is not None:
-        kept_from = charter.books.step_taken(station.run.clearance, number)
-        if kept_from is None:
-            return station, steps, number
+        if (kept_from := charter.books.step_taken(held, number)) is None:
+            return station, steps, number, held
         reason = kept_from
         with station.run.lock:
             steps.taken.discard(number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -124,7 +124,7 @@ class GateHook(WaitingHook):
         run.who = Who(
             session_id=context.session_id,
             user_id=context.user_id,
-            tenant=told.get(TENANT_KEY),
+            tenant=tenant_of(moment.owner, told),
             team_id=moment.owner.id,
         )
         run.presented = told.get(CLEARANCE_KEY)
@@ -187,6 +187,11 @@ class GateHook(WaitingHook):
         held, run.held = [text for text in run.held if text], []
         if held and not moment.run_output.content:
             moment.run_output.content = "\n\n".join(held)
+
+
+def tenant_of(owner: Any, told: Mapping[str, Any]) -> Any:
+    """Whose a run is: what its team says, which no caller can alter, else what the caller says."""
+    return (owner.metadata or {}).get(TENANT_KEY) or told.get(TENANT_KEY)
 
 
 def _text(content: Any) -> str:

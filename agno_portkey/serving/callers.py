@@ -68,10 +68,12 @@ async def caller_of(
         raise problem(403, "no_subject", "the token names nobody: it needs a subject (sub)")
     claims = getattr(state, "claims", None) or {}
     tenant = claims.get(tenant_claim)
+    if tenant is not None and not isinstance(tenant, str):
+        raise problem(403, "no_tenant", f"the token's {tenant_claim} is no text")
     return Caller(
         name,
         all=caller_is_admin(request),
-        tenant=tenant if isinstance(tenant, str) else None,
+        tenant=tenant,
         user_id=get_scoped_user_id(request),
     )
 

@@ -17,9 +17,9 @@ from agno_portkey.drivers import AsyncIO
 from agno_portkey.errors import GateClosed
 from agno_portkey.gates.step import GateQuestion, StepCharter
 from agno_portkey.hooks.base import Moment
-from agno_portkey.hooks.gate import GateHook, part_of
+from agno_portkey.hooks.gate import GateHook, part_of, tenant_of
 from agno_portkey.run_facts import Fingerprint, Who
-from agno_portkey.runs import CLEARANCE_KEY, RUN_KEY, TENANT_KEY, Run, Station, run_in
+from agno_portkey.runs import CLEARANCE_KEY, RUN_KEY, Run, Station, run_in
 from agno_portkey.verdict import failure_of
 from agno_portkey.workflows.steps import GovernedStep
 
@@ -123,7 +123,7 @@ class FlowGate:
         known.who = Who(
             session_id=context.session_id,
             user_id=context.user_id,
-            tenant=told.get(TENANT_KEY),
+            tenant=tenant_of(flow, told),
             team_id=flow.id,
         )
         known.presented = told.get(CLEARANCE_KEY)

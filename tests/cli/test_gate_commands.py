@@ -59,12 +59,16 @@ def gate(*arguments: str, code: int = 0, **environment: str) -> str:
 
 
 def test_what_waits_is_listed_with_what_to_do(db: str) -> None:
+    assert f"there is no file {db}" in gate("waiting", "--db", db, code=1)
+    assert not Path(db).exists()
+    Clearances(db).put(gone := left(db))
+    Clearances(db).revoke(gone.id, by="ann")
     assert "No plan waits" in gate("waiting", "--db", db)
     passed = left(db)
     bad = left(db, passed=False, reason="its score is 3", swarm="Other")
     said = gate("waiting", "--db", db)
-    assert f"agno-portkey gate approve {passed.id}\n" in said
-    assert f"agno-portkey gate approve {bad.id} --override --reason" in said
+    assert f"agno-portkey gate approve {passed.id} --db {db}\n" in said
+    assert f"agno-portkey gate approve {bad.id} --db {db} --override --reason" in said
     assert "1. Deploy it [deploy(version='2.1')]" in said
     assert "The gate has refused it: its score is 3" in said
     assert passed.id not in gate("waiting", "--db", db, "--swarm", "Other")
@@ -167,10 +171,10 @@ def test_a_suite_ends_with_the_code_of_its_outcome(
 
 
 def test_a_result_is_kept_for_a_suite_check(suite: str, db: str) -> None:
-    gate("check", suite, "--record", "release", "--db", db)
-    said = gate("check", f"{suite}:TWO", "--record", "release", "--db", db, code=1)
+    assert "Recorded as release: pass" in gate("check", suite, "--record", "release", "--db", db)
+    said = gate("check", f"{suite}:TWO", "--record", "release", "--db", db, code=3)
     assert "the cases are of 2 agents and teams" in said
-    said = gate("check", suite, "--record", "r", code=1, AGNO_PORTKEY_DATABASE_URL="")
+    said = gate("check", suite, "--record", "r", code=3, AGNO_PORTKEY_DATABASE_URL="")
     assert "--record needs a database" in said
 
 
@@ -179,7 +183,7 @@ def test_a_result_is_kept_for_a_suite_check(suite: str, db: str) -> None:
     [("nowhere.at:all", "can't import nowhere.at"), ("{suite}:NONE", "there is no NONE in")],
 )
 def test_what_is_no_suite_is_said(suite: str, spec: str, said: str) -> None:
-    assert said in gate("check", spec.format(suite=suite), code=1)
+    assert said in gate("check", spec.format(suite=suite), code=3)
 
 
 # Calibration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from agno.tools.function import Function, FunctionCall
@@ -15,6 +16,7 @@ from agno_portkey.verdict import Verdict
 
 PLAN = Plan(goal="a", steps=(Step(action="x", tool="t"), Step(action="y", tool="u")))
 OTHER = Plan(goal="b", steps=(Step(action="x", tool="t"),))
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 YES = Judgement(decision="approve", score=9)
 
 
@@ -127,12 +129,12 @@ def test_a_forgotten_run_takes_no_new_members() -> None:
 def test_any_cleared_looks_for_a_clearance_that_is_not_spent() -> None:
     runs = Runs()
     run = runs.open("1", None)
-    assert not runs.any_cleared()
+    assert not runs.any_cleared(NOW)
     run.propose(PLAN)
     run.clear("runner")
-    assert runs.any_cleared()
+    assert runs.any_cleared(NOW)
     run.spent = True
-    assert not runs.any_cleared()
+    assert not runs.any_cleared(NOW)
 
 
 def test_an_id_used_again_begins_anew() -> None:

@@ -10,7 +10,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
 from agno_portkey.gates.checks.base import Check, Outcome, number
 from agno_portkey.gates.sampling import Poll, Sampling
-from agno_portkey.runs import Evidence
+from agno_portkey.runs import Evidence, favour
 from agno_portkey.verdict import Verdict
 
 __all__ = ["JudgementCheck"]
@@ -56,7 +56,8 @@ class JudgementCheck(Check):
         if not isinstance(said.output, Judgement):
             return self.verdict("the Judge gave no judgement")
         if self.sampling is None:
-            return self._once(said.output, needed)
+            # Of all that was said of it: another check may have had it sampled.
+            return self._once(min((said.output, *said.samples), key=favour), needed)
         return self._sampled(said, needed)
 
     def _once(self, judgement: Judgement, needed: float) -> Verdict:

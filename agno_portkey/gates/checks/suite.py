@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,9 +20,11 @@ from agno_portkey.gates.history.eval_runs import EvalRuns
 from agno_portkey.gates.history.rows import KEY, Row, Wanted, told
 from agno_portkey.verdict import Verdict
 
-__all__ = ["SuiteCheck", "record_suite"]
+__all__ = ["SuiteCheck", "record_suite", "recording"]
 
 _PREFIX = "suite:"
+# The suites that this process is running for the record.
+_RECORDING: list[str] = []
 # Of one microsecond; more are not looked at.
 _NEWEST = 16
 
@@ -59,6 +62,8 @@ class SuiteCheck(Check):
             object.__setattr__(self, "_runs", EvalRuns(self.database))
 
     def decide(self, case: Case) -> Verdict:
+        if self.suite in _RECORDING:
+            return self.verdict(recording=True)
         runs = self._runs or (EvalRuns(case.database) if case.database is not None else None)
         if runs is None:
             return self.verdict("it has no database to look for the suite's record in: give it one")
@@ -103,6 +108,19 @@ class SuiteCheck(Check):
                 "alone: run it for those of now"
             )
         return f"the suite {self.suite} is not recorded: run it, and keep it with record_suite"
+
+
+@contextmanager
+def recording(suite: str | None) -> Iterator[None]:
+    """While `suite` is run to be recorded, who asks for its record is not kept waiting for it."""
+    if suite is None:
+        yield
+        return
+    _RECORDING.append(suite)
+    try:
+        yield
+    finally:
+        _RECORDING.remove(suite)
 
 
 def record_suite(

@@ -139,7 +139,10 @@ class Clearances:
         found = [
             grant
             for grant in map(unpacked, rows)
-            if grant.approved_by is not None and self._is_good(grant, asking, now)
+            if grant.approved_by is not None
+            # Unasked for it is taken by those alone whom it was left for.
+            and (grant.session_id, grant.user_id) == (asking.session_id, asking.user_id)
+            and self._is_good(grant, asking, now)
         ]
         return max(found, key=lambda grant: grant.issued_at, default=None)
 

@@ -140,7 +140,12 @@ def reports(
     decided: Sequence[Decided], *, by: By = "auto", confidence: float = 0.95
 ) -> list[Report]:
     """A report for each gate of each swarm in `decided`; see `report`."""
-    return [report(each, by=by, confidence=confidence) for each in gates_of(decided).values()]
+    return [report(each, by=by, confidence=confidence) for each in _own(decided).values()]
+
+
+def _own(decided: Sequence[Decided]) -> dict[tuple[str | None, str], list[Decided]]:
+    """What gates have decided themselves: what people decide says nothing of models and prompts."""
+    return gates_of([each for each in decided if each.by is None])
 
 
 def report(decided: Sequence[Decided], *, by: By = "auto", confidence: float = 0.95) -> Report:
@@ -153,7 +158,7 @@ def report(decided: Sequence[Decided], *, by: By = "auto", confidence: float = 0
     report; five on each side are the least. Raises ConfigurationError where `decided` is empty or
     of several gates.
     """
-    gates = gates_of(decided)
+    gates = _own(decided)
     if len(gates) != 1:
         raise ConfigurationError(f"decided: of one gate of one swarm, not of {len(gates)}")
     if by not in ("auto", "time", "version"):
