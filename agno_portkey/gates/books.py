@@ -113,6 +113,16 @@ class Books:
         if held is not None and held.id is not None:
             self._noted(held, lambda id: self.clearances.revoke(id, by="the gate", reason=why))
 
+    def given_up(self, held: Clearance | None, missing: Iterable[int]) -> None:
+        """Take back what a Runner ended with steps undone, unless another process does them."""
+
+        def give_up(id: str) -> None:
+            if not {*missing} & self.clearances.get(id).taken:
+                why = "the Runner ended without doing all its steps"
+                self.clearances.revoke(id, by="the gate", reason=why)
+
+        self._noted(held, give_up)
+
     def still_good(self, held: Clearance) -> None:
         """Raise ClearanceRefused where a clearance was taken back since it was given."""
         if held.id is not None:

@@ -299,7 +299,7 @@ class Charter(Ending):
             else:
                 run.spent = True
         if missing:
-            self.books.dropped(held, "the Runner ended without doing all its steps")
+            self.books.given_up(held, missing)
         else:
             self.books.spent(held)
         return missing

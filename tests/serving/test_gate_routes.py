@@ -182,7 +182,9 @@ def test_what_is_of_another_tenant_is_unknown(desk: Desk) -> None:
     inside = {"tenant": "acme"}
     listed = desk.ask("GET", "/gates", READ, claims=inside).json()["gates"]
     assert [gate["id"] for gate in listed] == [theirs]
-    for foreign, claims in ((theirs, None), (ours, inside), (theirs, {"tenant": ["acme"]})):
+    junk = desk.ask("GET", "/gates", READ, claims={"tenant": ["acme"]})
+    assert (junk.status_code, junk.json()["detail"]["code"]) == (403, "no_tenant")
+    for foreign, claims in ((theirs, None), (ours, inside)):
         asked = [
             desk.ask("GET", f"/gates/{foreign}", READ, claims=claims),
             desk.ask("POST", f"/gates/{foreign}/approve", APPROVE, claims=claims),
