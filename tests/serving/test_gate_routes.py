@@ -183,7 +183,7 @@ def test_what_is_of_another_tenant_is_unknown(desk: Desk) -> None:
     listed = desk.ask("GET", "/gates", READ, claims=inside).json()["gates"]
     assert [gate["id"] for gate in listed] == [theirs]
     junk = desk.ask("GET", "/gates", READ, claims={"tenant": ["acme"]})
-    assert (junk.status_code, junk.json()["detail"]["code"]) == (403, "no_tenant")
+    assert (junk.status_code, junk.json()["detail"]["error"]) == (403, "no_tenant")
     for foreign, claims in ((theirs, None), (ours, inside)):
         asked = [
             desk.ask("GET", f"/gates/{foreign}", READ, claims=claims),
