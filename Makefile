@@ -85,7 +85,7 @@ layers: setup
 	$(BIN)/lint-imports
 
 coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again only what changed since
-	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=100
+	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=99
 	$(BIN)/coverage report --fail-under=95
 
 e2e: setup  ## the built wheel, installed elsewhere, plays the demo

@@ -158,10 +158,16 @@ def _runner(charter: Charter) -> Layer:
     return layer
 
 
+async def _as_it_is(call: Call, io: IO, inner: Next) -> Deltas:
+    async with inner(call) as out:
+        async for delta in out:
+            yield delta
+
+
 def _witness(charter: Charter, asked: Layer | None) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         try:
-            async with Owned(asked(call, io, inner)) if asked else inner(call) as out:
+            async with Owned((asked or _as_it_is)(call, io, inner)) as out:
                 async for delta in out:
                     yield delta
         except ContractError as error:
