@@ -54,7 +54,7 @@ def read_headers(headers: httpx.Headers) -> dict[str, Any]:
 
 
 class capture:
-    """A block in which the first response's headers land in the yielded dict.
+    """A block in which what `read_headers` finds lands in the yielded dict, and all `headers`.
 
     `body_timeout` (seconds) is what a read of its body may take, where that is not what was
     allowed for the headers: a gateway may send them with the first token, or long before it.
@@ -82,7 +82,7 @@ def note_response(response: httpx.Response) -> None:
         if (seconds := slot.pop("body_timeout", None)) is not None and limits is not None:
             # Read by the transport when it begins with the body.
             limits["read"] = seconds
-        slot["content_type"] = response.headers.get("content-type", "")
+        slot["headers"] = response.headers
 
 
 async def anote_response(response: httpx.Response) -> None:

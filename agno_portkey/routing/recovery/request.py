@@ -122,14 +122,17 @@ async def _stream(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
 async def _created(model: Any, call: Call, io: IO, sending: Sending) -> Any:
     """What the client made of the answer's beginning; the gateway's headers are noted."""
     heard: dict[str, Any] = {}
-    kind = ""
+    headers: Mapping[str, str] = {}
     try:
         with capture(body_timeout=sending.body_timeout) as heard:
             created = await io.create(model, sending.params(model, call))
     finally:
-        kind = heard.pop("content_type", "")
+        headers = heard.pop("headers", headers)
         heard.pop("body_timeout", None)
         sending.answered.update(heard)
+    # A look-up decodes all headers, so that it is left to those who need it.
+    odd = sending.streamed or isinstance(created, str | bytes)
+    kind = headers.get("content-type", "") if odd else ""
     if sending.streamed and ("text/html" in kind or "application/json" in kind):
         body = await io.read(created)
         await io.close(created)
