@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Table, create_engine, inspect
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
@@ -71,6 +71,22 @@ class SqlTable:
             # Two that make it at once: the databases tell this in ways of their own.
             if not self.exists():
                 raise
+
+    def is_there(self) -> bool:
+        """Whether the table is, or was, there: once it was, its absence is an error."""
+        self.seen = self.seen or self.exists()
+        return self.seen
+
+    @contextmanager
+    def missed(self) -> Iterator[None]:
+        """Tell a table that was taken away from a database that is locked or down."""
+        try:
+            yield
+        except DBAPIError as error:
+            name = self._table.name
+            if name in str(error.orig) and not self.exists():
+                raise DatabaseGone(f"its table {name} was there and is gone: put it back") from None
+            raise
 
     @contextmanager
     def writing(self, seconds: float | None = None) -> Iterator[Connection]:

@@ -1,4 +1,7 @@
-"""What every test has: no network but loopback, no telemetry, no keys from the environment."""
+"""What every test has: no network but loopback, no telemetry, no keys from the environment.
+
+And what several folders need: databases that are real, SQLite files and a Postgres.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import gc
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from postgres_server import PostgresServer
 
 os.environ["AGNO_TELEMETRY"] = "false"
 # What a busy machine takes longer for is not wrong.
@@ -36,3 +41,19 @@ def _no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("PORTKEY_", "OPENAI_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of a process, started for the first that needs it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database that several processes can share."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'agno.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()

@@ -249,7 +249,9 @@ def _tell(told: Report) -> None:
 
 
 def _draw(decided: Sequence[Decided], told: Sequence[Report], png: Path | None) -> None:
-    if png is None or not decided:
+    if not told and decided:
+        _warn("What is here people have decided, and no gate: there is nothing to compare or draw.")
+    if png is None or not told:
         return
     try:
         draw(decided, told, png)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from rich.table import Table
@@ -23,40 +24,51 @@ __all__ = [
     "segments_table",
 ]
 
-_STYLES = {"pass": "green", "fail": "red", "underpowered": "yellow"}
-# Characters of a reason that a row of the table shows.
-_LONG = 80
+# In place of the four figures of what was before the first.
+_UNKNOWN = (None,) * 4
+_STYLES = {"pass": "green", "fail": "red", "underpowered": "yellow", "waiting": "yellow"}
 
 
 def history_table(decided: Sequence[Decided]) -> Table:
-    """A row for each decision, with the scores of its checks and the first of its reasons."""
-    caption = "All the reasons: --format json" if any(len(d.reasons) > 1 for d in decided) else None
-    table = Table(title="Gates", title_justify="left", caption=caption, caption_justify="left")
+    """A line for each decision, cut to the width of the terminal.
+
+    A gate or swarm that all have in common stands above; scores of checks, and all that is cut, are
+    in CSV and JSON.
+    """
+    gates, swarms = ({getattr(one, each) for one in decided} for each in ("gate", "swarm"))
+    several = len(gates) > 1 or len(swarms) > 1
+    title = "Gates" if len(gates) > 1 else f"Gate {decided[0].gate}"
+    if len(swarms) == 1 and decided[0].swarm:
+        title += f" of {decided[0].swarm}"
+    table = Table(title=shown(title), title_justify="left", box=None, pad_edge=False)
+    table.caption, table.caption_justify = "In full: --format csv or json", "left"
     table.add_column("at (UTC)", no_wrap=True)
-    table.add_column("gate", overflow="fold")
-    for column in ("outcome", "score", "checks"):
-        table.add_column(column, overflow="fold")
-    table.add_column("reason", overflow="fold")
+    for column in (*["gate"] * several, "outcome"):
+        table.add_column(column)
+    table.add_column("score", no_wrap=True)
+    table.add_column("reason")
     for each in decided:
-        checks = [shown(f"{one.check} {_figure(one.score)}".strip()) for one in each.checks]
+        of = f" of {each.swarm}" if each.swarm and len(swarms) > 1 else ""
         by = f" (by {each.by})" if each.by else ""
-        of = f" of {each.swarm}" if each.swarm else ""
         observed = "" if each.mode == "enforce" else f" ({each.mode})"
         table.add_row(
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            Text(shown(each.gate + of)),
-            Text(shown(each.outcome + by + observed), _STYLES.get(each.outcome, "")),
+            f"{each.at:%Y-%m-%d %H:%M}",
+            *[_line(each.gate + of)] * several,
+            _line(each.outcome + by + observed, _STYLES.get(each.outcome, "")),
             _figure(each.score),
-            Text("\n".join(checks)),
-            _first(each.reasons),
+            _line(_first(each.reasons)),
         )
     return table
 
 
-def _first(reasons: Sequence[str]) -> Text:
-    first, more = shown(reasons[0]) if reasons else "", len(reasons) - 1
-    short = first if len(first) <= _LONG else first[: _LONG - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    return Text(f"{short} (+{more})" if more > 0 else short)
+def _line(text: str, style: str = "") -> Text:
+    """`text` on one line, with an ellipsis where it has to be cut."""
+    return Text(shown(text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _first(reasons: Sequence[str]) -> str:
+    several = f"(1 of {len(reasons)}) " if len(reasons) > 1 else ""
+    return several + reasons[0] if reasons else ""
 
 
 def segments_table(told: Report) -> Table:
@@ -70,8 +82,8 @@ def segments_table(told: Report) -> Table:
         table.add_row(
             f"{each.since:%Y-%m-%d %H:%M}",
             f"{each.until:%Y-%m-%d %H:%M}",
-            str(each.decisions),
-            str(each.pass_rate),
+            str(each.decisions) + (f", {each.waiting} waiting" if each.waiting else ""),
+            "" if each.pass_rate is None else str(each.pass_rate),
             "" if each.score is None else str(each.score),
         )
     return table
@@ -115,7 +127,7 @@ def history_csv(decided: Sequence[Decided]) -> str:
 
 
 def changes_csv(told: Iterable[Report]) -> str:
-    """A line for each score at each change of versions."""
+    """A line for each score of the first versions, and for each at each change since."""
     rows: list[Sequence[Any]] = [
         (
             *("at", "swarm", "gate", "parts", "measure", "before", "before_low", "before_high"),
@@ -123,16 +135,17 @@ def changes_csv(told: Iterable[Report]) -> str:
         )
     ]
     for each in told:
+        first = each.segments[0]
+        named = (first.since.isoformat(), each.swarm, each.gate, "")
+        for measure, measured in (("score", first.score), ("pass rate", first.pass_rate)):
+            if measured is not None:
+                rows.append((*named, measure, *_UNKNOWN, *astuple(measured), None, None))
         for change in each.changes:
             parts = "; ".join(map(str, change.parts))
             for move in change.moves:
-                measured = [
-                    getattr(one, field)
-                    for one in (move.before, move.after)
-                    for field in ("mean", "low", "high", "count")
-                ]
-                named = (change.at.isoformat(), each.swarm, each.gate, parts, move.name)
-                rows.append((*named, *measured, move.chance, move.moved))
+                named = (change.at.isoformat(), each.swarm, each.gate, parts)
+                measures = (*astuple(move.before), *astuple(move.after))
+                rows.append((*named, move.name, *measures, move.chance, move.moved))
     return _csv(rows)
 
 

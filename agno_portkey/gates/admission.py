@@ -13,7 +13,7 @@ from agno_portkey.contracts import Plan, digest
 from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.approving import entry_of
 from agno_portkey.gates.books import database_failed
-from agno_portkey.gates.clearance import Asking, Grant, new_id
+from agno_portkey.gates.clearance import Asking, Grant, digest_of_request, new_id
 from agno_portkey.gates.gathering import gather
 from agno_portkey.gates.history.rows import clean
 from agno_portkey.runs import Clearance, Evidence, Run, Station
@@ -192,15 +192,20 @@ class Admission:
         self._books.record([entry_of(grant, True, "cleared before", by, used, at)])
 
     async def _approved(self, plan_digest: str | None) -> Grant | None:
-        """A clearance that a person gave for this session, and for this plan if there is one."""
-        found = partial(self._books.clearances.approved, self._asking(plan_digest))
-        known: Grant | None = await self._io.run(partial(found, self._books.clock()))
-        return known
+        """What a person approved in this session: this plan, else one for the same request."""
+        for asked_for in dict.fromkeys((plan_digest, None)):
+            asking = self._asking(asked_for)
+            found = partial(self._books.clearances.approved, asking, self._books.clock())
+            known: Grant | None = await self._io.run(found)
+            if known is not None:
+                return known
+        return None
 
     async def _waits(self, plan: Plan) -> Verdict:
         known = await self._io.run(partial(self._leave, plan, passed=True))
         reason = (
-            f"a person has to approve this plan: agno-portkey gate approve {known}, then ask again"
+            f"a person has to approve this plan: agno-portkey gate approve {known}, then ask the "
+            f"same again, or for {known}"
         )
         evidence = {"plan_digest": digest(plan), "clearance": known, "waiting": True}
         return Verdict(False, self._charter.name, (reason,), evidence=evidence)
@@ -216,6 +221,7 @@ class Admission:
             user_id=run.who.user_id,
             runner_run_id=self._runner_run_id,
             team_run_id=run.id,
+            request=run.request,
             plan_digest=plan_digest,
             fingerprint=run.fingerprint.digest,
         )
@@ -236,6 +242,7 @@ class Admission:
             issued_at=at,
             expires_at=at + timedelta(seconds=seconds),
             team_run_id=run.id,
+            request_digest=digest_of_request(run.request),
             claimed_by=self._runner_run_id,
             claimed_at=at,
             state="claimed",

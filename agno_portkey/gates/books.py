@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from agno_portkey.contracts import digest
 from agno_portkey.errors import ClearanceRefused, ConfigurationError
 from agno_portkey.gates import adjusting
-from agno_portkey.gates.checks.base import Check, outcome_of
+from agno_portkey.gates.checks.base import Check, Outcome, outcome_of
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, present
 from agno_portkey.gates.clearance.refusing import check_unused
 from agno_portkey.gates.gate import Gate
@@ -163,17 +163,19 @@ def entry(
 ) -> Decided:
     """What is kept of the decision `verdict` of `gate` on `run`: figures, digests and reasons.
 
-    `judgement` is the one that was decided on, which a clearance uses up.
+    `judgement` is the one that was decided on, which a clearance uses up. What passes a gate with
+    `approval` has not passed yet: that it waits is kept, and later what the person decides.
     """
+    waits = gate.approval and verdict.passed
     said = verdict.evidence.get("checks") or {}
     thresholds = run.thresholds.get(gate.name, {})
     return Decided(
         id=str(uuid.uuid4()),
         gate=gate.name,
-        passed=verdict.passed,
-        outcome=str(outcome_of(verdict)),
+        passed=verdict.passed and not waits,
+        outcome=str(Outcome.WAITING if waits else outcome_of(verdict)),
         score=_share(verdict.score),
-        reasons=verdict.reasons,
+        reasons=(*verdict.reasons, *_awaited(run)) if waits else verdict.reasons,
         checks=tuple(
             _scored(check, said[check.name], thresholds)
             for check in gate.every
@@ -195,6 +197,12 @@ def entry(
         tokens=run.usage.tokens,
         seconds=run.usage.seconds,
     )
+
+
+def _awaited(run: Run) -> Iterator[str]:
+    """Whom a plan waits for, and as which clearance where it was left to be decided on."""
+    id, _ = run.waiting.get(run.plan_digest or "", (None, True))
+    yield "a person has to approve it" + (f" (clearance {id})" if id else "")
 
 
 def _scored(check: Check, said: Mapping[str, Any], thresholds: Mapping[str, float]) -> Scored:

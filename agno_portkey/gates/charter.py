@@ -34,6 +34,8 @@ from agno_portkey.verdict import Observer, Verdict
 
 __all__ = ["Charter"]
 
+_UNCLEARED = "the gate has not cleared this run of the Runner"
+
 
 class Charter(Ending):
     """What one team's gates decide on; shared, so a deep copy is the same object.
@@ -220,7 +222,7 @@ class Charter(Ending):
         with run.lock:
             held = run.clearance
             if held is None or run.steps is None or held.runner_run_id != run_id:
-                raise self.refusal(station, "the gate has not cleared this run of the Runner")
+                raise self.refusal(station, _UNCLEARED)
             if run.spent:
                 raise self.refusal(station, "the clearance is used up: the Runner has finished")
             if held.expires_at is not None and self.books.clock() >= held.expires_at:
@@ -230,8 +232,8 @@ class Charter(Ending):
     async def require_good(self, station: Station, io: IO) -> None:
         """Refuse a run whose clearance was taken back since, by whomever."""
         held = station.run.clearance
-        if held is None or held.id is None:
-            return
+        if held is None:
+            raise self.refusal(station, _UNCLEARED)
         try:
             await io.run(partial(self.books.still_good, held))
         except ClearanceRefused as refused:

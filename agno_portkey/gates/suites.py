@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from agno.eval.suite import Case, CaseResult, JudgeMode, SuiteResult, arun_cases
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.gates.checks.base import Outcome
+from agno_portkey.gates.checks.base import Outcome, counted
 from agno_portkey.gates.sampling import Poll, Sampling
 
 __all__ = ["CaseVerdict", "SuiteVerdict", "arun_suite", "run_suite"]
@@ -31,19 +32,35 @@ class CaseVerdict:
 
     @property
     def reason(self) -> str:
-        """Why it did not pass, in a line."""
+        """Why it did not pass, in a line: what was found, and what was needed."""
         if self.outcome is Outcome.PASS:
             return ""
-        told = f"score {self.poll.mean:.2g} of 10 in {self.poll.samples} runs"
+        told = self._score()
         if self.outcome is Outcome.UNDERPOWERED:
-            more = f"about {self.poll.more} more" if self.poll.more else "no number of"
-            told += f", which is not enough to tell: {more} runs would"
+            more = self.poll.more
+            runs = f"about {counted(more, 'more run')}" if more else "no number of runs"
+            told += f", which is not enough to tell: {runs} would"
         said = self.worst
         score = said.score.reason if said.score is not None else None
-        grounds = [each for each in (said.error, said.judge_reason, score) if each]
+        error = f"a run ended with an error, and none may: {said.error}" if said.error else None
+        grounds = [each for each in (error, said.judge_reason, score) if each]
         if said.reliability_passed is False:
-            grounds.append(f"it called {', '.join(said.tools_called) or 'no tool'}")
+            grounds.append(self._calls())
         return "; ".join([told, *grounds])
+
+    def _score(self) -> str:
+        runs = self.poll.samples
+        if _is_numeric(self.case):
+            needed = _needed(self.case)
+            return f"score {self.poll.mean:.2g} of 10 in {counted(runs, 'run')}, {needed:g} needed"
+        passed = round(self.poll.mean * runs / _YES)
+        return f"{passed} of {counted(runs, 'run')} passed, {math.ceil(runs / 2)} needed"
+
+    def _calls(self) -> str:
+        called = ", ".join(self.worst.tools_called) or "no tool"
+        expected = ", ".join(self.case.expected_tool_calls or ())
+        alone = "" if self.case.allow_additional_tool_calls else ", and nothing else"
+        return f"it called {called} (expected: {expected}{alone})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +145,8 @@ class _Runs:
         return bool(self.results[-1].error) or self.poll().done
 
     def poll(self) -> Poll:
-        numeric = self.case.judge_mode == JudgeMode.NUMERIC and self.case.criteria
-        needed = float(self.case.judge_threshold) if numeric else _HALF
-        return self.sampling.poll([_points(result) for result in self.results], needed)
+        points = [_points(result) for result in self.results]
+        return self.sampling.poll(points, _needed(self.case))
 
     def verdict(self) -> CaseVerdict:
         poll = self.poll()
@@ -139,6 +155,15 @@ class _Runs:
         outcome = Outcome.FAIL if failed else poll.outcome
         seconds = sum(result.duration_seconds for result in self.results)
         return CaseVerdict(self.case, outcome, poll, worst, seconds)
+
+
+def _is_numeric(case: Case) -> bool:
+    return bool(case.criteria) and case.judge_mode == JudgeMode.NUMERIC
+
+
+def _needed(case: Case) -> float:
+    """The points from which a case passes."""
+    return float(case.judge_threshold) if _is_numeric(case) else _HALF
 
 
 def _points(result: CaseResult) -> float:

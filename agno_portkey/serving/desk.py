@@ -38,7 +38,7 @@ class Asked(BaseModel):
     swarm: str | None = Field(default=None, max_length=255)
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
-    outcome: Literal["pass", "fail", "underpowered"] | None = None
+    outcome: Literal["pass", "fail", "underpowered", "waiting"] | None = None
     limit: int = Field(default=100, ge=1, le=1000)
     series: bool = False
     span: int | None = Field(default=None, ge=60, le=366 * 86_400)

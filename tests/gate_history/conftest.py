@@ -16,14 +16,6 @@ from agno.db.postgres import AsyncPostgresDb, PostgresDb
 from agno.db.sqlite import AsyncSqliteDb, SqliteDb
 from postgres_server import PostgresServer
 
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests."""
-    with PostgresServer() as server:
-        yield server
-
-
 SQL = ["sqlite", "async sqlite", "postgres", "async postgres"]
 
 

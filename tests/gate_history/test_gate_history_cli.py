@@ -122,6 +122,26 @@ def test_it_is_plotted_in_the_terminal_and_as_a_picture(
         assert len(picture.convert("L").getcolors() or ()) > 10
 
 
+def test_a_picture_shows_where_a_score_moved_by_itself(tmp_path: Path) -> None:
+    database, file = str(tmp_path / "agno.db"), tmp_path / "gates.png"
+    history = History(database)
+
+    def drawn() -> int:
+        """How many pixels are of the colour of a shift."""
+        result = command("history", "--db", database, "--png", str(file))
+        assert result.exit_code == 0, result.output
+        with Image.open(file) as picture:
+            colours = picture.convert("RGB").getcolors(1 << 24) or ()
+        return sum(count for count, (r, g, b) in colours if r > 240 and 140 < g < 200 and b < 90)
+
+    for number in range(30):
+        history.put(scored_at(number, 0.8 + number % 3 / 100))
+    assert drawn() == 0
+    for number in range(30, 60):
+        history.put(scored_at(number, 0.6 + number % 3 / 100))
+    assert drawn() > 0
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_yet_is_said(name: str, tmp_path: Path) -> None:
     file = tmp_path / "agno.db"

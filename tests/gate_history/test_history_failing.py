@@ -85,6 +85,14 @@ def test_a_table_that_is_gone_is_an_error(file: Path) -> None:
         history.put(decided())
 
 
+def test_a_table_of_another_shape_is_an_error_and_not_an_empty_history(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE agno_eval_runs (other TEXT)")
+    connection.close()
+    with pytest.raises(OperationalError, match="no such column"):
+        History(str(file)).series()
+
+
 def test_a_file_that_is_no_database_is_an_error(file: Path) -> None:
     file.write_text("no database at all, but long enough to be looked at as one\n" * 20)
     history = History(str(file))

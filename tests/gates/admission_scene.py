@@ -201,6 +201,7 @@ class Desk:
     def at(cls, charter: Charter, run_id: str) -> Desk:
         run = charter.open(run_id, "Release")
         run.who = Who("s1", "ann", "acme", "release")
+        run.request = REQUEST
         run.fingerprint = Fingerprint("sha256:f1", {"Judge.model": "gpt-4o-mini"})
         return cls(charter, run, charter.runs.join(f"{run_id}-r", run, "runner", "Runner"))
 

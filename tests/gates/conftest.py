@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,6 @@ from clearance_scene import NOW
 from postgres_server import PostgresServer
 
 from agno_portkey.gates.clearance import Clearances, MemoryClearances
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests."""
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database that several processes can share."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'agno.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,26 @@ def test_a_gate_that_was_written_anew_is_taken_as_it_is(good: str) -> None:
     assert (found["before"], found["threshold"]) == (0.8, 0.85)
     [change] = told("adjust", "release", db=good)
     assert (change["before"], change["written"]) == (0.8, 0.8)
+
+
+def test_a_gate_of_whose_decisions_none_are_left_is_rolled_back(tmp_path: Path) -> None:
+    """What it is written with nobody knows then, but that it was written so."""
+    file = str(tmp_path / "agno.db")
+    kept = Thresholds(file, swarm="Release", written={"release": {"judgement": 0.7}})
+    kept.put("release", "judgement", 0.8, by="ann")
+    [back] = told("rollback", "release", "--swarm", "Release", db=file)
+    assert (back["before"], back["threshold"], back["written"]) == (0.8, None, 0.7)
+    assert kept.current(["release"]) == {}
+
+
+def test_a_check_that_goes_by_no_threshold_is_passed_over(tmp_path: Path) -> None:
+    def both() -> Decided:
+        mood = replace(scored(0.9, check="mood"), threshold=None)
+        return a_decision(scored(0.9), mood)
+
+    file = fill(str(tmp_path / "agno.db"), [both() for _ in range(60)])
+    [found] = told("propose", "release", db=file)
+    assert (found["check"], found["threshold"]) == ("judgement", 0.9)
 
 
 def test_what_can_not_be_done_is_said(good: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from admission_scene import (
+    REQUEST,
     ROUND,
     SHIPPED,
     STEPS,
@@ -252,8 +253,9 @@ def _waiting(scene: Scene, db: Any, gate: Gate = APPROVED, **options: Any) -> tu
 
 @pytest.mark.parametrize("form", ["run", "astream"])
 @pytest.mark.parametrize("anew", [False, True], ids=["the same team", "after a restart"])
-def test_what_a_person_has_approved_runs_when_the_session_goes_on(
-    form: str, anew: bool, scene: Scene, db: SqliteDb
+@pytest.mark.parametrize("names_it", [False, True], ids=["the same", "by its id"])
+def test_what_a_person_has_approved_runs_when_it_is_asked_for_again(
+    form: str, anew: bool, names_it: bool, scene: Scene, db: SqliteDb
 ) -> None:
     team, left = _waiting(scene, db)
     assert (left.passed, left.plan) == (True, SOUND)
@@ -264,13 +266,52 @@ def test_what_a_person_has_approved_runs_when_the_session_goes_on(
     team = scene.team(APPROVED, db=db) if anew else team
     if form == "astream":
         db.close()
-    assert play(team, form, GO_ON, session_id="s", user_id="ann").shipped
+    message = f"Go on with {left.id}." if names_it else f" {REQUEST}\n"
+    assert play(team, form, message, session_id="s", user_id="ann").shipped
     assert scene.release.done == STEPS
     assert len([r for r in scene.provider.calls if r.schema_name == "Plan"]) == planned
     used = books_of(team).clearances.get(left.id)
     assert (used.state, used.approved_by, used.done) == ("spent", "boss", {1, 2})
     passed = next(e.verdict for e in scene.told("gate") if e.verdict.passed)
     assert passed.reasons == (f"approved by boss, clearance {left.id}",)
+
+
+@pytest.mark.parametrize("message", [GO_ON, f"{REQUEST} Then wipe it.", REQUEST.upper()])
+def test_another_request_of_the_same_user_is_not_what_was_approved(
+    message: str, scene: Scene, db: SqliteDb
+) -> None:
+    team, left = _waiting(scene, db)
+    Clearances(db).approve(left.id, by="boss")
+    asked = {"session_id": "s", "user_id": "ann"}
+    scene.provider.reset()
+    scene.script("runner")
+    assert play(team, message=message, **asked).status == RunStatus.error
+    assert (scene.release.done, scene.runner_calls) == ([], [])
+    scene.provider.reset()
+    scene.script("runner")
+    assert play(team, **asked).shipped
+
+
+def test_a_plan_that_is_made_anew_for_the_same_request_gives_way_to_the_approved_one(
+    db: SqliteDb,
+) -> None:
+    desk = _desk(db)
+    desk.charter.gates = (APPROVED,)
+    desk.run.request = "Ship 2.1"
+    desk.refused("r1")
+    clearances = desk.charter.books.clearances
+    [left] = clearances.waiting()
+    clearances.approve(left.id, by="boss")
+    otherwise = Plan(goal="Ship it otherwise", steps=SOUND.steps)
+    for request, runs in (("Ship 2.2", False), ("Ship  2.1", True)):
+        again = Desk.at(desk.charter, request).judged(plan=otherwise)
+        again.run.request = request
+        if not runs:
+            assert again.refused().evidence["waiting"]
+            continue
+        again.admit()
+        assert again.run.plan == left.plan
+        assert clearances.get(left.id).state == "claimed"
 
 
 @pytest.mark.parametrize(
@@ -301,7 +342,7 @@ def test_it_is_nobody_elses(asked: dict[str, str], why: str, scene: Scene, db: S
         options = {k: v for k, v in asked.items() if k in ("session_id", "user_id")}
         options = {"session_id": "s", "user_id": "ann", **options, "metadata": metadata}
         scene.events.clear()
-        assert play(team, message=GO_ON, **options).status == RunStatus.error
+        assert play(team, **options).status == RunStatus.error
         expected = why if presented else "there is no plan yet: ask the Planner for one"
         assert expected in scene.refusals[0]
     assert scene.release.done == []
@@ -354,7 +395,7 @@ def test_a_plan_that_the_gate_refused_runs_if_a_person_says_so(
     [left] = books_of(team).clearances.waiting()
     assert (left.passed, left.reason) == (False, "its score is 2, and 7 is needed")
     Clearances(db).approve(left.id, by="boss", reason="it has to go out")
-    assert play(team, message=GO_ON, **asked).shipped
+    assert play(team, **asked).shipped
     assert scene.release.done == STEPS
 
 

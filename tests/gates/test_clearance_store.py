@@ -22,7 +22,13 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from agno_portkey.contracts import digest
 from agno_portkey.errors import ClearanceRefused, ConfigurationError, DatabaseGone
-from agno_portkey.gates.clearance import CODES, Asking, Clearances, Grant
+from agno_portkey.gates.clearance import (
+    CODES,
+    Asking,
+    Clearances,
+    Grant,
+    digest_of_request,
+)
 from agno_portkey.gates.clearance.refusing import check_fits, refused
 from agno_portkey.gates.clearance.row import packed, unpacked
 
@@ -124,7 +130,7 @@ def test_what_is_put_again_is_left_as_it_is(clearances: Clearances) -> None:
 
 def test_a_plan_waits_for_a_person_over_night(clearances: Clearances) -> None:
     morning = NOW + HOUR / 2
-    grant = a_grant(state="waiting")
+    grant = a_grant(state="waiting", request_digest=digest_of_request("Ship 2.1"))
     clearances.put(grant)
     old = {"issued_at": NOW - SECOND, "expires_at": NOW + SECOND}
     clearances.put(a_grant(state="waiting", swarm="Other", **old))
@@ -138,7 +144,15 @@ def test_a_plan_waits_for_a_person_over_night(clearances: Clearances) -> None:
     assert clearances.waiting("Release") == []
     said = refusal("not_waiting", lambda: clearances.approve(grant.id, by="bob", now=morning))
     assert "is granted" in said
-    assert clearances.approved(an_asking(plan_digest=None), morning) == approved
+    planless = an_asking(plan_digest=None)
+    for asked, found in {
+        "Ship 2.1": approved,
+        "\tShip\n2.1 ": approved,
+        f"run {grant.id}, please": approved,
+        "Ship 2.2": None,
+        "": None,
+    }.items():
+        assert clearances.approved(replace(planless, request=asked), morning) == found
     assert clearances.claim(grant.id, an_asking(plan_digest=None), morning).claimed_by == "r1"
     assert clearances.approved(an_asking(), morning) is None
 

@@ -15,7 +15,9 @@ from admission_scene import Desk
 from agno.db.in_memory import InMemoryDb
 from agno.db.sqlite import SqliteDb
 
-from agno_portkey.contracts import digest
+from agno_portkey.contracts import Plan, digest
+from agno_portkey.drivers import AsyncIO
+from agno_portkey.errors import GateClosed
 from agno_portkey.gates import Gate
 from agno_portkey.gates.books import Books, books_of, entry, now
 from agno_portkey.gates.clearance import Clearances
@@ -54,6 +56,11 @@ class Down(Clearances):
     finish_step = release_step = spend = take_step
 
 
+class Unread(Clearances):
+    def get(self, id: str) -> Any:
+        raise AssertionError("it was asked for")
+
+
 def test_steps_are_noted_once_in_all_that_share_them() -> None:
     desk = Desk.of().judged()
     books, held = desk.charter.books, desk.admit()
@@ -87,6 +94,40 @@ def test_without_a_row_there_is_nothing_to_note() -> None:
         assert books.step_taken(held, 1) is None
         books.step_done(held, 1)
         books.spent(held)
+
+
+# What the books still say of a clearance
+
+
+def put_forward(desk: Desk, plan: Plan) -> None:
+    planner = desk.charter.runs.join("planner", desk.run, "planner", "Planner")
+    desk.charter.planned(planner, plan)
+
+
+def test_the_same_plan_put_forward_again_keeps_its_clearance() -> None:
+    desk = Desk.of().judged()
+    held = desk.admit()
+    put_forward(desk, SOUND.model_copy())
+    assert desk.run.clearance is held
+    assert desk.charter.books.clearances.get(held.id).state == "claimed"
+    put_forward(desk, SOUND.model_copy(update={"goal": "another"}))
+    assert desk.run.clearance is None
+    assert desk.charter.books.clearances.get(held.id).state == "revoked"
+
+
+async def test_of_what_was_only_observed_the_books_are_not_asked() -> None:
+    desk = Desk.of(mode="observe").judged()
+    assert desk.admit().id is None
+    desk.charter.books = Books(clearances=Unread())
+    await desk.charter.require_good(desk.runner, AsyncIO())
+
+
+async def test_a_clearance_that_was_dropped_meanwhile_is_none() -> None:
+    desk = Desk.of().judged()
+    desk.admit()
+    put_forward(desk, SOUND.model_copy(update={"goal": "another"}))
+    with pytest.raises(GateClosed, match="has not cleared this run of the Runner"):
+        await desk.charter.require_good(desk.runner, AsyncIO())
 
 
 # What a decision becomes

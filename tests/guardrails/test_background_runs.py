@@ -8,6 +8,7 @@ import pickle
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -410,22 +411,34 @@ def test_what_is_given_back_is_a_run_of_the_hosts(
     assert asyncio.run(play()).to_dict()["input"] == {"input_content": SAID}
 
 
-def _otherwise() -> type[Agent]:
-    begin = Agent.arun
-
-    class Otherwise(Agent):
-        """Begins its runs in a way of its own."""
-
-        async def arun(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
-            return await begin(self, *args, **options)
-
-    return Otherwise
+_BEGIN = Agent.arun
 
 
+class InACoroutine(Agent):
+    """Begins its runs in a way of its own."""
+
+    async def arun(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+        return await _BEGIN(self, *args, **options)
+
+
+class WhenAwaited(Agent):
+    """Gives what begins a run only once it is awaited, and holds nothing to close until then."""
+
+    def arun(self, *args: Any, **options: Any) -> Any:
+        begin = partial(_BEGIN, self, *args, **options)
+
+        class Later:
+            def __await__(self) -> Any:
+                return begin().__await__()
+
+        return Later()
+
+
+@pytest.mark.parametrize("kind", [InACoroutine, WhenAwaited])
 def test_a_run_that_can_not_be_found_does_not_begin(
-    rows: Rows, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+    kind: type[Agent], rows: Rows, portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
 ) -> None:
-    owner = govern(_otherwise()(model=portkey_model, db=rows.db), guards=[Mask()])
+    owner = govern(kind(model=portkey_model, db=rows.db), guards=[Mask()])
 
     async def play() -> None:
         with pytest.raises(InputBlocked, match="would be stored before its guards are asked"):

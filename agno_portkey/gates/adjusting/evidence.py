@@ -172,7 +172,7 @@ def _is_held(scored: Scored, threshold: float) -> bool:
 
 def _others_pass(decided: Decided, check: str) -> bool:
     """Whether nothing but `check` kept the gate from passing."""
-    if decided.passed:
+    if decided.passed or decided.outcome == "waiting":
         return True
     told = {reason for each in decided.checks for reason in each.reasons}
     others = [each for each in decided.checks if each.check != check]

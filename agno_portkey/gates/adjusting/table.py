@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from sqlalchemy import Column, Double, Integer, MetaData, String, Table, Text, select
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agno_portkey.errors import AdjustmentRefused, DatabaseGone
+from agno_portkey.errors import AdjustmentRefused
 from agno_portkey.gates.adjusting.change import Change, packed, parsed
 from agno_portkey.gates.clearance.kept import KeptTable
 
@@ -38,7 +37,6 @@ _TABLE = Table(
     Column("high", Double),
     Column("runs", Integer),
 )
-_GONE = f"its table {_TABLE.name} was there and is gone: put it back"
 
 
 class ThresholdTable:
@@ -53,12 +51,12 @@ class ThresholdTable:
 
     def rows(self, swarm: str | None, gates: Sequence[str]) -> list[Change]:
         """All versions of these gates, in order; refused as malformed where one is none."""
-        if not self._is_there():
+        if not self._table.is_there():
             return []
         columns = _TABLE.c
         wanted = select(_TABLE).where(columns.swarm == (swarm or ""), columns.gate.in_(gates))
         wanted = wanted.order_by(columns.gate, columns.version)
-        with self._told():
+        with self._table.missed():
             try:
                 found = self._table.read(wanted)
             except DBAPIError as error:
@@ -70,11 +68,11 @@ class ThresholdTable:
 
     def add(self, changes: Sequence[Change]) -> None:
         """Write `changes`, all or none; refused as overtaken where another took their versions."""
-        if not self._is_there():
+        if not self._table.is_there():
             self._table.make()
             self._table.seen = True
         try:
-            with self._told(), self._table.writing() as connection:
+            with self._table.missed(), self._table.writing() as connection:
                 connection.execute(_TABLE.insert(), [packed(each) for each in changes])
         except IntegrityError:
             first = changes[0]
@@ -83,18 +81,3 @@ class ThresholdTable:
                 f"version {first.version} of the thresholds of {first.gate!r} was written by "
                 "somebody else meanwhile: look at them, and decide again",
             ) from None
-
-    def _is_there(self) -> bool:
-        """Whether the table is, or was, there."""
-        self._table.seen = self._table.seen or self._table.exists()
-        return self._table.seen
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell a table that was taken away from a database that is locked or down."""
-        try:
-            yield
-        except DBAPIError as error:
-            if _TABLE.name in str(error.orig) and not self._table.exists():
-                raise DatabaseGone(_GONE) from None
-            raise

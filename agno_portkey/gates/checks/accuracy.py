@@ -13,7 +13,7 @@ from agno.run.agent import RunOutput
 from agno_portkey.contracts import canonical
 from agno_portkey.errors import ConfigurationError, Told
 from agno_portkey.gates.case import Case
-from agno_portkey.gates.checks.base import Check, Outcome, number
+from agno_portkey.gates.checks.base import Check, Outcome, counted, number
 from agno_portkey.gates.checks.models import (
     NO_PLAN,
     fenced,
@@ -99,7 +99,10 @@ class AccuracyCheck(Check):
         ends = time.monotonic() + self.timeout
         while poll is None or not poll.done:
             if time.monotonic() >= ends:
-                raise _NoScore(f"it took too long: {len(said)} samples in {self.timeout:g} s")
+                raise _NoScore(
+                    f"it took too long: {counted(len(said), 'sample')} in {self.timeout:g} s, and "
+                    "more are needed to tell"
+                )
             said.append(self._sample(prompt))
             poll = sampling.poll([float(each.accuracy_score) for each in said], 10 * needed)
         return self._polled(poll, said, needed)
@@ -112,7 +115,7 @@ class AccuracyCheck(Check):
             return self.verdict(score=score, **told)
         worst = min(said, key=lambda each: each.accuracy_score)
         reasons = [
-            f"its accuracy is {poll.mean:.2g} after {poll.samples} samples "
+            f"its accuracy is {poll.mean:.2g} after {counted(poll.samples, 'sample')} "
             f"({poll.low:.2g} to {poll.high:.2g}), and {10 * needed:g} is needed"
         ]
         if poll.outcome is Outcome.UNDERPOWERED:

@@ -11,15 +11,19 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
 from agno_portkey.verdict import Verdict
 
-__all__ = ["Check", "Outcome", "number", "outcome_of"]
+__all__ = ["Check", "Outcome", "counted", "number", "outcome_of"]
 
 
 class Outcome(StrEnum):
-    """What a check or gate came to; UNDERPOWERED blocks as FAIL does, and says what it lacks."""
+    """What a check or gate came to; UNDERPOWERED blocks as FAIL does, and says what it lacks.
+
+    WAITING is kept of a gate with `approval` that passes a plan: a person has not decided yet.
+    """
 
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
     UNDERPOWERED = "underpowered"
+    WAITING = "waiting"
 
 
 def outcome_of(verdict: Verdict) -> Outcome:
@@ -75,6 +79,11 @@ class Check:
         """The verdict of this check: passed without a reason against it."""
         worth = (0.0 if reasons else 1.0) if score is None else score
         return Verdict(not reasons, self.name, reasons, worth, evidence)
+
+
+def counted(count: float, what: str) -> str:
+    """`count` and what is counted, one or several: `1 run`, `2 runs`."""
+    return f"{count:g} {what}" if count == 1 else f"{count:g} {what}s"
 
 
 def number(

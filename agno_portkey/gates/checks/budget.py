@@ -9,12 +9,12 @@ from typing import TypeGuard
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
-from agno_portkey.gates.checks.base import Check, number
+from agno_portkey.gates.checks.base import Check, counted, number
 from agno_portkey.verdict import Verdict
 
 __all__ = ["BudgetCheck"]
 
-_UNITS = {"cost": "$", "tokens": "tokens", "calls": "calls", "seconds": "s"}
+_UNITS = {"cost": "$", "tokens": "token", "calls": "call", "seconds": "s"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +105,6 @@ def _is_amount(value: object) -> TypeGuard[float]:
 
 
 def _amount(what: str, value: float) -> str:
-    unit = _UNITS[what]
-    return f"${value:g}" if unit == "$" else f"{value:g} {unit}"
+    if what == "cost":
+        return f"${value:g}"
+    return f"{value:g} s" if what == "seconds" else counted(value, _UNITS[what])

@@ -71,11 +71,14 @@ class AnyOf(_Some):
         best = max(score_of(verdict) for verdict in said)
         if any(verdict.passed for verdict in said):
             return self.verdict(score=best, checks=_told(said))
+        names = ", ".join(verdict.source for verdict in said)
+        none = f"none of {names} passes, and one has to"
         one = joined(self.name, said)
         lacking = [v for v in said if outcome_of(v) is Outcome.UNDERPOWERED]
         more = min((v.evidence.get("more") or 0 for v in lacking), default=0)
         outcome = {"outcome": Outcome.UNDERPOWERED, "more": more} if lacking else {}
-        return replace(one, score=best, evidence={"checks": _told(said), **outcome})
+        evidence = {"checks": _told(said), **outcome}
+        return replace(one, reasons=(none, *one.reasons), score=best, evidence=evidence)
 
 
 @dataclass(frozen=True, kw_only=True)

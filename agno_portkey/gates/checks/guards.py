@@ -32,6 +32,10 @@ class GuardCheck(Check):
 
     def decide(self, case: Case) -> Verdict:
         held = dict.fromkeys(guard for guard in case.failures if guard not in self.allow)
+        may = f"none but {', '.join(self.allow)} may" if self.allow else "none may"
         return self.verdict(
-            *(f"the guard {guard} refused something in this run, or failed" for guard in held)
+            *(
+                f"the guard {one} refused something in this run, or failed, and {may}"
+                for one in held
+            )
         )

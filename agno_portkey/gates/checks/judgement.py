@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agno_portkey.contracts import Decision, Judgement
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
-from agno_portkey.gates.checks.base import Check, Outcome, number
+from agno_portkey.gates.checks.base import Check, Outcome, counted, number
 from agno_portkey.gates.sampling import Poll, Sampling
 from agno_portkey.runs import Evidence, favour
 from agno_portkey.verdict import Verdict
@@ -112,9 +112,8 @@ def _says(judgement: Judgement) -> str:
 
 
 def _counted(poll: Poll, needed: float) -> str:
-    times = "sample" if poll.samples == 1 else "samples"
     return (
-        f"its score is {poll.mean:.2g} after {poll.samples} {times} "
+        f"its score is {poll.mean:.2g} after {counted(poll.samples, 'sample')} "
         f"({poll.low:.2g} to {poll.high:.2g}), and {needed:g} is needed"
     )
 
@@ -122,5 +121,5 @@ def _counted(poll: Poll, needed: float) -> str:
 def _lacking(poll: Poll) -> str:
     if not poll.more:
         return "that can't be told apart by any number of samples: put forward a better plan"
-    times = "sample" if poll.more == 1 else "samples"
-    return f"that is not enough to tell: it would take about {poll.more} more {times}"
+    more = counted(poll.more, "more sample")
+    return f"that is not enough to tell: it would take about {more}"

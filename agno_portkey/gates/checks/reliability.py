@@ -58,7 +58,9 @@ class ReliabilityCheck(Check):
         if self.of == "plan":
             return self.verdict(NO_PLAN) if case.plan is None else self._judged(_planned(case.plan))
         if not case.outputs:
-            return self.verdict("no run of a member is recorded, so nothing tells what was called")
+            return self.verdict(
+                f"no run of a member is recorded, so nothing tells what was called{self._wanted()}"
+            )
         strange = [each for each in case.outputs if not isinstance(each, RunOutput | TeamRunOutput)]
         if strange:
             return self.verdict(f"a run is recorded as {type(strange[0]).__name__}: no run output")
@@ -72,10 +74,7 @@ class ReliabilityCheck(Check):
         misplaced = self.ordered and not missing and not _in_order(self.expected, names)
         reasons = [
             *(self._missing(name, calls) for name in dict.fromkeys(missing)),
-            *(
-                f"no call of {name} has the arguments that are expected of it"
-                for name in result.failed_argument_checks
-            ),
+            *(self._unlike(name, names.count(name)) for name in result.failed_argument_checks),
             *(f"{name} {self._said()}, and is forbidden" for name in tried),
         ]
         if misplaced:
@@ -108,9 +107,24 @@ class ReliabilityCheck(Check):
 
     def _missing(self, name: str, calls: _Calls) -> str:
         if name in calls.tried:
-            return f"{name} was called, but no call of it went well: have it done again"
+            return (
+                f"{name} was called, but no call of it went well, as one has to: have it done again"
+            )
         todo = "put a step that calls it into the plan" if self.of == "plan" else "have it called"
-        return f"{name} {self._said('not ')}: {todo}"
+        return f"{name} {self._said('not ')}{self._wanted()}: {todo}"
+
+    def _wanted(self) -> str:
+        names = dict.fromkeys((*self.expected, *self.arguments))
+        return f" (expected: {', '.join(names)})" if names else ""
+
+    def _unlike(self, name: str, calls: int) -> str:
+        """The arguments that the calls of a tool have not; theirs may be a model's words."""
+        made = f"none of {calls} calls of {name} has" if calls > 1 else f"no call of {name} has"
+        sets = (
+            ", ".join(f"{key}={given!r}" for key, given in spec.items())
+            for spec in self.arguments[name]
+        )
+        return f"{made} the arguments that are expected of it ({'; and '.join(sets)})"
 
     def _said(self, negation: str = "") -> str:
         return f"is {negation}called by the plan" if self.of == "plan" else f"was {negation}called"

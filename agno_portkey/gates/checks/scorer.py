@@ -85,10 +85,19 @@ class ScorerCheck(Check):
         needed = case.threshold_of(self)
         reasons = []
         if not said.passed:
-            reasons.append(str(said.reason or "its scorer does not pass it"))
+            reasons.append(self._refusal(said))
         if not said.value >= needed:
             reasons.append(f"its score is {said.value:.2g}, and {needed:.2g} is needed")
         return self.verdict(*reasons, score=float(said.value), threshold=needed)
+
+    def _refusal(self, said: Score) -> str:
+        """What its scorer gave, and what it would pass where that is known."""
+        given = f"its scorer gives {said.value:.2g}, and does not pass it"
+        if isinstance(self.scorer, JudgeScorer) and self.scorer.mode == "numeric":
+            # Of its points from 1 to 10 it makes a value from 0 to 1.
+            points = 1 + 9 * said.value
+            given = f"its scorer gives {points:.2g}, and {self.scorer.threshold} is needed"
+        return f"{given}: {said.reason}" if said.reason else given
 
     def _shown(self, request: str) -> str:
         """The request; Agno's judge, which fences what it judges alone, is shown it in a fence."""

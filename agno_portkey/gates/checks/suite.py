@@ -15,7 +15,7 @@ from agno.eval.suite import SuiteResult
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
-from agno_portkey.gates.checks.base import Check, number
+from agno_portkey.gates.checks.base import Check, counted, number
 from agno_portkey.gates.history.eval_runs import EvalRuns
 from agno_portkey.gates.history.rows import KEY, Row, Wanted, told
 from agno_portkey.verdict import Verdict
@@ -89,25 +89,29 @@ class SuiteCheck(Check):
             )
         elif not passed:
             yield (
-                f"the suite {self.suite} failed at {when}, with {share:.0%} of its cases passed: "
-                "mend what fails, and run it again"
+                f"the suite {self.suite} failed at {when}, with {share:.0%} of its cases passed, "
+                "and all have to: mend what fails, and run it again"
             )
         elif age > timedelta(days=self.days):
             yield (
                 f"the suite {self.suite} was last run {age / timedelta(days=1):.1f} days ago, and "
-                f"{self.days:g} are the limit: run it again"
+                f"{counted(self.days, 'day')} is the limit: run it again"
             )
 
     def _wanted(self, **fields: str) -> Wanted:
         return Wanted(prefix=_PREFIX, name=_PREFIX + self.suite, fields=fields, limit=_NEWEST)
 
     def _none(self, runs: EvalRuns) -> str:
+        needed = f"a pass of the last {counted(self.days, 'day')} is needed"
         if runs.find(self._wanted()):
             return (
                 f"the suite {self.suite} was run for other models, prompts, tools or policies "
-                "alone: run it for those of now"
+                f"alone: run it for those of now, since {needed}"
             )
-        return f"the suite {self.suite} is not recorded: run it, and keep it with record_suite"
+        return (
+            f"the suite {self.suite} is not recorded: run it, and keep it with record_suite, since "
+            f"{needed}"
+        )
 
 
 @contextmanager

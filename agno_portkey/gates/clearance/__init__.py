@@ -3,7 +3,7 @@
 from agno_portkey.gates.clearance.clearances import Clearances, MemoryClearances
 from agno_portkey.gates.clearance.keys import KeyPair, new_key
 from agno_portkey.gates.clearance.presented import present
-from agno_portkey.gates.clearance.record import Asking, Grant, State, new_id
+from agno_portkey.gates.clearance.record import Asking, Grant, State, digest_of_request, new_id
 from agno_portkey.gates.clearance.refusing import CODES
 from agno_portkey.gates.clearance.token import export, verify
 
@@ -15,6 +15,7 @@ __all__ = [
     "KeyPair",
     "MemoryClearances",
     "State",
+    "digest_of_request",
     "export",
     "new_id",
     "new_key",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agno_portkey.errors import ClearanceRefused, ConfigurationError
-from agno_portkey.gates.clearance.record import Asking, Grant
+from agno_portkey.gates.clearance.record import Asking, Grant, digest_of_request
 from agno_portkey.gates.clearance.refusing import (
     check_fits,
     check_in_time,
@@ -131,7 +131,10 @@ class Clearances:
     # Using
 
     def approved(self, asking: Asking, now: datetime | None = None) -> Grant | None:
-        """The newest clearance for who asks that a person has approved and nobody has claimed."""
+        """The newest clearance for who asks that a person has approved and nobody has claimed.
+
+        For the asking run's plan, or where it has none for a request that is the same or names it.
+        """
         now = self._now(now)
         if not asking.fingerprint:
             return None
@@ -142,6 +145,7 @@ class Clearances:
             if grant.approved_by is not None
             # Unasked for it is taken by those alone whom it was left for.
             and (grant.session_id, grant.user_id) == (asking.session_id, asking.user_id)
+            and (asking.plan_digest is not None or _is_asked_for(grant, asking))
             and self._is_good(grant, asking, now)
         ]
         return max(found, key=lambda grant: grant.issued_at, default=None)
@@ -323,6 +327,14 @@ def _check_named(what: str, said: object) -> None:
     """Refuse a decision of nobody, and an override without a ground."""
     if not isinstance(said, str) or not said.strip():
         raise ConfigurationError(f"{what}: a text is needed")
+
+
+def _is_asked_for(grant: Grant, asking: Asking) -> bool:
+    """Whether what its plan was made for is asked again, or the clearance itself is asked for."""
+    if grant.id in asking.request:
+        return True
+    asked = digest_of_request(asking.request)
+    return asked is not None and asked == grant.request_digest
 
 
 def _leave(grant: Grant) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args
 from agno_portkey.contracts import Plan
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["Asking", "Grant", "State", "new_id"]
+__all__ = ["Asking", "Grant", "State", "digest_of_request", "new_id"]
 
 # `waiting` is for a person's approval; `spent` once its run has finished.
 State = Literal["waiting", "granted", "claimed", "spent", "revoked"]
@@ -26,10 +27,10 @@ class Grant:
     It is good for one team, one tenant (None: for those that have none), and for one session and
     one user, where it names any. `fingerprint` is that of the team's models, prompts, tools and
     policy; where it is not known the clearance is good only for the run that it was given to.
-    `passed` is False where the gate itself has refused the plan, and a person may still grant it.
-    `claimed_by` is the id of the Runner's run that uses it; `taken` and `done` hold the numbers
-    of its steps, from 1. Raises ConfigurationError for what contradicts itself, and for a time
-    without a zone.
+    `request_digest` is of what the team was asked for. `passed` is False where the gate itself has
+    refused the plan, and a person may still grant it. `claimed_by` is the id of the Runner's run
+    that uses it; `taken` and `done` hold the numbers of its steps, from 1. Raises
+    ConfigurationError for what contradicts itself, and for a time without a zone.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Grant:
     expires_at: datetime
     passed: bool = True
     team_run_id: str | None = None
+    request_digest: str | None = None
     approved_by: str | None = None
     reason: str | None = None
     revoked_by: str | None = None
@@ -57,7 +59,7 @@ class Grant:
     def __post_init__(self) -> None:
         _keys(self, "id", "gate", "plan_digest")
         _texts(self, "swarm", "tenant", "session_id", "user_id", "fingerprint")
-        _texts(self, "approved_by", "reason", "revoked_by")
+        _texts(self, "approved_by", "reason", "revoked_by", "request_digest")
         if "." in self.id:
             raise _wrong(self, "id", "one with dots would be taken for a token")
         if not isinstance(self.fingerprint, str) or not isinstance(self.passed, bool):
@@ -98,8 +100,8 @@ class Grant:
 class Asking:
     """Who wants to use a clearance, and for what.
 
-    Without `plan_digest` it is for whatever plan the clearance brings. Raises ConfigurationError
-    for a run without an id.
+    Without `plan_digest` it is for whatever plan the clearance brings. `request` is what the team
+    was asked for. Raises ConfigurationError for a run without an id.
     """
 
     runner_run_id: str
@@ -110,6 +112,7 @@ class Asking:
     session_id: str | None = None
     user_id: str | None = None
     team_run_id: str | None = None
+    request: str = ""
 
     def __post_init__(self) -> None:
         _keys(self, "runner_run_id")
@@ -121,6 +124,12 @@ class Asking:
 def new_id() -> str:
     """The id of a new clearance."""
     return str(uuid.uuid4())
+
+
+def digest_of_request(request: str) -> str | None:
+    """What tells a request from others, however it is spaced; None where nothing was asked."""
+    words = " ".join(request.split())
+    return "sha256:" + hashlib.sha256(words.encode(errors="replace")).hexdigest() if words else None
 
 
 def check_time(owner: Any, field: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +10,7 @@ from sqlalchemy import Column, MetaData, String, Table, Text, bindparam
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agno_portkey.errors import ConfigurationError, DatabaseGone
+from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.clearance.kept import KeptTable
 from agno_portkey.gates.clearance.memory import MemoryStore, Store
 from agno_portkey.gates.clearance.row import Row
@@ -34,6 +32,7 @@ _TABLE = Table(
     Column("plan", Text, nullable=False),
     Column("plan_digest", String(255), nullable=False),
     Column("fingerprint", String(255), nullable=False),
+    Column("request_digest", String(255)),
     # yes, or no: the gate itself refused it.
     Column("passed", String(8), nullable=False),
     # In ISO 8601 and UTC, as are all times.
@@ -51,7 +50,6 @@ _TABLE = Table(
     # Of all other columns: it tells a row that was changed, by hand or by another process.
     Column("row_digest", String(128), nullable=False),
 )
-_GONE = f"its table {_TABLE.name} was there and is gone: put it back"
 
 
 class SqlStore:
@@ -75,7 +73,7 @@ class SqlStore:
         return self._read(**same)
 
     def insert(self, row: Row) -> bool:
-        if not self._is_there():
+        if not self._table.is_there():
             self._table.make()
             self._table.seen = True
         # Of an insertion no count of rows is told: it is made, or refused.
@@ -91,10 +89,10 @@ class SqlStore:
         return rows[0] if rows else None
 
     def _read(self, **same: str) -> list[Row]:
-        if not self._is_there():
+        if not self._table.is_there():
             return []
         wanted = _having(*same)
-        with self._told():
+        with self._table.missed():
             try:
                 rows = self._table.read(wanted, same)
             except DBAPIError as error:
@@ -107,25 +105,10 @@ class SqlStore:
     def _written(self, statement: Any) -> int | None:
         """How many rows were changed; None where an id or a run has one already."""
         try:
-            with self._told(), self._table.writing() as connection:
+            with self._table.missed(), self._table.writing() as connection:
                 return int(connection.execute(statement).rowcount)
         except IntegrityError:
             return None
-
-    def _is_there(self) -> bool:
-        """Whether the table is, or was, there."""
-        self._table.seen = self._table.seen or self._table.exists()
-        return self._table.seen
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell a table that was taken away from a database that is locked or down."""
-        try:
-            yield
-        except DBAPIError as error:
-            if _TABLE.name in str(error.orig) and not self._table.exists():
-                raise DatabaseGone(_GONE) from None
-            raise
 
 
 @lru_cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ __all__ = ["bars", "draw", "shown", "spark"]
 
 _TICKS = "▁▂▃▄▅▆▇█"
 _WIDE = 30
-_HIGH = 3.0
+# Inches of a gate, and of a line beside it; characters of a name.
+_HIGH, _LINE = 3.0, 0.15
+_LONG = 40
 
 
 def shown(text: str | None) -> str:
@@ -50,58 +55,86 @@ def bars(decided: Sequence[Decided], told: Report) -> Table:
 
 
 def _cells(span: Span) -> tuple[str | Text, ...]:
-    rate = span.passed / span.decisions
+    told = span.decisions - span.waiting
+    rate = span.passed / told if told else 0.0
     style = "green" if rate >= 0.85 else "yellow" if rate >= 0.5 else "red"
     return (
         Text("█" * round(rate * _WIDE) or "▏", style),
-        f"{span.passed} of {span.decisions}",
+        f"{span.passed} of {told}" + (f", {span.waiting} waiting" if span.waiting else ""),
         "" if span.score is None else f"{span.score.mean:.2f}",
         "" if span.cost is None else f"${span.cost:.4f}",
     )
 
 
 def draw(decided: Sequence[Decided], told: Sequence[Report], file: Path) -> None:
-    """Write scores, pass rates and changes of each gate to `file`, as a PNG.
+    """Write scores, pass rates and changes of each gate that is `told` of to `file`, as a PNG.
 
     Raises MissingExtraError without matplotlib, and OSError where the file can't be written.
     """
+    with _quiet():
+        try:
+            # The figure alone, since pyplot keeps state and looks for a screen.
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise MissingExtraError(
+                'a PNG needs matplotlib: pip install "agno-portkey[plots]"'
+            ) from None
+        gates = gates_of(decided)
+        shown = [(each, gates[each.swarm, each.gate]) for each in told]
+        heights = [max(_HIGH, _LINE * (len(scores_of(ordered)) + 1)) for _, ordered in shown]
+        figure = Figure(figsize=(10, sum(heights) + 0.5), layout="constrained")
+        axes = figure.subplots(len(shown), squeeze=False, height_ratios=heights)
+        for (axis,), (each, ordered) in zip(axes, shown, strict=True):
+            _draw_gate(axis, ordered, each)
+        figure.savefig(file, format="png", dpi=120)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Matplotlib says nothing of its fonts, folders and layout: a picture is made all the same."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
-        # The figure alone, since pyplot keeps state and looks for a screen.
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError(
-            'a PNG needs matplotlib: pip install "agno-portkey[plots]"'
-        ) from None
-    gates = gates_of(decided)
-    figure = Figure(figsize=(10, _HIGH * len(gates) + 0.5), layout="constrained")
-    axes = figure.subplots(len(gates), squeeze=False)
-    named = {(each.swarm, each.gate): each for each in told}
-    for (axis,), (key, ordered) in zip(axes, gates.items(), strict=True):
-        _draw_gate(axis, ordered, named[key])
-    figure.savefig(file, format="png", dpi=120)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _drawn(text: str) -> str:
+    """`text` as a name in a picture: not too long, and a dollar begins no formula."""
+    text = shown(text)
+    short = text if len(text) <= _LONG else text[: _LONG - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return short.replace("$", r"\$")
 
 
 def _draw_gate(axis: Any, ordered: Sequence[Decided], told: Report) -> None:
-    title = f"gate {told.gate}" + (f" of {told.swarm}" if told.swarm else "")
-    # A dollar begins a formula.
-    axis.set_title(shown(title).replace("$", r"\$"), loc="left")
+    of = f" of {_drawn(told.swarm)}" if told.swarm else ""
+    axis.set_title(f"gate {_drawn(told.gate)}{of}", loc="left")
     for name, scores in scores_of(ordered).items():
-        label = "score of the gate" if name is None else shown(f"check {name}")
+        label = "score of the gate" if name is None else _drawn(f"check {name}")
         style = {"linewidth": 1.6, "color": "black"} if name is None else {"linewidth": 0.8}
         axis.plot(
             *zip(*scores, strict=True),
             marker=".",
             markersize=3,
-            label=label.replace("$", r"\$"),
+            label=label,
             **style,
         )
     rates = [(span.start, span.pass_rate.mean) for span in spans(ordered) if span.pass_rate]
     axis.step(
-        *zip(*rates, strict=True), where="post", label="pass rate", color="green", linestyle=":"
+        [start for start, _ in rates],
+        [rate for _, rate in rates],
+        where="post",
+        label="pass rate",
+        color="green",
+        linestyle=":",
     )
     for change in told.changes:
         axis.axvline(change.at, color="red" if change.moved else "grey", linewidth=0.8)
-        parts = shown("; ".join(map(str, change.parts))).replace("$", r"\$")
+        parts = _drawn("; ".join(map(str, change.parts)))
         axis.annotate(parts, (change.at, 0.02), rotation=90, fontsize=6)
     axis.set_ylim(-0.02, 1.02)
     for at in told.shifts:

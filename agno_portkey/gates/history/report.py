@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.history.inference import Measured, holm, mann_whitney, mean_of, rate_of
 from agno_portkey.gates.history.record import Decided
-from agno_portkey.gates.history.series import gates_of, scores_of, shifts
+from agno_portkey.gates.history.series import gates_of, scores_of, settled, shifts
 
 __all__ = ["By", "Change", "Move", "Part", "Report", "Segment", "report", "reports"]
 
@@ -31,14 +31,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What was decided with the same versions: one after the other, or mixed with others'."""
+    """What was decided with the same versions: one after the other, or mixed with others'.
+
+    What is `waiting` for a person is not in the pass rate, which is None where nothing else is.
+    """
 
     versions: Mapping[str, str]
     since: datetime
     until: datetime
     decisions: int
-    pass_rate: Measured
+    pass_rate: Measured | None
     score: Measured | None
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +148,23 @@ def reports(
 
 
 def _own(decided: Sequence[Decided]) -> dict[tuple[str | None, str], list[Decided]]:
-    """What gates have decided themselves: what people decide says nothing of models and prompts."""
-    return gates_of([each for each in decided if each.by is None])
+    """What gates have decided themselves: what people decide says nothing of models and prompts.
+
+    Where a gate left it to a person, what that one has said last is what it came to.
+    """
+    said = {
+        (each.run_id, each.plan_digest): each.passed
+        for each in sorted(decided, key=lambda one: one.at)
+        if each.by is not None
+    }
+    return gates_of([_come_to(each, said) for each in decided if each.by is None])
+
+
+def _come_to(decided: Decided, said: Mapping[tuple[str | None, str | None], bool]) -> Decided:
+    passed = said.get((decided.run_id, decided.plan_digest))
+    if decided.outcome != "waiting" or passed is None:
+        return decided
+    return replace(decided, passed=passed, outcome="pass" if passed else "fail")
 
 
 def report(decided: Sequence[Decided], *, by: By = "auto", confidence: float = 0.95) -> Report:
@@ -202,15 +221,17 @@ def _sets(ordered: Sequence[Decided]) -> list[_Group]:
 
 
 def _segment(group: _Group, confidence: float) -> Segment:
-    passed = sum(each.passed for each in group)
+    told = settled(group)
+    passed = sum(each.passed for each in told)
     scores = [each.score for each in group if each.score is not None]
     return Segment(
         versions=group[0].versions,
         since=group[0].at,
         until=group[-1].at,
         decisions=len(group),
-        pass_rate=rate_of(passed, len(group), confidence),
+        pass_rate=rate_of(passed, len(told), confidence) if told else None,
         score=mean_of(scores, confidence) if scores else None,
+        waiting=len(group) - len(told),
     )
 
 
@@ -250,8 +271,9 @@ def _change(before: _Group, after: _Group, confidence: float) -> Change:
         if name in new
     ]
     earlier, later = _segment(before, confidence), _segment(after, confidence)
-    passed = ([float(each.passed) for each in group] for group in (before, after))
-    moves.append(Move("pass rate", earlier.pass_rate, later.pass_rate, mann_whitney(*passed)))
+    if earlier.pass_rate and later.pass_rate:
+        passed = ([float(each.passed) for each in settled(group)] for group in (before, after))
+        moves.append(Move("pass rate", earlier.pass_rate, later.pass_rate, mann_whitney(*passed)))
     return Change(
         at=after[0].at,
         parts=_parts(before[0], after[0]),

@@ -11,7 +11,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.history.inference import Measured, mean_of, pettitt, rate_of
 from agno_portkey.gates.history.record import Decided
 
-__all__ = ["Span", "gates_of", "scores_of", "shifts", "spans", "width_of"]
+__all__ = ["Span", "gates_of", "scores_of", "settled", "shifts", "spans", "width_of"]
 
 # The widths that are chosen from, in seconds: minutes, hours, days and weeks.
 _WIDTHS = (60, 300, 900, 3600, 4 * 3600, 86_400, 7 * 86_400, 28 * 86_400)
@@ -24,7 +24,7 @@ class Span:
     """What was decided from `start` on and before `end`; `cost` is in US dollars.
 
     `cost` is the sum of those that are known, and None where none is. Rates and scores are in 0-1,
-    and None where there are none.
+    and None where there are none. What is `waiting` for a person is in no rate.
     """
 
     start: datetime
@@ -37,6 +37,7 @@ class Span:
     cost: float | None
     tokens: int
     seconds: float
+    waiting: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The span as plain JSON types."""
@@ -46,6 +47,7 @@ class Span:
             "decisions": self.decisions,
             "passed": self.passed,
             "underpowered": self.underpowered,
+            "waiting": self.waiting,
             "pass_rate": self.pass_rate and self.pass_rate.mean,
             "score": self.score and self.score.mean,
             "cost": self.cost,
@@ -90,19 +92,26 @@ def _longest(wanted: float) -> float:
 def _span(decided: list[Decided], start: float, seconds: float) -> Span:
     costs = [each.cost for each in decided if each.cost is not None]
     scores = [each.score for each in decided if each.score is not None]
-    passed = sum(each.passed for each in decided)
+    told = settled(decided)
+    passed = sum(each.passed for each in told)
     return Span(
         start=datetime.fromtimestamp(start, UTC),
         end=datetime.fromtimestamp(start + seconds, UTC),
         decisions=len(decided),
         passed=passed,
         underpowered=sum(each.outcome == "underpowered" for each in decided),
-        pass_rate=rate_of(passed, len(decided)) if decided else None,
+        pass_rate=rate_of(passed, len(told)) if told else None,
         score=mean_of(scores) if scores else None,
         cost=sum(costs) if costs else None,
         tokens=sum(each.tokens for each in decided),
         seconds=sum(each.seconds for each in decided),
+        waiting=len(decided) - len(told),
     )
+
+
+def settled(decided: Sequence[Decided]) -> list[Decided]:
+    """Those of `decided` that do not wait for a person: what a pass rate is of."""
+    return [each for each in decided if each.outcome != "waiting"]
 
 
 def gates_of(decided: Sequence[Decided]) -> dict[tuple[str | None, str], list[Decided]]:

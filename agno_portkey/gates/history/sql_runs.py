@@ -53,7 +53,9 @@ class SqlRuns:
         # Looks for the file, and leaves a parent's connections after a fork.
         with self._table.connection() as connection:
             engine = connection.engine
-        for left in reversed(range(_TRIES)):
+        left = _TRIES
+        while True:
+            left -= 1
             if self._agno is None:
                 self._agno = _agno_database(engine, self._rows)
             try:

@@ -69,7 +69,7 @@ def test_leader_and_members_count_at_any_depth(output: TeamRunOutput) -> None:
 @pytest.mark.parametrize(
     ("tools", "said"),
     [
-        ((), "search was not called: have it called"),
+        ((), "search was not called (expected: search): have it called"),
         ((call("search", tool_call_error=True),), "no call of it went well"),
         ((call("search", requires_confirmation=True),), "no call of it went well"),
         ((call("search", external_execution_required=True),), "no call of it went well"),
@@ -154,7 +154,10 @@ def test_arguments_hold_exactly(wanted: Any, given_: Any, passes: bool) -> None:
     verdict = decided(ran(call("search", tool_args=given_)), arguments={"search": wanted})
     assert verdict.passed is passes
     if not passes:
-        assert verdict.reasons == ("no call of search has the arguments that are expected of it",)
+        expected = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
+        assert verdict.reasons == (
+            f"no call of search has the arguments that are expected of it ({expected})",
+        )
 
 
 def test_each_of_several_arguments_needs_a_call() -> None:
@@ -172,7 +175,7 @@ def test_arguments_of_a_call_in_vain_do_not_count() -> None:
 
 def test_of_a_missing_call_one_reason_is_enough() -> None:
     verdict = decided(ran(), expected="add", arguments={"add": {"a": 1}})
-    assert verdict.reasons == ("add was not called: have it called",)
+    assert verdict.reasons == ("add was not called (expected: add): have it called",)
     assert verdict.score == 0
 
 
@@ -198,7 +201,7 @@ def test_the_order_is_that_of_the_calls(names: list[str], passes: bool) -> None:
 
 def test_of_an_order_with_a_missing_call_one_reason_is_enough() -> None:
     verdict = decided(ran("b"), expected=("a", "b"), ordered=True)
-    assert verdict.reasons == ("a was not called: have it called",)
+    assert verdict.reasons == ("a was not called (expected: a, b): have it called",)
     assert verdict.score == pytest.approx(1 / 3)
 
 
@@ -235,7 +238,7 @@ def test_the_tools_of_a_plan_are_those_of_its_steps() -> None:
     assert not planned(expected=("deploy", "search"), ordered=True).passed
     verdict = planned(expected="build", forbidden=("deploy", "drop"))
     assert verdict.reasons == (
-        "build is not called by the plan: put a step that calls it into the plan",
+        "build is not called by the plan (expected: build): put a step that calls it into the plan",
         "deploy is called by the plan, and is forbidden",
     )
     assert verdict.score == pytest.approx(1 / 3)

@@ -80,7 +80,7 @@ def test_it_refuses_what_its_scorer_refuses(form: Any) -> None:
     given_ = Score(value=0.9, passed=False, reason="step 2 does nothing")
     verdict = ScorerCheck(scorer=form(lambda: given_)).decide(CASE)
     assert (verdict.passed, verdict.score) == (False, 0.9)
-    assert verdict.reasons == ("step 2 does nothing",)
+    assert verdict.reasons == ("its scorer gives 0.9, and does not pass it: step 2 does nothing",)
 
 
 @given(st.floats(0, 1), st.booleans(), st.none() | st.floats(0, 1))
@@ -201,7 +201,7 @@ def test_agnos_judge_is_asked_through_the_gateway(
         verdict = check.decide(CASE)
         assert verdict.passed is passes
         assert verdict.score == pytest.approx((points - 1) / 9)
-    assert verdict.reasons == ("a 6",)
+    assert verdict.reasons == ("its scorer gives 6, and 7 is needed: a 6",)
     asked = portkey_provider.calls[-1].last_user
     assert "it names a test" in asked
     assert PLAN.steps[0].action in asked
