@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-secrets clean
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-secrets clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -108,6 +108,9 @@ bench-injection: setup  ## prompt injections found, ours beside Agno's (ARGS=fol
 
 bench-contracts: $(PEERS)/.ready  ## broken structured replies: ours, Agno, Instructor and pydantic-ai
 	$(PEERS)/bin/python benchmarks/contracts_bench.py $(ARGS)
+
+bench-cache: $(PEERS)/.ready  ## traps, errors against the budget, latency, scopes (ARGS=pairs|stream|latency|scopes)
+	$(PEERS)/bin/python benchmarks/cache_bench.py $(ARGS)
 
 bench-gates: setup  ## how often verdicts flip, and how long gates take to decide and to tell
 	$(BIN)/python benchmarks/gates_bench.py $(ARGS)

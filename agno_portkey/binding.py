@@ -15,6 +15,7 @@ from agno.team import Team
 
 from agno_portkey.beyond import vault_databases
 from agno_portkey.brakes import Brakes
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Contract, Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Seat
@@ -60,6 +61,7 @@ class Binding:
         strict: bool,
         contracts: Sequence[Contract] = (),
         repair: Repair | None = None,
+        caches: Mapping[str, CachePolicy] | None = None,
         switch: StopSwitch | LateSwitch | None = None,
         swarm: str | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class Binding:
         self._tags, self._guards, self.observers = tags, guards, tuple(observers)
         self._allow, self._modes, self._strict = allow, modes, strict
         self._contracts, self._repair = contracts, repair
+        self._caches = caches or {}
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
         self._seats: WeakSet[Seat] = WeakSet()
@@ -235,6 +238,7 @@ class Binding:
             repair=self._repair,
             output_schema=schema,
             observers=self.observers,
+            cache=self._caches.get(seat.role),
         )
         self._seats.add(seat)
         if bare:

@@ -33,7 +33,7 @@ class Call:
     target of the route that may answer (without a route: the model). A JSON answer is passed on
     before it is whole if `partials` are wanted, and a text just as it came if it is to be
     `verbatim`: the host takes what it has for thoughts out of it. No cache may answer a call that
-    is to be `fresh`. `spent` is what each answer took.
+    is to be `fresh`. `spent` is what each answer took, `pending` what a cache may keep of it.
     """
 
     messages: list[Message]
@@ -50,6 +50,7 @@ class Call:
     verbatim: bool = False
     fresh: bool = False
     spent: list[MessageMetrics] = field(default_factory=list)
+    pending: list[Any] = field(default_factory=list)
 
     @property
     def run_id(self) -> str | None:

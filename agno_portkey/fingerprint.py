@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from functools import lru_cache, partial
-from re import Pattern
-from types import CodeType
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from agno.models.base import Model
-from agno.tools import Toolkit
-from agno.tools.function import Function
-from pydantic import BaseModel
+from agno.agent import Agent
 
-from agno_portkey.gates import Gate, original
-from agno_portkey.gates.checks import Check
+from agno_portkey.described import (
+    digest_of,
+    guard_of,
+    hooks_of,
+    kind_of,
+    model_of,
+    plain,
+    tools_of,
+)
+from agno_portkey.gates import Gate
 from agno_portkey.guardrails.checks import check_guards
-from agno_portkey.routing.unkeyed import without_secrets
 from agno_portkey.run_facts import Fingerprint
-from agno_portkey.walk import FALLBACKS, OWN_MODELS, Owner, name_of, walk
+from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner, name_of, walk
 
 __all__ = ["fingerprint_of", "together"]
 
@@ -32,6 +29,11 @@ _PROMPTS = (
     "instructions",
     "role",
     "system_message",
+    "system_message_role",
+    "user_message_role",
+    "build_context",
+    "build_user_context",
+    "use_instruction_tags",
     "additional_context",
     "expected_output",
     "introduction",
@@ -39,51 +41,202 @@ _PROMPTS = (
     "markdown",
     "parser_model_prompt",
     "output_model_prompt",
+    "structured_outputs",
+    "use_json_mode",
+    "parse_response",
     "mode",
     "respond_directly",
+    "determine_input_for_members",
+    "max_iterations",
     "tool_choice",
     "tool_call_limit",
+    "skills",
+    # What else comes into a prompt: the state, what was said before, and what is known.
+    "session_state",
+    "add_session_state_to_context",
+    "enable_agentic_state",
+    "dependencies",
+    "add_dependencies_to_context",
+    "resolve_in_context",
+    "num_history_runs",
+    "num_history_messages",
+    "max_tool_calls_from_history",
+    "read_chat_history",
+    "read_tool_call_history",
+    "search_past_sessions",
+    "num_past_sessions_to_search",
+    "num_past_session_runs_in_search",
+    "enable_session_summaries",
+    "enable_agentic_memory",
+    "update_memory_on_run",
+    "add_learnings_to_context",
+    "add_name_to_context",
+    "add_datetime_to_context",
+    "add_location_to_context",
+    "datetime_format",
+    "timezone_identifier",
+    "offload_tool_results",
+    "num_followups",
+    "add_team_history_to_members",
+    "num_team_history_runs",
+    "share_member_interactions",
+    "add_member_tools_to_context",
+    "get_member_information_tool",
 )
-# Where a call goes, and what it says of itself: the same team on another machine.
-_ELSEWHERE = ("base_url", "custom_host", "profile", "seat", "tags", "guards", "contracts", "name")
-# What a model does not tell of itself as data, and sends with each call.
-_SENT = ("system_prompt", "instructions", "strict_output", "request_params")
-# What a guard is given that does not change what it finds.
-_BESIDE = ("observers", "vaults")
-_OURS = "agno_portkey."
+_KNOWLEDGE = (
+    "knowledge_filters",
+    "enable_agentic_knowledge_filters",
+    "add_knowledge_to_context",
+    "knowledge_retriever",
+    "references_format",
+    "search_knowledge",
+    "add_search_knowledge_instructions",
+    "update_knowledge",
+)
+# Where a vector database has what it searches, by the names that they give it.
+_TABLES = ("table_name", "collection", "collection_name", "index_name", "namespace", "schema")
+# Of what keeps memories and the like: the host makes up a new id for each.
+_NAMES = ("id", "name", "owner_id", "owner_type")
+_GATE = ("ordered", "approval", "max_age", "max_rounds", "adjust")
 
 
 def fingerprint_of(
-    team: Owner, gates: Iterable[Gate] = (), guards: Iterable[Any] = ()
+    team: Owner,
+    gates: Iterable[Gate] = (),
+    guards: Iterable[Any] = (),
+    *,
+    runner: str | None = None,
 ) -> Fingerprint:
     """The `Fingerprint` of `team` behind `gates` and `guards`.
 
     Its parts are named after what they are of: `Planner.model`, `Planner.prompt`, `Runner.tools`,
-    `policy`. Addresses, keys and tags are no part of it. It can't tell what a function or a guard
-    reads elsewhere.
+    `runner`, `policy`. `runner` is its name or id, where `govern` has not given it its part.
+    Addresses, keys and tags are no part of it, and what is known only by its contents, as a table
+    of knowledge, by its name alone. It can't tell what a function or a guard reads elsewhere.
     """
     parts: dict[str, str] = {}
-    for owner, _ in walk(team, None):
+    for owner in _everyone(team):
         name = _free(name_of(owner), parts)
-        parts[f"{name}.model"] = _model(owner.model)
-        for kind in OWN_MODELS:
-            if (model := getattr(owner, kind, None)) is not None:
-                parts[f"{name}.{kind}"] = _model(model)
-        if owner.fallback_config is not None:
-            chains = [_plain(getattr(owner.fallback_config, chain)) for chain in FALLBACKS]
-            parts[f"{name}.fallback"] = _digest(chains)
-        parts[f"{name}.prompt"] = _digest({p: _plain(getattr(owner, p, None)) for p in _PROMPTS})
-        if owner.tools:
-            parts[f"{name}.tools"] = _digest([_tools(owner.tools), _plain(owner.tool_hooks)])
-        if owner.output_schema is not None:
-            parts[f"{name}.schema"] = _digest(_plain(owner.output_schema))
-    parts["policy"] = _digest(
+        parts |= {f"{name}.{kind}": told for kind, told in _parts(owner)}
+        if _is_runner(owner, runner):
+            parts["runner"] = name
+    if (seat := getattr(team.model, "seat", None)) is not None:
+        parts["modes"] = digest_of(plain(seat.modes))
+    parts["policy"] = digest_of(
         {
             "gates": [_gate(gate) for gate in gates],
-            "guards": [_guard(guard) for guard in check_guards(tuple(guards))],
+            "guards": [guard_of(guard) for guard in check_guards(tuple(guards))],
         }
     )
-    return Fingerprint(_digest(parts), parts)
+    return Fingerprint(digest_of(parts), parts)
+
+
+def _everyone(team: Owner) -> Iterator[Owner]:
+    for owner, _ in walk(team, None):
+        yield owner
+        if isinstance(thinker := getattr(owner, "reasoning_agent", None), Agent):
+            yield thinker
+
+
+def _parts(owner: Owner) -> Iterator[tuple[str, str]]:
+    """The parts of one agent or team, by their kinds."""
+    yield from _models(owner)
+    yield "prompt", digest_of([_of(owner, _PROMPTS), _made_late(owner)])
+    if owner.knowledge is not None or owner.knowledge_retriever is not None:
+        yield "knowledge", digest_of([_knowledge(owner.knowledge), _of(owner, _KNOWLEDGE)])
+    if owner.tools:
+        yield "tools", digest_of([tools_of(owner.tools), hooks_of(owner.tool_hooks)])
+    if any(hooks := [hooks_of(owner.pre_hooks), hooks_of(owner.post_hooks)]):
+        yield "hooks", digest_of(hooks)
+    if any(schemas := [plain(owner.input_schema), plain(owner.output_schema)]):
+        yield "schema", digest_of(schemas)
+
+
+def _models(owner: Owner) -> Iterator[tuple[str, str]]:
+    yield "model", model_of(owner.model)
+    for kind in OWN_MODELS:
+        if (model := getattr(owner, kind, None)) is not None:
+            yield kind, model_of(model)
+    for kind in (*MANAGERS, "learning"):
+        if (manager := _manager(owner, getattr(owner, kind, None))) is not None:
+            yield kind, digest_of(manager)
+    if owner.fallback_config is not None:
+        chains = [plain(getattr(owner.fallback_config, chain)) for chain in FALLBACKS]
+        yield "fallback", digest_of(chains)
+
+
+def _of(owner: Owner, names: Iterable[str]) -> str:
+    return digest_of({name: plain(getattr(owner, name, None)) for name in names})
+
+
+def _made_late(owner: Owner) -> dict[str, bool]:
+    """Settings that the host completes when it first runs an owner, as it completes them."""
+
+    def said(setting: str, *without: str) -> bool:
+        given = getattr(owner, setting)
+        return any(getattr(owner, each, None) for each in without) if given is None else bool(given)
+
+    memories = ("update_memory_on_run", "enable_agentic_memory", "memory_manager")
+    summaries = ("enable_session_summaries", "session_summary_manager")
+    compressed = getattr(owner.compression_manager, "compress_tool_results", False)
+    return {
+        "memories": said("add_memories_to_context", *memories),
+        "summary": said("add_session_summary_to_context", *summaries),
+        "history": bool(owner.add_history_to_context)
+        or bool(getattr(owner.learning, "requires_history", False)),
+        "learning": bool(owner.learning),
+        "compressed": bool(owner.compress_tool_results or compressed),
+    }
+
+
+def _manager(owner: Owner, manager: Any) -> Any:
+    """What keeps memories, summaries and the like: its model and its prompts, and no state.
+
+    None for what is as the host makes it, with its owner's model: it makes it late.
+    """
+    if manager is None or isinstance(manager, bool):
+        return None
+    kind: Any = type(manager)
+    said = _prompts_of(manager)
+    given = getattr(manager, "model", None)
+    model = None if given is None else model_of(given)
+    is_hosts = kind.__module__.startswith("agno.") and said == _prompts_as_made(kind)
+    if is_hosts and model in (None, model_of(owner.model)):
+        return None
+    return [kind_of(kind), model, said]
+
+
+def _prompts_of(manager: Any) -> dict[str, str]:
+    told = {name: value for name, value in vars(manager).items() if isinstance(value, str)}
+    return {name: text for name, text in told.items() if name not in _NAMES}
+
+
+@lru_cache
+def _prompts_as_made(kind: type) -> dict[str, str]:
+    return _prompts_of(kind())
+
+
+def _knowledge(knowledge: Any) -> Any:
+    """Which knowledge it is; what is in it may change from day to day."""
+    if knowledge is None or callable(knowledge):
+        return plain(knowledge)
+    database = getattr(knowledge, "vector_db", None)
+    tables = [plain(getattr(database, name, None)) for name in _TABLES]
+    name = plain(getattr(knowledge, "name", None))
+    return [kind_of(type(knowledge)), name, kind_of(type(database)), tables]
+
+
+def _is_runner(owner: Owner, runner: str | None) -> bool:
+    seat = getattr(owner.model, "seat", None)
+    if seat is not None and seat.charter is not None:
+        return bool(seat.part == "runner")
+    return runner is not None and runner in (owner.id, owner.name)
+
+
+def _gate(gate: Gate) -> Any:
+    checks = [plain(check) for check in gate.every]
+    settings = {name: plain(getattr(gate, name)) for name in _GATE}
+    return [kind_of(type(gate)), gate.name, settings, checks]
 
 
 def _free(name: str, parts: Mapping[str, str]) -> str:
@@ -99,7 +252,7 @@ def together(several: Iterable[Fingerprint]) -> Fingerprint:
     """The one `Fingerprint` of several teams and agents that run as one workflow."""
     each = [*several]
     parts = {name: part for one in each for name, part in one.parts.items()}
-    return Fingerprint(_digest([one.digest for one in each]), parts)
+    return Fingerprint(digest_of([one.digest for one in each]), parts)
 
 
 def fingerprint_known(owner: Owner) -> Fingerprint:
@@ -107,160 +260,3 @@ def fingerprint_known(owner: Owner) -> Fingerprint:
     charter = getattr(getattr(owner.model, "seat", None), "charter", None)
     known = getattr(charter, "fingerprint_now", None)
     return known() if known is not None else fingerprint_of(owner)
-
-
-def _gate(gate: Gate) -> Any:
-    checks = [_plain(check) for check in gate.every]
-    return [_kind(type(gate)), gate.name, gate.ordered, gate.approval, checks]
-
-
-def _guard(guard: Any) -> Any:
-    foreign = getattr(guard, "guardrail", None)
-    return [repr(guard), _made_with(guard), None if foreign is None else _made_with(foreign)]
-
-
-def _made_with(made: Any, *, within: bool = True) -> Any:
-    """The class of an object, and what it was made with as far as it still tells.
-
-    Of a class of the user's that is what bears the name of a parameter: all else may be a state.
-    """
-    kind = type(made)
-    if not hasattr(made, "__dict__"):
-        return [_kind(kind)]
-    known = set(inspect.signature(kind.__init__).parameters)
-    told = {}
-    for name, value in vars(made).items():
-        given = name in known or name.removeprefix("_") in known
-        if name in _BESIDE or value is None or not (given or _is_ours(kind)):
-            continue
-        if _is_setting(value):
-            told[name] = _plain(value)
-        elif within and not name.startswith("_"):
-            told[name] = _made_with(value, within=False)
-    return [_kind(kind), told]
-
-
-def _is_setting(value: Any) -> bool:
-    if isinstance(value, tuple | frozenset | set | list):
-        return all(map(_is_setting, value))
-    if isinstance(value, Mapping):
-        return all(map(_is_setting, value.values()))
-    return callable(value) or isinstance(value, str | int | float | Enum | Pattern | type(None))
-
-
-def _is_ours(kind: type) -> bool:
-    return kind.__module__.startswith(_OURS)
-
-
-def _kind(kind: type) -> str:
-    """A class by its name; one of the user's by its source as well."""
-    return kind.__qualname__ if _is_ours(kind) else _source(kind)
-
-
-def _model(model: Any) -> str:
-    """The id of a model, and the digest of what else shapes its answers."""
-    to_dict = getattr(model, "to_dict", None)
-    data: Any = to_dict() if callable(to_dict) else {"class": type(model).__qualname__}
-    sent = {name: without_secrets(getattr(model, name, None)) for name in _SENT}
-    told = {**data, **{name: value for name, value in sent.items() if value not in (None, {})}}
-    rest = {k: _plain(v) for k, v in told.items() if k not in (*_ELSEWHERE, "id")}
-    return f"{getattr(model, 'id', type(model).__name__)} ({_digest(rest)[7:15]})"
-
-
-def _tools(tools: Any) -> list[Any]:
-    if not isinstance(tools, list | tuple):
-        return [_plain(tools)]
-    found: list[Any] = []
-    for tool in tools:
-        if isinstance(tool, Toolkit):
-            found += _tools([*tool.functions.values(), *tool.async_functions.values()])
-        else:
-            found.append(_plain(tool))
-    return sorted(found, key=repr)
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON types that are the same wherever it is the same."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    for kinds, told in _TOLD:
-        if isinstance(value, kinds):
-            return told(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        shown = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-        return [_kind(type(value)), shown]
-    return _callable(value) if callable(value) else type(value).__qualname__
-
-
-def _function(function: Function) -> Any:
-    entry = function.entrypoint
-    code = None if entry is None else _callable(original(entry))
-    return [function.name, function.description, _plain(function.parameters), code]
-
-
-def _callable(value: Any) -> Any:
-    if isinstance(value, partial):
-        return [_callable(value.func), _plain(value.args), _plain(value.keywords)]
-    found: Any = original(value)
-    if inspect.isroutine(found) or isinstance(found, type):
-        return _source(found)
-    # An object that can be called: what it does is in its class.
-    kind: Any = type(found)
-    return _source(kind)
-
-
-def _class(kind: type) -> Any:
-    own: Any = kind
-    return _schema(own) if issubclass(kind, BaseModel) else _source(own)
-
-
-def _check(check: Check) -> Any:
-    return [_kind(type(check)), _plain(check.settings())]
-
-
-@lru_cache(maxsize=1024)
-def _schema(kind: type[BaseModel]) -> Any:
-    return kind.model_json_schema()
-
-
-# What is told how, the first that fits.
-_TOLD: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Mapping, lambda value: {str(key): _plain(each) for key, each in value.items()}),
-    (list | tuple, lambda value: [_plain(each) for each in value]),
-    (set | frozenset, lambda value: sorted((_plain(each) for each in value), key=_digest)),
-    (Enum, lambda value: _plain(value.value)),
-    (Pattern, lambda value: value.pattern),
-    (Model, _model),
-    (Check, _check),
-    (Function, _function),
-    (type, _class),
-    (BaseModel, lambda value: value.model_dump(mode="json")),
-)
-
-
-@lru_cache(maxsize=4096)
-def _source(function: Any) -> str:
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    try:
-        return f"{name} {_digest(inspect.getsource(function))}"
-    except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return f"{name} {'' if code is None else _digest([*_instructions(code)])}"
-
-
-def _instructions(code: CodeType) -> Iterator[Any]:
-    """What a function without a source does: its instructions, and what they name."""
-    yield code.co_code.hex()
-    yield [*code.co_names]
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield [*_instructions(constant)]
-        else:
-            # What a set holds is in no order.
-            several = isinstance(constant, tuple | frozenset)
-            yield _plain(constant) if several else repr(constant)
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -94,6 +94,7 @@ class FlowInstall(Install):
             modes=wanted.modes,
             contracts=wanted.contracts,
             repair=wanted.repair,
+            caches=wanted.caches,
             strict=bool(wanted.guards or wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,

@@ -21,6 +21,7 @@ from agno.tools.function import Function
 from agno.workflow.factory import WorkflowFactory
 from agno.workflow.workflow import Workflow
 
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Contract
 from agno_portkey.contracts.contract import check_contracts
 from agno_portkey.errors import ConfigurationError
@@ -48,6 +49,7 @@ _CALLED = {
     "given": "guards",
     "database": "stop database",
     "gate_database": "gate database",
+    "caches": "cache",
     "clearance_keys": "clearance keys",
 }
 
@@ -63,6 +65,7 @@ def govern(
     observers: Sequence[Observer] = (),
     pii: PII | BaseGuardrail | None = None,
     allow: Sequence[object] = (),
+    cache: Mapping[str, CachePolicy] | None = None,
     policy: Policy | None = None,
 ) -> Governed:
     """Put `owner` and everything it reaches behind the gateway and the gate; returns `owner`.
@@ -71,7 +74,8 @@ def govern(
     tools are protected whoever holds them. `tags` go out with every call, `guards` see every
     message of every call, `pii` (block, mask, pseudonymize, or a `PIIGuardrail`) says what becomes
     of personal data, `contracts` what structured outputs have to be beyond their schemas;
-    `observers` hear of calls, plans, judgements, gates and tools.
+    `observers` hear of calls, plans, judgements, gates and tools. `cache` says, by the names of
+    members, whose answers are served again; never the Runner's or a Judge's.
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
@@ -99,7 +103,14 @@ def govern(
     check_guards(guards)
     Allow(allow)
     terms = terms_of(
-        policy, runner=runner, gate=gate, tags=tags, guards=guards, allow=allow, pii=pii
+        policy,
+        runner=runner,
+        gate=gate,
+        tags=tags,
+        guards=guards,
+        allow=allow,
+        pii=pii,
+        cache=cache,
     )
     named = terms.runner
     wanted = Wanted(
@@ -113,6 +124,7 @@ def govern(
         modes=terms.modes,
         contracts=_shared(contracts),
         repair=terms.repair,
+        caches=terms.caches,
         database=terms.database,
         gate_database=terms.gate_database,
         clearance_keys=terms.clearance_keys,

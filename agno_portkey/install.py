@@ -14,6 +14,7 @@ from agno.team import Team
 from agno_portkey.beyond import redact_logs, vault_databases
 from agno_portkey.binding import Binding, refuse_paths
 from agno_portkey.brakes import brake_tools
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Contract, Critique, Judgement, Plan, Repair
 from agno_portkey.contracts.check import wanted
 from agno_portkey.errors import ConfigurationError
@@ -62,6 +63,8 @@ class Wanted:
     modes: Modes
     contracts: tuple[Contract, ...] = ()
     repair: Repair | None = None
+    # What is cached, by role.
+    caches: dict[str, CachePolicy] = field(default_factory=dict)
     # The address of the database that holds the gate's books, where it is not the team's own.
     gate_database: str | None = field(default=None, repr=False)
     clearance_keys: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ class Install:
             modes=self.wanted.modes,
             contracts=self.wanted.contracts,
             repair=self.wanted.repair,
+            caches=self.wanted.caches,
             strict=bool(self.wanted.guards or self.wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,
@@ -125,6 +129,7 @@ class Install:
         refuse_paths(list(dict.fromkeys(paths)), self.found)
         self.found.check_allowed()
         self._check_contracts(owners)
+        self._check_caches(owners)
 
     def _check_contracts(self, owners: Sequence[Owner]) -> None:
         """Say which contracts nobody is known to need: a mistake there would hold nothing."""
@@ -136,6 +141,19 @@ class Install:
                     name_of(self.root),
                     contract.of.name,
                 )
+
+    def _check_caches(self, owners: Sequence[Owner]) -> None:
+        """Refuse to cache nobody, and who acts or judges: what they said before decides nothing."""
+        roles = {name_of(owner): owner for owner in owners}
+        for role in self.wanted.caches:
+            owner = roles.get(role)
+            if owner is None:
+                known = ", ".join(roles)
+                raise ConfigurationError(f"cache: nobody is called {role!r} (there are: {known})")
+            if owner is self.runner:
+                raise ConfigurationError(f"cache: {role} is the Runner, and acts each time")
+            if has_schema(owner, Judgement):
+                raise ConfigurationError(f"cache: {role} is a Judge, and judges each plan anew")
 
     def _round_the_gate(self, runner: Agent, owners: Sequence[Owner]) -> list[str]:
         """What may be without a gate, but not with one, allowed or not."""
@@ -229,8 +247,12 @@ class Install:
             if seat.part == "runner" and (held := self.tools.unknown(owner)):
                 return held
             for hooks in (owner.pre_hooks, owner.post_hooks):
-                if not any(getattr(h, "__self__", h) is gate_hook for h in hooks or ()):
+                own = [getattr(hook, "__self__", hook) for hook in hooks or ()]
+                if gate_hook not in own:
                     return f"{name_of(owner)} has lost its hooks"
+                if own[-1] is not gate_hook:
+                    # It would change what is shown to a judge, or said by it, after it was noted.
+                    return f"{name_of(owner)} has a hook behind the gate's"
             if isinstance(owner, Team) and self.modes.get(name_of(owner)) != mode_of(owner):
                 return f"{name_of(owner)} is in another mode"
         return self.binding.watch.changed(team)

@@ -12,12 +12,14 @@ import openai
 from agno.guardrails import BaseGuardrail
 from openai import AsyncOpenAI, OpenAI
 
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.calls import Call
 from agno_portkey.contracts import Contract, Repair
 from agno_portkey.contracts.contract import check_contracts, contract_for
 from agno_portkey.contracts.keeper import Keeping
 from agno_portkey.contracts.known import Noted
 from agno_portkey.contracts.repair import Ladder
+from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Seat
 from agno_portkey.guardrails import Guard
 from agno_portkey.guardrails.at_rest import Kept
@@ -68,7 +70,8 @@ class PortkeyModel(Calls):
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
     of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
     how far a broken one is mended. `output_schema` is for an `output_model`, which the host asks
-    for no JSON: the schema of all that this model answers. `observers` hear of each call.
+    for no JSON: the schema of all that this model answers. `observers` hear of each call. `cache`
+    says what is answered again without asking.
 
     A call that fails raises a `GatewayError`; one that is refused a `Blocked`.
     """
@@ -102,6 +105,7 @@ class PortkeyModel(Calls):
     repair: Repair | None = None
     output_schema: Any = None
     observers: Sequence[Observer] = ()
+    cache: CachePolicy | None = None
 
     # Set by `govern`: whom this copy speaks for.
     seat: Seat | None = field(default=None, kw_only=True)
@@ -133,6 +137,8 @@ class PortkeyModel(Calls):
         self.contracts = check_contracts(self.contracts)
         self._check_repairs()
         self.observers = check_observers(self.observers)
+        if self.cache is not None and not isinstance(self.cache, CachePolicy):
+            raise ConfigurationError("cache: a CachePolicy")
         if environment := Settings.read().environment:
             self._environment = check_tags({"environment": environment}, name="PORTKEY_ENVIRONMENT")
 
@@ -176,6 +182,7 @@ class PortkeyModel(Calls):
         repair: Repair | None = None,
         output_schema: Any = None,
         observers: Sequence[Observer] = (),
+        cache: CachePolicy | None = None,
     ) -> Self:
         """A copy that speaks for `seat`, with a provider of its own and what is added here.
 
@@ -197,6 +204,9 @@ class PortkeyModel(Calls):
         twin._check_repairs()
         twin.output_schema = origin.output_schema or output_schema
         twin.observers = (*origin.observers, *observers)
+        # Who acts, or judges, does so anew each time.
+        held_anew = seat.part in ("runner", "aide", "judge")
+        twin.cache = None if held_anew else origin.cache or cache
         return twin
 
     def to_dict(self) -> dict[str, Any]:

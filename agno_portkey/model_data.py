@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Repair
 from agno_portkey.contracts.check import wanted
 from agno_portkey.errors import ConfigurationError
@@ -62,6 +63,8 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         kept["breaker"] = model.router.circuits.settings.model_dump()
     if model.repair is not None:
         kept["repair"] = model.repair.model_dump()
+    if model.cache is not None:
+        kept["cache"] = model.cache.as_data()
     if model.output_schema is not None:
         schema = wanted(model.output_schema)
         kept["output_schema"] = schema.name if schema is not None else "none"
@@ -77,9 +80,8 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def values_of(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a model of `kind` that `data` holds; lost guards or a seat are refused."""
-    if lost := [
-        name for name in ("guards", "contracts", "output_schema", "seat") if data.get(name)
-    ]:
+    named = [name for name in ("guards", "contracts", "output_schema", "seat") if data.get(name)]
+    if lost := [*named, *(["cache"] if isinstance(data.get("cache"), str) else [])]:
         raise ConfigurationError(
             f"{lost[0]}: {data[lost[0]]} can't be rebuilt from data; give a Registry that "
             "holds the model (registry_of makes one of a governed team)"
@@ -90,6 +92,7 @@ def values_of(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
         ("recovery", Recovery),
         ("breaker", CircuitBreaker),
         ("repair", Repair),
+        ("cache", CachePolicy),
     ):
         if isinstance(values.get(name), dict):
             values[name] = settings(**values[name])

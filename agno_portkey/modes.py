@@ -44,26 +44,26 @@ def check_mode(mode: Any, *, name: str = "mode") -> Mode:
     return cast("Mode", mode)
 
 
-def override_of(part: str) -> Mode | None:
+def override_of(part: str, *, junk: Mode = "enforce") -> Mode | None:
     """What the environment says of `part` now, None if nothing.
 
-    A variable that says anything else can't loosen what is held: it counts as enforce.
+    A variable that says anything else can't loosen what is held: it counts as `junk`.
     """
     said = os.environ.get(variable_of(part))
     if not said:
         return None
     said = said.strip().lower()
     if said not in _MODES:
-        _warn(variable_of(part), said)
-        return "enforce"
+        _warn(variable_of(part), said, junk)
+        return junk
     return cast("Mode", said)
 
 
 @lru_cache(maxsize=256)
-def _warn(variable: str, said: str) -> None:
+def _warn(variable: str, said: str, taken: Mode) -> None:
     """Say once of each value that it is no mode: it is read at every call."""
     logging.getLogger("agno_portkey").warning(
-        "%s is %r, and not one of %s: taken as enforce", variable, said, _MODES
+        "%s is %r, and not one of %s: taken as %s", variable, said, _MODES, taken
     )
 
 

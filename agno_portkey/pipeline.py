@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from agno.models.response import ModelResponse
 
+from agno_portkey.cache.layer import cache_layer, keep_layer
+from agno_portkey.caching import caching_of
 from agno_portkey.calls import IO, Call, Layer, Next, Opens
 from agno_portkey.contracts import Known
 from agno_portkey.contracts.layer import contract_layer
@@ -32,10 +34,15 @@ def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
         io = brake.over(io, call.run_id)
     if model.seat is not None and (lock := interlock(model.seat)) is not None:
         layers.append(lock)
+    caching = caching_of(model, call)
+    if caching is not None:
+        layers.append(keep_layer(caching))
     if (contract := _contract(model, call)) is not None:
         layers.append(contract)
     if model.guards:
         layers.append(_guards(model))
+    if caching is not None:
+        layers.append(cache_layer(caching))
     return compose(layers, io, lambda innermost: recovered(model, innermost, io))(call)
 
 

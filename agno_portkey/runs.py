@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from agno.models.message import Message
 from agno.models.response import ToolExecution
 from agno.run.team import TeamRunOutput
 from agno.tools.function import FunctionCall
@@ -79,6 +80,8 @@ class Run:
         # The plan that was last decided on, and after how many judgements.
         self.recorded: tuple[str | None, int] | None = None
         self._led: list[FunctionCall] = []
+        # The tools that were called in it by whomever, also in runs that failed.
+        self.tried: set[str] = set()
         self.usage = Usage()
         self.failures: list[str] = []
         # What checks have said that had to be waited for: by plan, gate and check.
@@ -106,6 +109,10 @@ class Run:
         self.used: set[str] = set()
         self.ended = False
         self.members: list[str] = []
+        # The runs that have begun and not asked their model yet; and what those that have
+        # asked it are asking with, in the host's own lists.
+        self.begun: set[str] = {run_id}
+        self.conversations: dict[str, list[list[Message]]] = {}
         self.refused = 0
         self._said: dict[tuple[type, str], Evidence] = {}
         self._samples: dict[str, list[Judgement]] = {}
@@ -122,8 +129,8 @@ class Run:
 
     @property
     def settled(self) -> bool:
-        """Whether a plan was cleared and the Runner has finished it."""
-        return self.clearance is not None and self.spent
+        """Whether a plan was cleared, the Runner has finished it, and that still stands."""
+        return self.clearance is not None and self.spent and self.declined is None
 
     def known(self) -> Known:
         """What a rule of a member's output may look at."""
@@ -295,6 +302,8 @@ class Runs:
             if self.is_live(run):
                 self._stations[run_id] = station
                 run.members.append(run_id)
+                # The host begins a run again that it retries.
+                run.begun.add(run_id)
             return station
 
     def is_live(self, run: Run) -> bool:
@@ -308,10 +317,14 @@ class Runs:
             return self._stations.get(run_id)
 
     def any_cleared(self, now: datetime) -> bool:
-        """Whether some run holds a clearance that is neither spent nor run out."""
+        """Whether some run holds a clearance that is neither spent nor run out.
+
+        What is only observed is no leave.
+        """
         with self._lock:
             return any(
                 run.clearance is not None
+                and run.mode == "enforce"
                 and not run.spent
                 and not run.ended
                 and (run.clearance.expires_at is None or now < run.clearance.expires_at)

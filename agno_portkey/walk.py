@@ -66,8 +66,8 @@ def walk(owner: Owner, swarm: str | None) -> Iterator[tuple[Owner, str | None]]:
 def speakers(owner: Owner, runner: Agent) -> Iterator[int]:
     """The `id` of everyone whose words could pass for the Runner's result.
 
-    These are the leaders above the Runner, and whoever one of them routes to, since it then
-    speaks for the team.
+    These are the leaders above the Runner, and whoever one of them routes to, itself or by way of
+    other teams that route, since it then speaks for the team.
     """
     everyone = [member for member, _ in walk(owner, None)]
     if not any(member is runner for member in everyone):
@@ -76,9 +76,21 @@ def speakers(owner: Owner, runner: Agent) -> Iterator[int]:
     if not isinstance(owner, Team) or not isinstance(owner.members, list):
         return
     for member in owner.members:
-        if owner.respond_directly or mode_of(owner) == "route":
-            yield id(member)
+        if _routes(owner):
+            yield from _voices(member)
         yield from speakers(member, runner)
+
+
+def _voices(owner: Owner) -> Iterator[int]:
+    """The `id` of everyone who speaks where `owner` is routed to, itself first."""
+    yield id(owner)
+    if isinstance(owner, Team) and _routes(owner) and isinstance(owner.members, list):
+        for member in owner.members:
+            yield from _voices(member)
+
+
+def _routes(team: Team) -> bool:
+    return team.respond_directly or mode_of(team) == "route"
 
 
 def unheld(owner: Owner, runner: Agent) -> Iterator[str]:

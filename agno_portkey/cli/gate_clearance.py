@@ -19,7 +19,9 @@ from agno_portkey.contracts import canonical
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import approving
 from agno_portkey.gates.books import PUBLIC_KEY, Books, books_of
+from agno_portkey.gates.bringing import run_with
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, export, new_key, verify
+from agno_portkey.gates.history.plots import shown
 from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
 
 __all__ = ["approve", "export_", "key", "revoke", "verify_", "waiting"]
@@ -47,7 +49,11 @@ def waiting(
 ) -> None:
     """List the plans that wait for a person: to be approved, or refused by the gate."""
     with _failing():
-        grants = _clearances(db).waiting(swarm)
+        kept = _clearances(db)
+        grants, altered = kept.waiting(swarm), kept.altered()
+    for problem in altered:
+        # Of whichever team: what an altered row says of it is not to be trusted.
+        Console(stderr=True).print(Text(f"Passed over: {problem}", "red"), soft_wrap=True)
     if as_json:
         typer.echo(json.dumps([_as_dict(grant) for grant in grants], indent=2))
         return
@@ -92,8 +98,8 @@ def approve(
 ) -> None:
     """Let the Runner run a plan that waits, once.
 
-    Its team goes on in the same session: ask it again, or begin a run with
-    metadata={"agno_portkey.clearance": ID}. It is kept with the gate's decisions who approved it.
+    Its team or workflow takes it where the same is asked again in the same session; the line that
+    is printed brings it to a run on any input. Who approved it is kept with the gate's decisions.
     """
     with _failing():
         books = _books(db)
@@ -106,6 +112,10 @@ def approve(
         seconds = None if hours is None else hours * 3600
         grant = approving.approve(books, id, by=by or operator(), reason=reason, max_age=seconds)
     typer.echo(f"Clearance {grant.id} is granted until {grant.expires_at:%Y-%m-%d %H:%M} UTC.")
+    name = shown(grant.swarm or "the team")
+    typer.echo(f"To have it run, ask {name} the same again in the same session, or bring it along:")
+    call = run_with(grant.id, session_id=grant.session_id, user_id=grant.user_id)
+    typer.echo(f"  team_or_workflow.{call}")
 
 
 def revoke(id: Id, db: Database = None, reason: Reason = None, by: By = None) -> None:

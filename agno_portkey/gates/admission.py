@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
+_SUPERSEDED = "its run was cleared again"
+
 
 class Admission:
     """One request of the Runner's run `runner_run_id` to be let in."""
@@ -90,12 +92,13 @@ class Admission:
             if run.plan is not plan or not charter.decide(run).passed:
                 return self._refused("the plan was changed while it was decided on"), None
             grant = self._grant(plan)
-            # What is only observed is no leave, in whatever mode it goes on.
-            id = grant.id if run.mode == "enforce" else None
-            clearance = run.clear(self._runner_run_id, id=id, expires_at=grant.expires_at)
+            earlier = self._held_before(grant)
+            clearance = run.clear(
+                self._runner_run_id, id=self._leave_of(grant), expires_at=grant.expires_at
+            )
         revoke = partial(self._revoke, grant.id, "its run was called off")
         try:
-            keep = partial(self._keep, grant, judgement)
+            keep = partial(self._keep, grant, judgement, earlier)
             await self._io.run(keep, undo=lambda kept: self._io.later(revoke))
         except BaseException:
             with run.lock:
@@ -104,14 +107,16 @@ class Admission:
             raise
         return verdict, clearance
 
-    def _keep(self, grant: Grant, judgement: Evidence | None) -> None:
+    def _keep(self, grant: Grant, judgement: Evidence | None, earlier: Clearance | None) -> None:
         self._record(judgement)
+        if earlier is not None and earlier.id is not None:
+            self._revoke(earlier.id, _SUPERSEDED)
         for left, _ in self._run.waiting.values():
             # Nobody need decide on those any more.
             self._revoke(left, "a later plan of the run was cleared")
         self._run.waiting.clear()
         # Last: it is good in every process, and what can't be noted is not to be cleared.
-        if self._run.mode == "enforce":
+        if self._enforces:
             self._books.clearances.put(grant)
 
     def _revoke(self, id: str, reason: str) -> None:
@@ -128,7 +133,7 @@ class Admission:
 
     def _leave(self, plan: Plan, *, passed: bool, reason: str | None = None) -> str:
         """Leave `plan` for a person to decide on; returns the id of its row."""
-        if self._run.mode != "enforce":
+        if not self._enforces:
             return "-"
         waiting = self._run.waiting
         if (known := waiting.get(digest(plan))) is not None:
@@ -155,6 +160,10 @@ class Admission:
     # By a clearance that was given before: approved by a person, or brought from elsewhere
 
     async def _by_clearance(self, presented: str) -> tuple[Verdict, Clearance | None]:
+        if not self._enforces:
+            # It is looked at and told, and stays as it is for a run that it holds in.
+            look = partial(self._books.claim, presented, self._asking(), look=True)
+            return await self._used(await self._io.run(look))
         claim = partial(self._books.claim, presented, self._asking())
         grant = await self._io.run(claim, undo=lambda given: self._later(given.id))
         try:
@@ -170,14 +179,20 @@ class Admission:
     async def _used(self, grant: Grant) -> tuple[Verdict, Clearance | None]:
         charter, run = self._charter, self._run
         if (unknown := charter.unknown_tools(grant.plan)) is not None:
-            # It is claimed by now, and nobody is to go on with it.
-            await self._io.run(partial(self._revoke, grant.id, unknown))
+            if self._enforces:
+                # It is claimed by now, and nobody is to go on with it.
+                await self._io.run(partial(self._revoke, grant.id, unknown))
             return self._refused(unknown), None
         who = f"approved by {grant.approved_by}" if grant.approved_by else "cleared before"
-        await self._io.run(partial(self._note_use, grant))
+        if self._enforces:
+            await self._io.run(partial(self._note_use, grant))
         with run.lock:
+            earlier = self._held_before(grant)
             run.propose(grant.plan)
-            clearance = run.clear(self._runner_run_id, id=grant.id, expires_at=grant.expires_at)
+            clearance = run.clear(
+                self._runner_run_id, id=self._leave_of(grant), expires_at=grant.expires_at
+            )
+        await self._io.run(partial(self._books.dropped, earlier, _SUPERSEDED))
         verdict = Verdict(
             True,
             charter.name,
@@ -209,6 +224,22 @@ class Admission:
         )
         evidence = {"plan_digest": digest(plan), "clearance": known, "waiting": True}
         return Verdict(False, self._charter.name, (reason,), evidence=evidence)
+
+    # What a run holds
+
+    @property
+    def _enforces(self) -> bool:
+        """Whether it is more than observed, which changes nothing that others hold to."""
+        return self._run.mode == "enforce"
+
+    def _leave_of(self, grant: Grant) -> str | None:
+        """The id that the run holds: what is only observed is no leave, however it goes on."""
+        return grant.id if self._enforces else None
+
+    def _held_before(self, grant: Grant) -> Clearance | None:
+        """What the run held before `grant`, and no other process is to go on with."""
+        held = self._run.clearance
+        return None if held is None or self._run.spent or held.id == grant.id else held
 
     # What is told
 

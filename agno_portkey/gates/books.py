@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from agno_portkey.contracts import digest
@@ -22,6 +23,7 @@ from agno_portkey.gates.clearance import Asking, Clearances, Grant, present
 from agno_portkey.gates.clearance.refusing import check_unused
 from agno_portkey.gates.gate import Gate
 from agno_portkey.gates.history import Decided, History, Scored
+from agno_portkey.gates.owed import Owed
 from agno_portkey.runs import Clearance, Evidence, Run
 from agno_portkey.sql import in_memory, source_of, trouble_of
 from agno_portkey.verdict import Observer, Verdict, failure_of
@@ -63,6 +65,8 @@ class Books:
     # The database itself, for checks that look something up in it.
     database: Any = None
     clock: Callable[[], datetime] = now
+    # What could not be noted of clearances yet.
+    owed: Owed = field(default_factory=Owed)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Books:
         return self
@@ -73,14 +77,16 @@ class Books:
             return {}
         return self.thresholds.current([gate.name for gate in gates])
 
-    def claim(self, presented: str, asking: Asking) -> Grant:
+    def claim(self, presented: str, asking: Asking, *, look: bool = False) -> Grant:
         """The clearance that `presented` is, an id or an exported one, claimed for who asks.
 
-        Raises ClearanceRefused, which says why it is refused.
+        With `look` it is told as it would be claimed, and is not. Raises ClearanceRefused, which
+        says why it is refused.
         """
+        self.owed.settle()
         named = os.environ.get(PUBLIC_KEY, "").split(",")
         keys = self.keys or [key for key in named if key.strip()]
-        return present(self.clearances, keys, presented, asking, self.clock())
+        return present(self.clearances, keys, presented, asking, self.clock(), look=look)
 
     # The steps of a cleared plan, so that none is done twice, in whatever process
 
@@ -89,6 +95,7 @@ class Books:
         if held is None or held.id is None:
             return None
         try:
+            self.owed.settle()
             self.clearances.take_step(held.id, number, self.clock())
         except ClearanceRefused as refused:
             return str(refused)
@@ -104,29 +111,36 @@ class Books:
         """Note that a step has failed and may be taken again."""
         self._noted(held, self.clearances.release_step, number)
 
+    # What takes leave away, and so is made up for where it can't be noted at once
+
     def spent(self, held: Clearance | None) -> None:
         """Note that the Runner has finished."""
-        self._noted(held, self.clearances.spend)
+        self._owe(held, self.clearances.spend)
 
     def dropped(self, held: Clearance | None, why: str) -> None:
         """Take back what a run no longer holds, so that no other process goes on with it."""
-        if held is not None and held.id is not None:
-            self._noted(held, lambda id: self.clearances.revoke(id, by="the gate", reason=why))
+        self._owe(held, lambda id: self.clearances.revoke(id, by="the gate", reason=why))
 
     def given_up(self, held: Clearance | None, missing: Iterable[int]) -> None:
         """Take back what a Runner ended with steps undone, unless another process does them."""
+        missing = {*missing}
 
         def give_up(id: str) -> None:
-            if not {*missing} & self.clearances.get(id).taken:
+            if not missing & self.clearances.get(id).taken:
                 why = "the Runner ended without doing all its steps"
                 self.clearances.revoke(id, by="the gate", reason=why)
 
-        self._noted(held, give_up)
+        self._owe(held, give_up)
 
     def still_good(self, held: Clearance) -> None:
         """Raise ClearanceRefused where a clearance was taken back since it was given."""
         if held.id is not None:
+            self.owed.settle()
             check_unused(self.clearances.get(held.id), held.runner_run_id)
+
+    def _owe(self, held: Clearance | None, note: Callable[[str], object]) -> None:
+        if held is not None and held.id is not None:
+            self.owed.note(held.id, partial(note, held.id))
 
     def _noted(self, held: Clearance | None, note: Callable[..., object], *told: int) -> None:
         if held is None or held.id is None:
@@ -143,7 +157,11 @@ class Books:
         run: Run,
         judgement: Evidence | None,
     ) -> None:
-        """Keep what each of `gates` has decided on `run`, having heard `judgement`."""
+        """Keep what each of `gates` has decided on `run`, having heard `judgement`.
+
+        Before that, what is owed: no plan is cleared while another's clearance can't be dropped.
+        """
+        self.owed.settle()
         at = self.clock()
         self.record(
             entry(gate, verdict, run, judgement, at=at)

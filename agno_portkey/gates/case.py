@@ -18,14 +18,15 @@ __all__ = ["Case"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a gate decides on.
+    """What a gate decides on; no `agno.eval.suite.Case`, which is one input of a suite to be run.
 
     `tools` are the Runner's; `has_critic` says whether the team has one, `used` whether this plan
-    was cleared before. `outputs` are the run outputs so far, the leader's first; `failures`
-    what guards have refused or failed at in the run; `fingerprint` that of the team, `database`
-    the one that its gate keeps its books in. `found` holds,
-    by their names, the verdicts of checks that had to be waited for; `thresholds`, by the names of
-    checks, those that have been adjusted since the gate was written, in 0-1.
+    was cleared before. `outputs` are the run outputs so far, the leader's first, and `tried` the
+    tools that were called, also in runs that failed; `failures` what guards have refused or failed
+    at in the run; `fingerprint` that of the team, `database` the one that its gate keeps its books
+    in. `found` holds, by their names, the verdicts of checks that had to be waited for;
+    `thresholds`, by the names of checks, those that have been adjusted since the gate was written,
+    in 0-1.
     """
 
     plan: Plan | None
@@ -37,6 +38,7 @@ class Case:
     used: bool = False
     request: str = ""
     outputs: tuple[Any, ...] = ()
+    tried: frozenset[str] = frozenset()
     usage: Usage = field(default_factory=Usage)
     failures: tuple[str, ...] = ()
     fingerprint: str | None = None

@@ -15,6 +15,7 @@ from agno_portkey.contracts import Critique, Judgement, Plan
 from agno_portkey.drivers import SyncIO, step
 from agno_portkey.errors import ClearanceRefused, GateClosed
 from agno_portkey.gates.admission import Admission
+from agno_portkey.gates.asked import asked_by_another
 from agno_portkey.gates.books import Books, database_failed
 from agno_portkey.gates.ending import Ending
 from agno_portkey.gates.gate import (
@@ -82,6 +83,8 @@ class Charter(Ending):
     def books(self) -> Books:
         """Where decisions and clearances are kept; a server gives a team its database late."""
         if self.books_since is not None and (since := self.books_since()) is not None:
+            # What was used, approved or dropped before stays so.
+            since.clearances.take_over(self._books.clearances)
             self.books_since, self._books = None, since
         return self._books
 
@@ -95,9 +98,18 @@ class Charter(Ending):
 
     # What members say
 
-    def open(self, run_id: str, name: str) -> Run:
-        """Begin the team run of this id; what one of that id was cleared for is taken back."""
+    def open(self, run_id: str, name: str, context: Any = None) -> Run:
+        """Begin the team run of this id; what one of that id was cleared for is taken back.
+
+        `context` is the host's, of who begins it: `GateClosed` where the id is that of somebody
+        else's run, for a caller may choose it.
+        """
         before = self.runs.find(run_id)
+        foreign = None
+        if before is not None and before.run.mode == "enforce" and context is not None:
+            foreign = asked_by_another(before.run, context)
+        if foreign is not None:
+            raise self.refusal(None, f"a run of another {foreign} has this id: choose another")
         if before is not None and before.run.id == run_id and not before.run.spent:
             self.books.dropped(before.run.clearance, "its run began anew")
         return super().open(run_id, name)
@@ -135,6 +147,7 @@ class Charter(Ending):
     async def aadmit(self, station: Station, run_id: str, io: IO) -> Clearance:
         """Clear the judged plan for the Runner's run `run_id`, or raise `GateClosed`."""
         run = station.run
+        self._require_open(station)
         held = run.clearance
         if held is not None and held.runner_run_id == run_id and not run.spent:
             return held  # the same run again: the host retries it
@@ -161,6 +174,7 @@ class Charter(Ending):
                 used=run.plan_digest in run.used,
                 request=run.request,
                 outputs=run.everything(),
+                tried=frozenset(run.tried),
                 usage=run.usage,
                 failures=tuple(run.failures),
                 fingerprint=run.fingerprint.digest,
@@ -221,13 +235,22 @@ class Charter(Ending):
         run = station.run
         with run.lock:
             held = run.clearance
+            if run.spent and held is not None and held.runner_run_id == run_id:
+                raise self.refusal(station, "the clearance is used up: the Runner has finished")
+            self._require_open(station)
             if held is None or run.steps is None or held.runner_run_id != run_id:
                 raise self.refusal(station, _UNCLEARED)
-            if run.spent:
-                raise self.refusal(station, "the clearance is used up: the Runner has finished")
             if held.expires_at is not None and self.books.clock() >= held.expires_at:
                 raise self.refusal(station, "the clearance has run out: have the plan judged anew")
             return station, run.steps
+
+    def _require_open(self, station: Station) -> None:
+        """Refuse the Runner of a team run that has ended: nobody would hear of what it does."""
+        run = station.run
+        if run.declined is not None:
+            raise self.refusal(station, "its team's run was declined")
+        if run.ended and run.mode == "enforce":
+            raise self.refusal(station, "its team's run has ended")
 
     async def require_good(self, station: Station, io: IO) -> None:
         """Refuse a run whose clearance was taken back since, by whomever."""
@@ -244,17 +267,19 @@ class Charter(Ending):
     def require_same(self, run: Run, context: Any) -> None:
         """Refuse who goes on with a run of somebody else's, or of a team that was changed since.
 
-        `context` is the host's, of who asks now; what it or the run does not know is not compared.
+        `context` is the host's, of who asks now.
         """
-        for name, whose in (("session", run.who.session_id), ("user", run.who.user_id)):
-            asks = getattr(context, f"{name}_id", None)
-            if None not in (whose, asks) and whose != asks:
-                raise self.refusal(None, f"it was cleared for another {name}")
+        self.require_whose(run, context)
         known, now = run.fingerprint, self.fingerprint_now
         if now is not None and known.parts and now().digest != known.digest:
             raise self.refusal(
                 None, "models, prompts, tools or policy were changed since it was cleared"
             )
+
+    def require_whose(self, run: Run, context: Any) -> None:
+        """Refuse who goes on with a run of another session or user."""
+        if (other := asked_by_another(run, context)) is not None:
+            raise self.refusal(None, f"it was cleared for another {other}")
 
     def station(self, run_id: str | None) -> Station | None:
         """Where a run belongs; one of another process by the clearance that is kept of it.

@@ -70,7 +70,11 @@ class Ending(Ruling):
             )
 
     def decline(self, run: Run) -> RunDeclined:
-        """The error that ends `run` without a result; its verdict lists every reason."""
+        """The error that ends `run` without a result; its verdict lists every reason.
+
+        What it was cleared for, and has not finished, is taken back.
+        """
+        held = None
         with run.lock:
             verdict, first = run.declined, run.declined is None
             if verdict is None:
@@ -86,8 +90,11 @@ class Ending(Ruling):
                     },
                 )
                 run.ended = True
+                if not run.spent:
+                    held, run.clearance = run.clearance, None
         if first:
             self._note_end(run)
+            self.books.dropped(held, "its team's run was declined")
             self.tell_declined(Station(run, "leader", self.swarm), verdict)
         return RunDeclined(verdict, f"declined: {verdict.reason}")
 
@@ -114,7 +121,8 @@ class Ending(Ruling):
 
     def _open_end(self, run: Run) -> Iterable[str]:
         if run.clearance is not None:
-            yield "the Runner was cleared but has not finished"
+            if not run.spent:
+                yield "the Runner was cleared but has not finished"
             return
         if run.refusals and run.refusals[-1].source == "runner":
             return  # it was cleared, and the refusal says what became of it

@@ -14,6 +14,7 @@ from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.contracts.partial import without_partial
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import Blocked, ContractError, GatewayError, ToolRefused
+from agno_portkey.gates.asked import ASKED_ANEW, is_asked_anew
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.declined import put_declined
 from agno_portkey.gates.jury import jury
@@ -102,10 +103,14 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         return
     if is_of(charter, function) and not is_protected(function):
         protect(function, charter)
-    if not seat.holds and seat.part not in ("leader", "critic", "judge"):
-        return
     run_id = _called_in(charter, function._run_context)
     station = charter.runs.find(run_id)
+    if station is not None:
+        # What a run that fails has called is in no output.
+        with station.run.lock:
+            station.run.tried.add(function.name)
+    if not seat.holds and seat.part not in ("leader", "critic", "judge"):
+        return
     if seat.part == "leader" and station is not None:
         station.run.led(call)
     if not charter.enforces(run_id) or (station is not None and station.run.settled):
@@ -146,6 +151,8 @@ def _runner(charter: Charter) -> Layer:
         if call.run_response is not None:
             station, steps = charter.require_clearance(call.run_id)
             charter.require_same(station.run, call.run_response)
+            if is_asked_anew(station.run, call):
+                raise charter.refusal(station, ASKED_ANEW)
             await charter.require_good(station, io)
             mute = bool(steps.missing(charter.tools or frozenset()))
         else:
@@ -207,8 +214,11 @@ def _speaker(charter: Charter, seat: Seat) -> Layer:
         run = _run_of(charter, seat, call)
         if run is not None:
             outermost = run.id == call.run_id
+            charter.require_whose(run, call.run_response)
+            if is_asked_anew(run, call):
+                _refuse_anew(charter, run, call)
             _tell_refusals(run, call.messages)
-            if outermost and (run.barred or charter.out_of_rounds(run)):
+            if outermost and (run.barred or run.declined or charter.out_of_rounds(run)):
                 raise _decline(charter, run, call)
             if seat.holds and not run.settled:
                 async with Owned(_held(charter, seat, run, call, inner)) as held:
@@ -222,6 +232,13 @@ def _speaker(charter: Charter, seat: Seat) -> Layer:
                 yield delta
 
     return layer
+
+
+def _refuse_anew(charter: Charter, run: Run, call: Call) -> None:
+    """End a run that was continued with another request: its clearance is not for that."""
+    if run.id != call.run_id:
+        raise charter.refusal(charter.runs.find(call.run_id), ASKED_ANEW)
+    charter.bar(run, ASKED_ANEW)
 
 
 def _run_of(charter: Charter, seat: Seat, call: Call) -> Run | None:

@@ -14,12 +14,16 @@ from typing import NamedTuple
 
 from agno.models.message import Message
 from agno.models.response import ModelResponse
+from pydantic import ConfigDict
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.contracts import Decision, Judgement
-from agno_portkey.contracts.check import validate
+from agno_portkey.contracts.check import asks_for_json, schema_of, validate
+from agno_portkey.drivers import Owned
 from agno_portkey.errors import ContractError
 from agno_portkey.gates.charter import Charter
+from agno_portkey.gates.checks.judgement import Broken
+from agno_portkey.runs import Run
 
 __all__ = ["jury", "middle"]
 
@@ -28,7 +32,9 @@ def jury(charter: Charter) -> Layer:
     """The layer that asks the Judge again until each gate's `sampling` has enough.
 
     A sample that fails to come, or is none, ends the call with its error: the plan is not judged.
-    What is answered is one of the samples, the one nearest to their mean; all are evidence.
+    One that is none counts as a refusal of it all the same, so that a Judge which only answers
+    where it approves does not pass it. What is answered is one of the samples, the one nearest to
+    their mean; all are evidence.
     """
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
@@ -40,35 +46,50 @@ def jury(charter: Charter) -> Layer:
                 async for delta in out:
                     yield delta
             return
-        if charter.has_all(station.run, shown):
-            # Asked again, it is not to go on until it pleases.
-            said = middle(station.run.samples_of(shown))
-            yield ModelResponse(role="assistant", content=said.model_dump_json())
-            return
-        with suppress(Exception):  # what can't be read closes the gate, which says so
-            await charter.read_thresholds(station.run, io)
-        drawn: list[_Sample] = []
-        while not drawn or charter.wants_more(station.run, shown, [s.judgement for s in drawn]):
-            try:
-                async with inner(_fresh(call, first=not drawn)) as out:
-                    answer = [delta async for delta in out]
-            except BaseException:
-                # What was said before counts, whatever became of this one.
-                station.run.poll(shown, [sample.judgement for sample in drawn])
-                raise
-            judgement = None if any(delta.tool_calls for delta in answer) else _judgement(answer)
-            if judgement is None:
-                # It looks something up first, or was not asked for a judgement.
-                station.run.poll(shown, [sample.judgement for sample in drawn])
-                for delta in (*answer, *_taken(drawn)):
-                    yield delta
-                return
-            drawn.append(_Sample(judgement, answer))
-        station.run.poll(shown, [sample.judgement for sample in drawn])
-        for delta in _told(drawn):
-            yield delta
+        async with Owned(_polled(charter, station.run, shown, call, io, inner)) as polled:
+            async for delta in polled:
+                yield delta
 
     return layer
+
+
+async def _polled(
+    charter: Charter, run: Run, shown: str, call: Call, io: IO, inner: Next
+) -> Deltas:
+    """Samples of what the Judge says of the plan `shown`, until there are enough."""
+    if charter.has_all(run, shown):
+        # Asked again, it is not to go on until it pleases.
+        said = middle(run.samples_of(shown))
+        yield ModelResponse(role="assistant", content=said.model_dump_json())
+        return
+    with suppress(Exception):  # what can't be read closes the gate, which says so
+        await charter.read_thresholds(run, io)
+    drawn: list[_Sample] = []
+    while not drawn or charter.wants_more(run, shown, [s.judgement for s in drawn]):
+        try:
+            async with inner(_fresh(call, first=not drawn)) as out:
+                answer = [delta async for delta in out]
+        except BaseException as error:
+            # What was said before counts, whatever became of this one.
+            run.poll(shown, [*(s.judgement for s in drawn), *_broken(error)])
+            raise
+        judgement = _judgement(answer, call.response_format)
+        if judgement is None or isinstance(judgement, Broken):
+            # It looks something up first, was not asked for a judgement, or gave none.
+            run.poll(shown, [*(s.judgement for s in drawn), *([judgement] if judgement else [])])
+            for delta in (*answer, *_taken(drawn)):
+                yield delta
+            return
+        drawn.append(_Sample(judgement, answer))
+    run.poll(shown, [sample.judgement for sample in drawn])
+    for delta in _told(drawn):
+        yield delta
+
+
+class _Plain(Judgement):
+    """A judgement, whatever its author's own schema has beside it."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class _Sample(NamedTuple):
@@ -112,10 +133,27 @@ def _fresh(call: Call, *, first: bool) -> Call:
     return replace(call, assistant_message=message, fresh=True)
 
 
-def _judgement(answer: Sequence[ModelResponse]) -> Judgement | None:
-    """The judgement in an answer that the contract has held to its schema, if there is one."""
+def _broken(error: BaseException) -> list[Broken]:
+    """What an error says of a sample: only an answer that is no judgement is held against a plan.
+
+    What became of the call is the provider's, or the caller's, and says nothing of it.
+    """
+    return [Broken.of(error.verdict.reason)] if isinstance(error, ContractError) else []
+
+
+def _judgement(answer: Sequence[ModelResponse], asked: object) -> Judgement | None:
+    """The judgement in an answer to what was `asked` for; none where there is to be none.
+
+    A `Broken` one where there is to be one, and no contract has held the answer to it.
+    """
+    schema = schema_of(asked)
+    if any(delta.tool_calls for delta in answer) or not asks_for_json(asked):
+        return None
     text = "".join(delta.content for delta in answer if isinstance(delta.content, str))
     try:
-        return validate(Judgement, text)
-    except ContractError:
-        return None
+        if schema is None:
+            # In JSON mode the host does not say which: it may be one with fields of its own.
+            return Judgement.model_validate(validate(_Plain, text).model_dump())
+        return validate(schema, text) if issubclass(schema, Judgement) else None
+    except ContractError as error:
+        return Broken.of(error.verdict.reason)

@@ -9,8 +9,6 @@ from agno_portkey.verdict import Event
 
 __all__ = ["Meter"]
 
-_MOST_FAILURES = 100
-
 
 class Meter:
     """An observer that keeps, with each known run, what `BudgetCheck` and `GuardCheck` ask for."""
@@ -33,5 +31,6 @@ class Meter:
             station.run.used_up(Usage(1, tokens, data.get("cost"), data.get("seconds", 0.0)))
         elif event.verdict is not None and not event.verdict.passed:
             with station.run.lock:
-                if len(station.run.failures) < _MOST_FAILURES:
+                # By name: how often one has failed must not hide that another did.
+                if event.verdict.source not in station.run.failures:
                     station.run.failures.append(event.verdict.source)

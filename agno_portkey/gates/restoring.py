@@ -20,6 +20,8 @@ def restored(charter: Charter, run_id: str) -> Station | None:
     read is unknown, and refused as such; who asks says why.
     """
     books, now = charter.books, charter.books.clock()
+    # What this process has dropped and could not note yet is still as it was there.
+    books.owed.settle()
     held = books.clearances.held_by(run_id, now) or books.clearances.of_team_run(run_id, now)
     if held is None or charter.runs.find(held.team_run_id) is not None:
         # A team run that is known here has a clearance of its own, or none.
@@ -51,4 +53,6 @@ def _known_again(
         run.steps = Steps(held.plan, {*held.taken}, {*held.done})
         run.spent = held.state == "spent"
     runs.join(held.claimed_by, run, "runner", None)
+    # What they were asked for when they began is marked in what is stored of them.
+    run.begun.clear()
     return runs.find(run_id)

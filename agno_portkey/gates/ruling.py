@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from agno_portkey.errors import Blocked, ToolRefused
+from agno_portkey.errors import Blocked, GateClosed, RunDeclined, ToolRefused
 from agno_portkey.modes import Mode, check_mode, mode_now
 from agno_portkey.runs import Run, Runs, Station
 from agno_portkey.verdict import Event, Observer, Verdict, check_observers, tell
@@ -16,6 +17,23 @@ __all__ = ["Ruling"]
 T = TypeVar("T")
 
 _log = logging.getLogger("agno_portkey")
+
+
+class _ToldOnce(logging.Filter):
+    """Leaves out what the host logs of a gate's decision, which the end of the run tells.
+
+    A member that is refused, and the team that ends on it, would each say the same once more.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = sys.exc_info()[1]
+        decided = isinstance(error, RunDeclined) or (
+            isinstance(error, GateClosed) and "plan_digest" in error.verdict.evidence
+        )
+        return not decided or not record.getMessage().startswith("Validation failed: ")
+
+
+_TOLD_ONCE = _ToldOnce()
 
 
 class Ruling:
@@ -38,6 +56,8 @@ class Ruling:
         self.observers = check_observers(observers)
         self.mode: Mode = check_mode(mode, name="gate.mode")
         self.runs = runs or Runs()
+        for logger in ("agno", "agno-team"):
+            logging.getLogger(logger).addFilter(_TOLD_ONCE)
 
     def open(self, run_id: str, name: str) -> Run:
         """Begin the team run of this id, in the mode of this moment."""
@@ -93,8 +113,8 @@ class Ruling:
         if self.mode_of(station.run if station else None) == "observe":
             self.tell("gate", station, verdict, {"would": "decline"})
             return
-        # The host's printer of sync streams shows nothing of a declined team.
-        _log.warning("%s: declined: %s", self.swarm or "team", verdict.reason)
+        # The host's own line is left out: of sync streams it has none.
+        _log.warning("%s: declined by %s: %s", self.swarm or "team", verdict.source, verdict.reason)
         self.tell("declined", station, verdict)
 
     def tell(

@@ -19,6 +19,7 @@ from agno_portkey.drivers import SyncIO, step
 from agno_portkey.errors import ClearanceRefused, ConfigurationError, GateClosed
 from agno_portkey.gates.admission import Admission
 from agno_portkey.gates.books import database_failed
+from agno_portkey.gates.bringing import run_with
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.clearance import Grant
 from agno_portkey.gates.clearance.refusing import check_fits, refused
@@ -145,7 +146,8 @@ class StepCharter(Charter):
         if grant.team_run_id == run.id and grant.state == "granted":
             with run.lock:
                 run.propose(grant.plan)
-                run.clear(run.id, id=grant.id, expires_at=grant.expires_at)
+                id = grant.id if run.mode == "enforce" else None
+                run.clear(run.id, id=id, expires_at=grant.expires_at)
 
     def _require_judged(self, station: Station, handed: Plan | None) -> None:
         run = station.run
@@ -165,7 +167,8 @@ class _Passage(Admission):
     async def taken(self, held: Clearance) -> Clearance:
         """Claim what the workflow's run holds, once, for the run of the Runner."""
         run, asking = self._run, self._asking(held.plan_digest)
-        await self._io.run(lambda: self._books.claim(str(held.id), asking))
+        if self._enforces:
+            await self._io.run(lambda: self._books.claim(str(held.id), asking))
         with run.lock:
             if run.clearance is not held:
                 station = Station(run, "leader", self._charter.swarm)
@@ -178,8 +181,8 @@ class _Passage(Admission):
         run = self._run
         await self._io.run(lambda: self._require_free(presented))
         verdict, claimed = await super()._by_clearance(presented)
-        if claimed is None:
-            return verdict, None
+        if claimed is None or not self._enforces:
+            return verdict, claimed
         try:
             left = await self._io.run(lambda: self._left(claimed))
         except BaseException:
@@ -197,6 +200,17 @@ class _Passage(Admission):
         check_fits(kept, self._asking())
         if kept.state == "granted" and kept.approved_by is None and kept.team_run_id != mine:
             raise refused("other_run", id=kept.id, its=kept.team_run_id, asked=mine)
+
+    async def _waits(self, plan: Plan) -> Verdict:
+        """No leader can be told to ask for it: whoever runs the workflow has to."""
+        verdict = await super()._waits(plan)
+        id, who = str(verdict.evidence["clearance"]), self._run.who
+        reason = (
+            f"a person has to approve this plan: agno-portkey gate approve {id}, then run the "
+            "workflow on the same input in this session, or on any with the clearance: "
+            f"workflow.{run_with(id, session_id=who.session_id, user_id=who.user_id)}"
+        )
+        return replace(verdict, reasons=(reason,))
 
     def _left(self, claimed: Clearance) -> Grant:
         clearances = self._books.clearances

@@ -1,4 +1,7 @@
-"""A suite of evaluations run until its verdict holds: each case as often as it takes."""
+"""A suite of evaluations run until its verdict holds: each case as often as it takes.
+
+A case here is Agno's, `agno.eval.suite.Case`; `agno_portkey.gates.Case` is what a gate decides on.
+"""
 
 from __future__ import annotations
 

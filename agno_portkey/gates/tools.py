@@ -18,6 +18,7 @@ from typing import Any
 from agno.tools.function import Function
 
 from agno_portkey.contracts import Step
+from agno_portkey.contracts.strict import STRICT, same
 from agno_portkey.errors import GateClosed, ToolRefused
 from agno_portkey.gates.charter import Charter
 from agno_portkey.runs import Clearance, Station, Steps
@@ -247,8 +248,10 @@ def _same_structure(planned: str, actual: Any) -> bool:
     if not isinstance(plain, dict | list | tuple):
         return False
     try:
-        # As text, since to Python [1] and [True] are equal.
-        return json.dumps(json.loads(planned), sort_keys=True) == json.dumps(plain, sort_keys=True)
+        # As strictly as contracts read: of a key that stands twice a person may have read the
+        # other value. Written first, since what is called may have keys of a number's type.
+        written = json.dumps(plain, allow_nan=False)
+        return same(STRICT.decode(planned), STRICT.decode(written))
     except (TypeError, ValueError, RecursionError):
         return False
 

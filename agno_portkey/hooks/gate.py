@@ -67,7 +67,7 @@ class GateHook(WaitingHook):
         self.runner = runner
         self.late = late
         gates = self.charter.gates
-        self.fingerprint = fingerprint or (lambda team: fingerprint_of(team, gates))
+        self.fingerprint = fingerprint or (lambda team: fingerprint_of(team, gates, runner=runner))
 
     async def abefore(self, moment: Moment, io: IO) -> None:
         self._enter(moment)
@@ -93,7 +93,7 @@ class GateHook(WaitingHook):
             part = "member" if moment.is_team else part_of(moment.owner, self.runner)
             self.charter.runs.join(moment.run_id, run, part, moment.name)
         elif moment.is_team:
-            run = self.charter.open(moment.run_id, moment.name)
+            run = self.charter.open(moment.run_id, moment.name, context)
             # A new mapping: the caller's own may serve other runs too.
             context.dependencies = {**(context.dependencies or {}), RUN_KEY: run}
 
@@ -101,6 +101,8 @@ class GateHook(WaitingHook):
 
     async def _admit(self, moment: Moment, io: IO) -> None:
         station = self.charter.runs.find(moment.run_id)
+        if station is not None and station.run.id != moment.run_id:
+            self.charter.require_whose(station.run, moment.run_context)
         if station is None:
             if part_of(moment.owner, self.runner) == "runner":
                 raise self.charter.refusal(None, "the Runner was not asked by its governed team")

@@ -10,6 +10,7 @@ gate: {runner: Runner, min_score: 8}
 contracts: enforce
 tags: {cost_center: cc-42, team: "${TEAM}"}
 stop: {database: "${AGNO_PORTKEY_DATABASE_URL}"}
+cache: {Researcher: {kind: semantic, scope: tenant}}
 ```
 """
 
@@ -23,10 +24,11 @@ from urllib.parse import urlsplit
 
 import yaml
 from agno.guardrails import BaseGuardrail
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Gate
+from agno_portkey.policy.caches import AnyCaches
 from agno_portkey.policy.gates import AnyGate, gate_written
 from agno_portkey.policy.parts import (
     AnyContracts,
@@ -54,8 +56,9 @@ class Policy(PolicyPart):
     `guards` see every call, each in a mode of its own, and so does the one for personal data
     (`pii`). `gate` is what a plan has to pass before
     the Runner runs, `contracts` holds structured outputs to their schemas, `tags` go out with
-    every call, `stop` is the kill switch, and `allow` lists the ungoverned paths that are meant to
-    be. What is left out is at its default; a policy without `gate` or `pii` has none.
+    every call, `stop` is the kill switch, `cache` says by role whose answers are served again, and
+    `allow` lists the ungoverned paths that are meant to be. What is left out is at its default; a
+    policy without `gate` or `pii` has none.
 
     `AGNO_PORTKEY_<PART>_MODE` overrides a part's mode while the process runs; `allow` has none. A
     text `${NAME}` is that variable of the environment, read when the policy is applied.
@@ -69,6 +72,7 @@ class Policy(PolicyPart):
     contracts: AnyContracts = ContractsPolicy()
     tags: AnyTags = TagsPolicy()
     stop: StopPolicy = StopPolicy()
+    cache: AnyCaches = Field(default_factory=dict)
     allow: Annotated[tuple[Worded, ...], Several] = ()
 
     @classmethod

@@ -114,12 +114,13 @@ OneGate = Annotated[Gate, WrapValidator(lambda value, handler: _one_gate(value))
 class GatePolicy(PolicyPart):
     """The gates that a plan has to pass, and the Runner behind them.
 
-    `runner` is the member's name or id; left out, `govern` is told. The settings of a single gate
-    may stand here in place of `gates`. `database` is the address of the database that decisions and
-    clearances are kept in, the team's own if it is left out; `clearance_keys` are the public keys
-    that exported clearances may be signed with. In `observe` the team runs as if there were no
-    gate, and observers hear what would have been refused; in `off` nothing is looked at. A team run
-    keeps to its end the mode in which it began.
+    Where it has no settings of a gate, `govern(gate=...)` may give one in Python beside it; else
+    it is one at its defaults. `runner` is the member's name or id; left out, `govern` is told. The
+    settings of a single gate may stand here in place of `gates`. `database` is the address of the
+    database that decisions and clearances are kept in, the team's own if it is left out;
+    `clearance_keys` are the public keys that exported clearances may be signed with. In `observe`
+    the team runs as if there were no gate, and observers hear what would have been refused; in
+    `off` nothing is looked at. A team run keeps to its end the mode in which it began.
     """
 
     runner: Worded | None = None

@@ -9,12 +9,15 @@ from typing import Any
 
 from agno.guardrails import BaseGuardrail
 
+from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.gates import Gate, check_gates
 from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.modes import Modes
+from agno_portkey.policy.caches import caches_of
 from agno_portkey.policy.document import Policy
+from agno_portkey.policy.gates import GatePolicy
 from agno_portkey.policy.parts import wrong_tag
 from agno_portkey.policy.personal import guard_of
 from agno_portkey.policy.places import Places
@@ -41,6 +44,7 @@ class Terms:
     database: str | None
     gate_database: str | None
     clearance_keys: tuple[str, ...]
+    caches: dict[str, CachePolicy]
     places: Mapping[str, str]
 
     @contextmanager
@@ -66,6 +70,7 @@ def terms_of(
     guards: Sequence[BaseGuardrail] = (),
     allow: Sequence[object] = (),
     pii: Any = None,
+    cache: Mapping[str, CachePolicy] | None = None,
 ) -> Terms:
     """What `policy` and the arguments ask for together.
 
@@ -87,7 +92,7 @@ def terms_of(
     database = policy.stop.database
     return Terms(
         runner=_one_runner(named, runner, at("gate", "runner")),
-        gates=_one_of(held.gates if held else (), gates, at("gate")),
+        gates=_one_of(held, gates, at("gate")),
         tags=_joined(_tags(policy), check_tags(tags), policy.places),
         guards=(*policy.made_guards, *guards, *_personal(policy, pii)),
         allow=(*_allowed(policy), *allow),
@@ -101,6 +106,7 @@ def terms_of(
         database=None if database is None else resolve(database, path=at("stop", "database")),
         gate_database=_gate_database(policy),
         clearance_keys=tuple(_keys(policy)),
+        caches=_cached(policy, cache),
         places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
     )
 
@@ -113,6 +119,23 @@ def _gate_database(policy: Policy) -> str | None:
 def _keys(policy: Policy) -> Iterator[str]:
     for place, key in enumerate(policy.gate.clearance_keys if policy.gate else ()):
         yield resolve(key, path=policy.places.at("gate", "clearance_keys", place))
+
+
+def _cached(policy: Policy, given: Any) -> dict[str, CachePolicy]:
+    """By role, what is cached of it."""
+    given = {} if given is None else given
+    if not isinstance(given, Mapping) or not all(
+        isinstance(held, CachePolicy) for held in given.values()
+    ):
+        raise ConfigurationError(
+            "cache: a mapping of members' names to CachePolicy, as nobody else's answers are to "
+            'be served again: cache={"Researcher": CachePolicy()}'
+        )
+    held = caches_of(policy.cache, policy.places.at)
+    for role in held.keys() & given.keys():
+        if held[role] != given[role]:
+            raise _both(f"cache[{role!r}]", policy.places.at("cache", role))
+    return {**held, **given}
 
 
 def _personal(policy: Policy, given: Any) -> tuple[BaseGuardrail, ...]:
@@ -156,10 +179,16 @@ def _allowed(policy: Policy) -> Iterator[str]:
         yield resolve(text, path=policy.places.at("allow", place))
 
 
-def _one_of(policys: tuple[Gate, ...], given: tuple[Gate, ...], where: str) -> tuple[Gate, ...]:
-    if policys and given and policys != given:
-        raise _both("gate", where)
-    return given or policys
+def _one_of(held: GatePolicy | None, given: tuple[Gate, ...], where: str) -> tuple[Gate, ...]:
+    """The gates that are `given`, else the policy's, which must not say others."""
+    if held is None or not given:
+        return given or (held.gates if held else ())
+    # An empty one is a gate at its defaults; one with a Runner or keys alone leaves the gate open.
+    says = "gates" in held.model_fields_set or not held.model_fields_set
+    if says and held.gates != given:
+        hint = "; its runner, mode, database and clearance_keys may stay"
+        raise _both("gate", where, hint)
+    return given
 
 
 def _one_runner(named: str | None, given: Any, where: str) -> Any:
@@ -178,8 +207,8 @@ def _joined(policys: dict[str, str], given: dict[str, str], places: Places) -> d
     return {**policys, **given}
 
 
-def _both(name: str, where: str) -> ConfigurationError:
+def _both(name: str, where: str, hint: str = "") -> ConfigurationError:
     return ConfigurationError(
         f"{name}: the policy says one ({where}), and the argument of govern another: leave one of "
-        "them out"
+        f"them out{hint}"
     )

@@ -17,7 +17,7 @@ from agno_portkey.policy.parts import OneMode
 from agno_portkey.routing.config.parts import Part, Text, part_error
 from agno_portkey.routing.config.references import resolve_all
 
-__all__ = ["AnyGuard", "GuardUse", "made"]
+__all__ = ["AnyGuard", "GuardUse", "imported", "made"]
 
 
 def _plain(value: Any) -> Any:
@@ -57,23 +57,13 @@ class GuardUse(Part):
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
-        module, colon, name = self.use.partition(":")
-        if not colon or not all(part.isidentifier() for part in (*module.split("."), name)):
+        if not _is_name(self.use):
             raise part_error("policy", [(("use",), f"package.module:Name, not {self.use!r}")])
         return self
 
     def factory(self, path: str) -> Callable[..., Any]:
         """The class or function, imported; `path` is this guard's, for the error."""
-        module, _, name = self.use.partition(":")
-        try:
-            found: object = getattr(importlib.import_module(module), name)
-        except Exception as error:  # a module of the user's may raise anything
-            raise ConfigurationError(
-                f"{path}.use: can't import {self.use} ({type(error).__name__}: {error})"
-            ) from error
-        if not callable(found):
-            raise ConfigurationError(f"{path}.use: {self.use} is neither a class nor a function")
-        return found
+        return imported(self.use, f"{path}.use")
 
     def make(self, path: str) -> BaseGuardrail:
         """The guard itself, in the mode that is said here, if one is."""
@@ -90,6 +80,27 @@ class GuardUse(Part):
                 f"{path}.use: {self.use} makes a {type(guard).__name__}, and no guardrail"
             )
         return guard if self.mode is None else _in_mode(guard, self.mode)
+
+
+def imported(use: str, path: str) -> Callable[..., Any]:
+    """The class or function that `use` names as `package.module:Name`; `path` is for the error."""
+    if not _is_name(use):
+        raise ConfigurationError(f"{path}: package.module:Name, not {use!r}")
+    module, _, name = use.partition(":")
+    try:
+        found: object = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module of the user's may raise anything
+        raise ConfigurationError(
+            f"{path}: can't import {use} ({type(error).__name__}: {error})"
+        ) from error
+    if not callable(found):
+        raise ConfigurationError(f"{path}: {use} is neither a class nor a function")
+    return found
+
+
+def _is_name(use: str) -> bool:
+    module, colon, name = use.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
 
 
 def _in_mode(guard: BaseGuardrail, mode: Any) -> Guard:

@@ -18,6 +18,10 @@ __all__ = ["ROOT", "Caller", "caller_of", "problem"]
 # Who decided where AgentOS' own key was shown, which names nobody; and where nobody had to be.
 ROOT = "the OS security key"
 ANYONE = "somebody who was not asked who they are"
+# What is kept of decisions that no person has made, or of those above.
+_RESERVED = frozenset({ROOT, ANYONE, "the gate", "agno-portkey", "an operator"})
+# Characters of a subject: as many as OpenID Connect allows.
+_LONGEST = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ async def caller_of(
     name = getattr(state, "user_id", None)
     if not isinstance(name, str) or not name.strip():
         raise problem(403, "no_subject", "the token names nobody: it needs a subject (sub)")
+    _check_subject(name)
     claims = getattr(state, "claims", None) or {}
     tenant = claims.get(tenant_claim)
     if tenant is not None and not isinstance(tenant, str):
@@ -76,6 +81,16 @@ async def caller_of(
         tenant=tenant,
         user_id=get_scoped_user_id(request),
     )
+
+
+def _check_subject(name: str) -> None:
+    """Refuse a subject that would be read as something else, in a log or beside a decision."""
+    if len(name) > _LONGEST or not name.isprintable():
+        said = f"the token's subject may have {_LONGEST} characters, and no control characters"
+        raise problem(403, "odd_subject", said)
+    if " ".join(name.split()).casefold() in {each.casefold() for each in _RESERVED}:
+        said = "the token's subject is a name that stands for no person here: use another one"
+        raise problem(403, "reserved_subject", said)
 
 
 async def _require(request: Request, scopes: list[str]) -> None:

@@ -59,6 +59,10 @@ class Desk:
         """What waits for a person and is for `caller` to see, oldest first."""
         return [each for each in self.books.clearances.waiting(self.swarm) if caller.sees(each)]
 
+    def altered(self, caller: Caller) -> list[str]:
+        """What is wrong with rows that are none, for who sees all: whose they are nobody knows."""
+        return self.books.clearances.altered() if caller.all else []
+
     def find(self, id: str, caller: Caller) -> Grant:
         """The clearance `id`; to who may not see it, it is unknown."""
         grant = self.books.clearances.get(id)

@@ -22,8 +22,6 @@ from agno_portkey.verdict import Observer, check_observers, failure_of
 
 __all__ = ["GATE_SCOPES", "gate_router"]
 
-# What each route takes, as AgentOS maps routes to scopes. The routes ask for it themselves;
-# AgentOS asks as well, and keeps its trail, once its `app.state.scope_mappings` holds these.
 GATE_SCOPES: dict[str, list[str]] = {
     "GET /gates": [READ],
     "GET /gates/history": [READ],
@@ -31,6 +29,12 @@ GATE_SCOPES: dict[str, list[str]] = {
     "POST /gates/*/approve": [APPROVE],
     "POST /gates/*/revoke": [APPROVE],
 }
+"""The scopes that a token needs for each route of `gate_router`, in the form of AgentOS' own map.
+
+The routes ask for them themselves. AgentOS lets anybody it knows get to a route that its map does
+not name, and keeps no trail of that; after `app.state.scope_mappings.update(GATE_SCOPES)` it asks
+for them too, before the route does. Approving what a gate has refused also takes `gates:override`.
+"""
 
 # Bytes of a request, and characters of a reason.
 _LARGEST, _LONGEST = 16_384, 2_000
@@ -48,7 +52,8 @@ def gate_router(
 ) -> APIRouter:
     """The routes of the gates of `source`: a governed team or workflow, or a database.
 
-    `GET /gates` lists the plans that wait for a person, `GET /gates/{id}` tells one, `GET
+    `GET /gates` lists the plans that wait for a person (and to who sees all, under `altered`, rows
+    that were changed by hand), `GET /gates/{id}` tells one, `GET
     /gates/history` the decisions; `POST /gates/{id}/approve` and `/revoke` decide, each with a
     `reason`. Reading takes the scope `gates:read`, deciding `gates:approve`, and approving what a
     gate has refused `gates:override` as well. Who decided is the subject of the token. Callers see
@@ -65,7 +70,9 @@ def gate_router(
     @router.get("/gates", name="list_gates")
     def list_gates(caller: Caller = may_read) -> dict[str, Any]:
         with _answering():
-            return {"gates": [shown(grant) for grant in doors.desk.waiting(caller)]}
+            waiting = [shown(grant) for grant in doors.desk.waiting(caller)]
+            altered = doors.desk.altered(caller)
+            return {"gates": waiting, **({"altered": altered} if altered else {})}
 
     @router.get("/gates/history", name="get_gate_history")
     def get_gate_history(

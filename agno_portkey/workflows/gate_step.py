@@ -73,7 +73,7 @@ class FlowGate:
         run, context = options["workflow_run_response"], options["run_context"]
         known = self._known(run.run_id) if again else None
         if known is None:
-            known = self.charter.open(run.run_id, str(self.charter.swarm))
+            known = self.charter.open(run.run_id, str(self.charter.swarm), context)
             if again:
                 self.charter.held(known.id, lambda: self._reopen(known, run))
         if known.fingerprint.digest == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agno_portkey.cli import app
+from agno_portkey.cli.objects import named
 from agno_portkey.contracts import Judgement, Plan, Step, digest
+from agno_portkey.fingerprint import fingerprint_of
+from agno_portkey.gates import Case, SuiteCheck
 from agno_portkey.gates.clearance import Clearances, Grant, new_id, new_key
 from agno_portkey.gates.history import History
 from agno_portkey.testing import EmbeddedProvider
@@ -91,7 +95,10 @@ def test_a_plan_is_approved_and_taken_back(db: str) -> None:
 
 def test_an_override_says_that_it_is_one(db: str) -> None:
     grant = left(db, passed=False, reason="its score is 3")
-    assert "give --override and a --reason" in gate("approve", grant.id, "--db", db, code=1)
+    for reason in ([], ["--reason", "hotfix"]):
+        said = gate("approve", grant.id, "--db", db, *reason, code=1)
+        assert "give --override and a --reason" in said
+    assert Clearances(db).get(grant.id).state == "waiting"
     gate("approve", grant.id, "--db", db, "--override", "--reason", "hotfix")
     assert Clearances(db).get(grant.id).state == "granted"
 
@@ -115,7 +122,10 @@ def test_a_clearance_goes_to_another_machine(db: str) -> None:
     assert "is for the team Release" in gate("verify", token, "--swarm", "X", code=1, **pair)
     assert "other models" in gate("verify", token, "--fingerprint", "sha256:x", code=1, **pair)
     other = {"AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY": new_key().public}
-    gate("verify", token, code=1, **other)
+    assert "none of the public keys" in gate("verify", token, code=1, **other)
+    head, _, mark = token.split(".")
+    forged = f"{head}.{b64encode(b'{}').decode().rstrip('=')}.{mark}"
+    assert "its signature does not hold" in gate("verify", forged, code=1, **pair)
     assert "set it to the public key" in gate(
         "verify", token, code=1, AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY=""
     )
@@ -165,6 +175,7 @@ def test_a_suite_ends_with_the_code_of_its_outcome(
     assert outcome in gate(*arguments, code=code)
     told = ElementTree.parse(report).getroot()
     assert (told.get("failures"), told.get("errors")) == (str(failures), str(errors))
+    assert [len(told.findall(f"*/{kind}")) for kind in ("failure", "error")] == [failures, errors]
     assert next(each.get("name") for each in told) == "good"
     read = json.loads(gate("check", f"{suite}:{name}", "--json", "--samples", "6", code=code))
     assert read["outcome"] == outcome.lower()
@@ -172,6 +183,11 @@ def test_a_suite_ends_with_the_code_of_its_outcome(
 
 def test_a_result_is_kept_for_a_suite_check(suite: str, db: str) -> None:
     assert "Recorded as release: pass" in gate("check", suite, "--record", "release", "--db", db)
+    [case] = named(suite, "CASES")
+    asks = SuiteCheck(suite="release", database=db)
+    for known, passes in ((fingerprint_of(case.agent).digest, True), ("sha256:other", False)):
+        asked = Case(None, None, None, None, fingerprint=known)
+        assert asks.decide(asked).passed is passes
     said = gate("check", f"{suite}:TWO", "--record", "release", "--db", db, code=3)
     assert "the cases are of 2 agents and teams" in said
     said = gate("check", suite, "--record", "r", code=3, AGNO_PORTKEY_DATABASE_URL="")
@@ -237,7 +253,9 @@ def test_a_judge_is_calibrated_on_plans_of_a_file(
     asked = [call for call in portkey_provider.calls if call.schema_name == "Judgement"]
     assert len(asked) == 20
     assert {call.headers["x-portkey-cache-force-refresh"] for call in asked} == {"true"}
-    assert json.loads(gate(*arguments, "--json"))["cases"] == 5
+    told = json.loads(gate(*arguments, "--json"))
+    # Of the team's own gate.
+    assert (told["cases"], told["threshold"]) == (5, 7.0)
 
 
 def test_a_judge_is_calibrated_on_what_its_gate_has_seen(team: str, db: str) -> None:

@@ -74,7 +74,13 @@ def test_what_does_not_wait_can_not_be_approved(database: str) -> None:
 def test_a_leave_that_is_taken_back_is_kept_as_such(database: str) -> None:
     grant = waiting(database)
     approve(books_of(database), grant.id, by="ann")
-    assert revoke(books_of(database), grant.id, by="bob", reason="wrong one").state == "revoked"
+    books, told = books_of(database), list[Event]()
+    taken = revoke(books, grant.id, by="bob", reason="wrong one", observers=[told.append])
+    assert taken.state == "revoked"
+    [event] = told
+    assert (event.kind, event.data["by"], event.data["override"]) == ("approval", "bob", False)
+    assert event.verdict is not None
+    assert (event.verdict.passed, event.verdict.reasons) == (False, ("revoked by bob", "wrong one"))
     *_, kept = History(database).series()
     assert (kept.by, kept.passed, kept.outcome) == ("bob", False, "fail")
     assert kept.reasons == ("revoked by bob", "wrong one")

@@ -108,10 +108,11 @@ def test_a_known_run_is_not_thrown_out_by_an_older_one_of_its_id(file: str) -> N
     one = desk(file).judged(9)
     one.admit()
     # Another process, in which a caller has chosen the same id for a run of its own.
-    other = desk(file)
+    other = desk(file, run_id="something else")
+    known = other.charter.open("team", "Release")
     with pytest.raises(ToolRefused):
         run_tests(other)
-    assert other.charter.runs.is_live(other.run)
+    assert other.charter.runs.is_live(known)
 
 
 def test_what_was_only_observed_is_no_leave(file: str) -> None:
@@ -130,7 +131,7 @@ def test_what_was_only_observed_is_no_leave(file: str) -> None:
 def test_somebody_else_does_not_go_on_with_a_run(file: str, who: dict[str, str]) -> None:
     one = desk(file).judged(9)
     one.admit()
-    with pytest.raises(ToolRefused, match="it was cleared for another"):
+    with pytest.raises(ToolRefused, match=r"another (session|user)"):
         run_tests(one, **who)
     assert run_tests(one) == ["smoke"]
 
@@ -143,35 +144,14 @@ def test_a_team_that_was_changed_meanwhile_does_not_go_on(file: str) -> None:
         run_tests(one)
 
 
-async def test_a_revoked_clearance_stops_the_runners_model_too(file: str) -> None:
-    one = desk(file).judged(9)
-    held = one.admit()
-    io: Any = SimpleNamespace(run=_run)
-    await one.charter.require_good(one.runner, io)
-    one.charter.books.clearances.revoke(held.id, by="ann", reason="no")
-    with pytest.raises(GateClosed, match="was revoked by ann"):
-        await one.charter.require_good(one.runner, io)
-
-    class Down:
-        def get(self, id: str) -> None:
-            raise OSError("down")
-
-    one.charter.books = Books(clearances=Down())  # type: ignore[arg-type]
-    with pytest.raises(GateClosed, match="OSError"):
-        await one.charter.require_good(one.runner, io)
-
-
-async def _run(function: Callable[[], Any]) -> Any:
-    return function()
-
-
 def test_a_clearance_that_ran_out_opens_nothing_for_aides(file: str) -> None:
     one = desk(file, Gate(max_age=1)).judged(9)
     held = one.admit()
     assert held.expires_at is not None
     assert not one.charter.runs.any_cleared(held.expires_at)
     assert one.charter.runs.any_cleared(one.charter.books.clock())
-    assert not Runs().any_cleared(held.expires_at)
+    for nobody in (Runs(), desk(file).charter.runs):
+        assert not nobody.any_cleared(one.charter.books.clock())
 
 
 @pytest.mark.parametrize(

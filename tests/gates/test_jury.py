@@ -211,7 +211,7 @@ def test_what_a_sample_took_before_another_failed_is_counted(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("form", TWO)
-def test_where_no_contract_holds_words_are_no_sample(
+def test_where_no_contract_holds_words_are_no_judgement(
     form: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable_of("contracts"), "off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -84,14 +85,13 @@ def test_a_run_that_ends_with_an_error_fails_its_case_at_once(agent: Agent) -> N
     assert asked == [1, 2]
 
 
-async def test_a_judge_that_gives_numbers_is_held_to_its_threshold(
-    agent: Agent, portkey_provider: EmbeddedProvider
-) -> None:
-    portkey_provider.when(
+def judged(agent: Agent, provider: EmbeddedProvider, score: int, **given: Any) -> Case:
+    """A case whose judge gives that score."""
+    provider.when(
         lambda request: "Criteria" in request.last_user or request.schema_name is not None,
-        '{"score": 6, "reason": "not bad"}',
+        json.dumps({"score": score, "reason": "not bad"}),
     )
-    one = Case(
+    return Case(
         name="judged",
         input="Do it",
         agent=agent,
@@ -99,24 +99,32 @@ async def test_a_judge_that_gives_numbers_is_held_to_its_threshold(
         judge_mode=JudgeMode.NUMERIC,
         judge_threshold=7,
         judge_model=agent.model,
+        **given,
     )
-    said = await arun_suite([one])
+
+
+async def test_a_judge_that_gives_numbers_is_held_to_its_threshold(
+    agent: Agent, portkey_provider: EmbeddedProvider
+) -> None:
+    said = await arun_suite([judged(agent, portkey_provider, 6)])
     [verdict] = said.cases
     assert (verdict.outcome, verdict.poll.mean) == (Outcome.FAIL, 6.0)
     assert "not bad" in verdict.reason
 
 
-def test_a_score_counts_nothing_where_another_check_has_failed(agent: Agent) -> None:
-    one = Case(
-        name="tools",
-        input="Do it",
-        agent=agent,
-        scorer=scored(Score(1.0, True)),
-        expected_tool_calls=("search",),
-    )
-    [verdict] = run_suite([one]).cases
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"expected_tool_calls": ("search",)}, "it called no tool"),
+        ({"scorer": scored(Score(0.2, False, "too short"))}, "too short"),
+    ],
+)
+def test_a_score_counts_nothing_where_another_check_has_failed(
+    agent: Agent, portkey_provider: EmbeddedProvider, other: dict[str, Any], said: str
+) -> None:
+    [verdict] = run_suite([judged(agent, portkey_provider, 9, **other)]).cases
     assert (verdict.outcome, verdict.poll.mean) == (Outcome.FAIL, 0.0)
-    assert "it called no tool" in verdict.reason
+    assert said in verdict.reason
 
 
 @pytest.mark.parametrize(("cases", "said"), [([], "not empty"), (["a case"], "Case is needed")])

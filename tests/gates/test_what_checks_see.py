@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,26 @@ def test_what_the_leader_has_called_counts(
         assert not scene.runner_calls
 
 
+def tokens_by(scene: Scene, leader: bool) -> int:
+    """What the leader, or everybody else, has taken before the gate was asked."""
+    before = takewhile(lambda event: event.kind != "gate", scene.events)
+    data = [e.data for e in before if e.kind == "attempt" and (e.role == "Release") is leader]
+    return sum(each["input_tokens"] + each["output_tokens"] for each in data)
+
+
 def test_the_tokens_of_everyone_count(scene: Scene) -> None:
-    lead(scene)
-    team = scene.team(Gate(min_score=8, checks=(BudgetCheck(tokens=100),)))
+    lead(scene, times=2)
+    scene.team(Gate(min_score=8, checks=(BudgetCheck(tokens=10**6),))).run("Ship 2.1 to staging")
+    assert scene.refusals == []
+    calls = len(scene.runner_calls)
+    # Neither the leader's alone nor the members' alone are too many.
+    most = max(tokens_by(scene, leader=True), tokens_by(scene, leader=False))
+    assert min(tokens_by(scene, leader=True), tokens_by(scene, leader=False)) > 0
+    scene.events.clear()
+    team = scene.team(Gate(min_score=8, checks=(BudgetCheck(tokens=most),)))
     team.run("Ship 2.1 to staging")
     assert "tokens" in scene.refusals[0]
-    assert not scene.runner_calls
+    assert len(scene.runner_calls) == calls > 0
 
 
 def test_a_suite_is_looked_for_in_the_gates_own_database(scene: Scene, tmp_path: Path) -> None:

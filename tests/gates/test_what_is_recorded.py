@@ -42,7 +42,9 @@ def test_a_decision_is_kept_once(scene: Scene, tmp_path: Path) -> None:
     db = SqliteDb(db_file=str(tmp_path / "agno.db"))
     scene.judge(3)
     scene.script("planner", "critic", "judge", "runner")
-    play(scene.team(Gate(min_score=8, max_rounds=1), db=db))
+    assert not play(scene.team(Gate(min_score=8), db=db)).shipped
+    # The Runner was refused by it, and then it ended the run.
+    assert len(scene.refusals) == 1
     assert [kept.passed for kept in History(db).series()] == [False]
 
 

@@ -13,11 +13,20 @@ from agno_portkey.gates.sampling import Poll, Sampling
 from agno_portkey.runs import Evidence, favour
 from agno_portkey.verdict import Verdict
 
-__all__ = ["JudgementCheck"]
+__all__ = ["Broken", "JudgementCheck"]
 
 # What a sample that does not approve can count at most, in points below what is needed: a high
 # score beside a no is no yes.
 _BELOW = 1.0
+
+
+class Broken(Judgement):
+    """A sample that is no judgement: it counts as a refusal, for else the others would decide."""
+
+    @classmethod
+    def of(cls, problem: str) -> Broken:
+        said = f"one of its answers is no judgement, which counts as a refusal: {problem}"
+        return cls(decision=Decision.REJECT, score=0, reasons=(said,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +88,7 @@ class JudgementCheck(Check):
             "low": poll.low,
             "high": poll.high,
             "approvals": len(judgements) - len(noes),
+            "broken": sum(isinstance(one, Broken) for one in judgements),
         }
         mean = min(10.0, max(0.0, poll.mean)) / 10
         if 2 * len(noes) >= len(judgements) and poll.outcome is not Outcome.UNDERPOWERED:

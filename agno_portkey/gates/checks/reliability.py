@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from agno.eval.reliability import ReliabilityEval, ReliabilityResult
@@ -28,9 +28,10 @@ class ReliabilityCheck(Check):
 
     `expected` names tools that are called at least once, and `ordered` says that they are in this
     order; `arguments` maps a tool to arguments that one of its calls has, or to several such.
-    `forbidden` names tools that are not called, not even in vain. With `of="run"` the calls are
-    those of the leader and the members, at any depth, that went well; with `of="plan"` those that
-    the steps of the plan are to make. Its score is the share of these demands that are met.
+    `forbidden` names tools that are not called, not even in vain or in a run that failed. With
+    `of="run"` the calls are those of the leader and the members, at any depth, that went well; with
+    `of="plan"` those that the steps of the plan are to make. Its score is the share of these
+    demands that are met.
     """
 
     name: str = "reliability"
@@ -64,7 +65,8 @@ class ReliabilityCheck(Check):
         strange = [each for each in case.outputs if not isinstance(each, RunOutput | TeamRunOutput)]
         if strange:
             return self.verdict(f"a run is recorded as {type(strange[0]).__name__}: no run output")
-        return self._judged(_made(case.outputs))
+        made = _made(case.outputs)
+        return self._judged(replace(made, tried=made.tried | case.tried))
 
     def _judged(self, calls: _Calls) -> Verdict:
         result = self._evaluated(calls)

@@ -17,7 +17,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
 from agno_portkey.gates.checks.base import Check, counted, number
 from agno_portkey.gates.history.eval_runs import EvalRuns
-from agno_portkey.gates.history.rows import KEY, Row, Wanted, told
+from agno_portkey.gates.history.rows import KEY, Row, Wanted, clean, told
 from agno_portkey.verdict import Verdict
 
 __all__ = ["SuiteCheck", "record_suite", "recording"]
@@ -41,8 +41,8 @@ class SuiteCheck(Check):
 
     `record_suite` keeps what a run of `agno.eval.suite` came to, in `database`: an Agno database or
     an address, the gate's own if it is left out. A later run that failed outweighs one that passed,
-    and one from the future refuses, since nothing tells what came after it. Its score is the share
-    of cases that passed.
+    and one from the future refuses, since nothing tells what came after it; so does one whose row
+    was renamed, as AgentOS lets its users do. Its score is the share of cases that passed.
     """
 
     name: str = "suite"
@@ -69,7 +69,13 @@ class SuiteCheck(Check):
             return self.verdict("it has no database to look for the suite's record in: give it one")
         if not case.fingerprint:
             return self.verdict("the team has no fingerprint, for which a suite could have passed")
-        kept = runs.find(self._wanted(fingerprint=case.fingerprint))
+        kept, renamed = self._kept(runs, case.fingerprint)
+        if renamed is not None:
+            return self.verdict(
+                f"the record {renamed} bears the name of another suite than it was kept for: run "
+                f"the suite {self.suite} again",
+                failed=True,
+            )
         if not kept:
             return self.verdict(self._none(runs), failed=True)
         at, passed, share = _read(kept)
@@ -79,6 +85,22 @@ class SuiteCheck(Check):
         # Told as failed it is asked again: the suite may be run meanwhile.
         again = {"failed": True} if reasons else {}
         return self.verdict(*reasons, score=score, at=at.isoformat(), **again)
+
+    def _kept(self, runs: EvalRuns, fingerprint: str) -> tuple[list[Any], str | None]:
+        """The suite's records, and the id of a renamed one that none of them is newer than.
+
+        A row's name can be altered by whoever may edit evaluations; what we keep in it can not.
+        """
+        suite = clean(self.suite)
+        named = runs.find(self._wanted(fingerprint=fingerprint))
+        kept = [each for each in named if each.get("suite") == suite]
+        # Renamed away, one is found by what it keeps; what is older than `days` passes nothing.
+        since, fields = self.clock() - timedelta(days=self.days), {"suite": suite}
+        fields |= {"fingerprint": fingerprint}
+        ours = runs.find(Wanted(prefix="", since=since, fields=fields, limit=_NEWEST))
+        strays = [each for each in (*named, *ours) if each not in kept]
+        newest = max((each["at"] for each in kept), default="")
+        return kept, next((str(each.get("id")) for each in strays if each["at"] >= newest), None)
 
     def _reasons(self, at: datetime, passed: bool, share: float) -> Iterator[str]:
         age, when = self.clock() - at, f"{at:%Y-%m-%d %H:%M} UTC"

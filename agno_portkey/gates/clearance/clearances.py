@@ -6,17 +6,18 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, get_args
 
 from agno_portkey.errors import ClearanceRefused, ConfigurationError
-from agno_portkey.gates.clearance.record import Asking, Grant, digest_of_request
+from agno_portkey.gates.clearance.record import Asking, Grant, State, digest_of_request
 from agno_portkey.gates.clearance.refusing import (
     check_fits,
     check_in_time,
     check_unused,
     refused,
 )
-from agno_portkey.gates.clearance.row import Row, check_digest, packed, unpacked
+from agno_portkey.gates.clearance.row import Row, altered, check_digest, packed, readable, unpacked
 from agno_portkey.gates.clearance.store import store_of
 
 __all__ = ["Clearances", "MemoryClearances"]
@@ -70,17 +71,25 @@ class Clearances:
 
     def of_swarm(self, swarm: str) -> list[Grant]:
         """All that are kept for a team, whatever became of them, the newest first."""
-        grants = [unpacked(row) for row in self._store.rows(swarm=swarm)]
+        grants = readable(self._store.rows(swarm=swarm))
         return sorted(grants, key=lambda grant: grant.issued_at, reverse=True)
 
     def waiting(self, swarm: str | None = None, now: datetime | None = None) -> list[Grant]:
-        """What waits for a person and has not run out, of every team or of one, oldest first."""
+        """What waits for a person and has not run out, of every team or of one, oldest first.
+
+        A row that was altered is passed over, here and in `approved`: it must not hold up all
+        others. `altered` tells of those that say they wait.
+        """
         now = self._now(now)
-        grants = [unpacked(row) for row in self._store.rows(state="waiting")]
+        grants = readable(self._store.rows(state="waiting"))
         grants.sort(key=lambda grant: grant.issued_at)
         return [
             grant for grant in grants if now < grant.expires_at and swarm in (None, grant.swarm)
         ]
+
+    def altered(self) -> list[str]:
+        """What is wrong with the rows that `waiting` passes over, a sentence for each."""
+        return altered(self._store.rows(state="waiting"))
 
     def approve(
         self,
@@ -141,7 +150,7 @@ class Clearances:
         rows = self._store.rows(state="granted", fingerprint=asking.fingerprint)
         found = [
             grant
-            for grant in map(unpacked, rows)
+            for grant in readable(rows)
             if grant.approved_by is not None
             # Unasked for it is taken by those alone whom it was left for.
             and (grant.session_id, grant.user_id) == (asking.session_id, asking.user_id)
@@ -150,10 +159,13 @@ class Clearances:
         ]
         return max(found, key=lambda grant: grant.issued_at, default=None)
 
-    def claim(self, id: str, asking: Asking, now: datetime | None = None) -> Grant:
+    def claim(
+        self, id: str, asking: Asking, now: datetime | None = None, *, look: bool = False
+    ) -> Grant:
         """Give the clearance to the asking run, once; to the same run again as often as it asks.
 
-        It is then a clearance of the team run that asks.
+        It is then a clearance of the team run that asks. With `look` it is told as it would be
+        given, and stays as it is.
         """
         now = self._now(now)
 
@@ -162,20 +174,24 @@ class Clearances:
             check_unused(grant, asking.runner_run_id)
             return self._claimed(grant, asking, now)
 
-        return self._change(id, claimed)
+        return claimed(self._kept(id)[1]) if look else self._change(id, claimed)
 
-    def admit(self, grant: Grant, asking: Asking, now: datetime | None = None) -> Grant:
+    def admit(
+        self, grant: Grant, asking: Asking, now: datetime | None = None, *, look: bool = False
+    ) -> Grant:
         """Give what `verify` made of a token to the asking run, once in all that share these.
 
         It counts as used wherever a row bears its id. Such a row may be bound to a session and
-        user that the token, which is signed, leaves open.
+        user that the token, which is signed, leaves open. `look` is that of `claim`.
         """
         now = self._now(now)
         check_digest(grant)
         check_fits(grant, asking)
         check_unused(grant, asking.runner_run_id, once=True)
         given = self._claimed(grant, asking, now)
-        if self._store.insert(packed(given)):
+        if look and self._store.get(grant.id) is None:
+            return given
+        if not look and self._store.insert(packed(given)):
             return given
         self._check_free(asking.runner_run_id, grant.id)
 
@@ -187,7 +203,7 @@ class Clearances:
             check_unused(kept, asking.runner_run_id, once=True)
             return self._claimed(kept, asking, now)
 
-        return self._change(grant.id, claimed)
+        return claimed(self._kept(grant.id)[1]) if look else self._change(grant.id, claimed)
 
     def held_by(
         self, runner_run_id: str, now: datetime | None = None, *, asking: Asking | None = None
@@ -249,6 +265,15 @@ class Clearances:
 
         return self._change(id, spent)
 
+    # From where a team had no database yet
+
+    def take_over(self, earlier: Clearances) -> None:
+        """Keep what `earlier` holds here as well; what was used there is used here."""
+        for row in earlier._store.rows():
+            if not self._store.insert(row):
+                grant = unpacked(row)
+                self._change(grant.id, partial(_further, grant))
+
     # What they have in common
 
     def _claimed(self, grant: Grant, asking: Asking, now: datetime) -> Grant:
@@ -264,6 +289,9 @@ class Clearances:
             claimed_by=run,
             claimed_at=now,
             team_run_id=asking.team_run_id or grant.team_run_id,
+            # From here on it is theirs, whoever could have claimed it.
+            session_id=grant.session_id or asking.session_id,
+            user_id=grant.user_id or asking.user_id,
         )
 
     def _check_free(self, run: str, id: str) -> None:
@@ -335,6 +363,12 @@ def _is_asked_for(grant: Grant, asking: Asking) -> bool:
         return True
     asked = digest_of_request(asking.request)
     return asked is not None and asked == grant.request_digest
+
+
+def _further(earlier: Grant, kept: Grant) -> Grant:
+    """Of two that bear one id the one with which more has been done."""
+    states = get_args(State)
+    return earlier if states.index(earlier.state) > states.index(kept.state) else kept
 
 
 def _leave(grant: Grant) -> tuple[Any, ...]:

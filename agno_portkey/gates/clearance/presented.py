@@ -23,17 +23,20 @@ def present(
     presented: str,
     asking: Asking,
     now: datetime | None = None,
+    *,
+    look: bool = False,
 ) -> Grant:
     """The clearance that `presented` is, claimed in `store` for who asks; else ClearanceRefused.
 
-    A text with dots in it is a token, which one of the public `keys` has to have signed.
+    A text with dots in it is a token, which one of the public `keys` has to have signed. With
+    `look` it is told as it would be claimed, and is not.
     """
     if not isinstance(presented, str) or not presented.strip():
         raise refused("malformed", what="what was presented", problem="an id or a token is needed")
     now, presented = now or store.clock(), presented.strip()
     if "." in presented:
         grant = verify(presented, keys, asking, now=now, leeway=store.leeway)
-        return store.admit(grant, asking, now)
+        return store.admit(grant, asking, now, look=look)
     if len(presented) > _LONGEST or not presented.isprintable():
         raise refused("malformed", what="what was presented", problem="it is no id")
-    return store.claim(presented, asking, now)
+    return store.claim(presented, asking, now, look=look)

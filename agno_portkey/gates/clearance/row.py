@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from agno_portkey.contracts import Plan, digest
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ClearanceRefused, ConfigurationError
 from agno_portkey.gates.clearance.record import Grant
 from agno_portkey.gates.clearance.refusing import refused
 
-__all__ = ["Row", "check_digest", "packed", "plan_text", "unpacked"]
+__all__ = ["Row", "altered", "check_digest", "packed", "plan_text", "readable", "unpacked"]
 
 # By the names of columns: those of a Grant's fields, and `row_digest`.
 Row = Mapping[str, str | None]
@@ -62,6 +63,28 @@ def unpacked(row: Mapping[str, Any]) -> Grant:
         raise refused("malformed", what=what, problem=said) from None
     check_digest(grant, what)
     return grant
+
+
+def readable(rows: Iterable[Row]) -> list[Grant]:
+    """What `rows` hold; one that is none is logged and passed over."""
+    found = []
+    for row in rows:
+        try:
+            found.append(unpacked(row))
+        except ClearanceRefused as error:
+            logging.getLogger("agno_portkey").warning("passed over: %s", error)
+    return found
+
+
+def altered(rows: Iterable[Row]) -> list[str]:
+    """What is wrong with those of `rows` that are none."""
+    wrong = []
+    for row in rows:
+        try:
+            unpacked(row)
+        except ClearanceRefused as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def plan_text(plan: Plan) -> str:

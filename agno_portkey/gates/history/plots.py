@@ -23,7 +23,7 @@ _TICKS = "▁▂▃▄▅▆▇█"
 _WIDE = 30
 # Inches of a gate, and of a line beside it; characters of a name.
 _HIGH, _LINE = 3.0, 0.15
-_LONG = 40
+_LONG = 60
 
 
 def shown(text: str | None) -> str:
@@ -80,11 +80,11 @@ def draw(decided: Sequence[Decided], told: Sequence[Report], file: Path) -> None
                 'a PNG needs matplotlib: pip install "agno-portkey[plots]"'
             ) from None
         gates = gates_of(decided)
-        shown = [(each, gates[each.swarm, each.gate]) for each in told]
-        heights = [max(_HIGH, _LINE * (len(scores_of(ordered)) + 1)) for _, ordered in shown]
+        pairs = [(each, gates[each.swarm, each.gate]) for each in told]
+        heights = [max(_HIGH, _LINE * (len(scores_of(ordered)) + 1)) for _, ordered in pairs]
         figure = Figure(figsize=(10, sum(heights) + 0.5), layout="constrained")
-        axes = figure.subplots(len(shown), squeeze=False, height_ratios=heights)
-        for (axis,), (each, ordered) in zip(axes, shown, strict=True):
+        axes = figure.subplots(len(pairs), squeeze=False, height_ratios=heights)
+        for (axis,), (each, ordered) in zip(axes, pairs, strict=True):
             _draw_gate(axis, ordered, each)
         figure.savefig(file, format="png", dpi=120)
 

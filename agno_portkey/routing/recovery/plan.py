@@ -88,6 +88,7 @@ class Plan:
         self.profile: Profile = profile
         self.recovery = recovery
         self.opaque = opaque
+        self._place = place
         self.leaves = leaves(route) if route is not None else (_lone(opaque or "", place),)
         self.keys = {leaf.path: _circuit_key(leaf, model_id, place) for leaf in self.leaves}
         self._alone = Emitted(opaque or "", self.leaves, False, {ROOT: self.leaves[0]})
@@ -95,6 +96,13 @@ class Plan:
         self._references = tuple(sorted(set(references_in(route))))
         self._ready: dict[Any, Any] = {}
         self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells whom the calls go to from what other models' go to; no key is in it."""
+        url, provider, host, _key, virtual_key = self._place
+        route = self.route.model_dump_json() if self.route is not None else self.opaque
+        return (url, provider, host, virtual_key, route)
 
     def emit(
         self,

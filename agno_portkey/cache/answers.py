@@ -1,0 +1,237 @@
+"""`Cache`: kept answers, found again by what is asked or by what is asked alike."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from platformdirs import user_cache_path
+
+from agno_portkey.cache.asked import Asked
+from agno_portkey.cache.entry import Entry, Evidence, Selection
+from agno_portkey.cache.flights import Flights
+from agno_portkey.cache.index import Embeds, Index
+from agno_portkey.cache.policy import CachePolicy
+from agno_portkey.cache.semantic.trust import Trust
+from agno_portkey.cache.store import Store, store_at
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["Cache", "Near", "cache_at"]
+
+T = TypeVar("T")
+# Seconds that a store is left alone which has failed, so that no call waits for it again and again.
+_REST = 5.0
+_log = logging.getLogger("agno_portkey")
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A kept question that is worded alike: how alike, and what speaks against it."""
+
+    entry: Entry
+    likeness: float
+    vetoes: tuple[str, ...]
+    stratum: str
+
+
+class Cache:
+    """Answers in one store, for all the models and processes that share it.
+
+    `store` is an address (a path, `sqlite:///...`, `redis://...`) or a store; left out it is
+    AGNO_PORTKEY_CACHE_URL's, else a file in the user's cache folder. `key`, 32 bytes or their
+    base64, seals what is kept (else AGNO_PORTKEY_CACHE_KEY, if that is set). `embedder` turns
+    questions into vectors; left out it is MiniLM, offline. What the store can't do is never an
+    error of a call: it is a miss, and the store is left alone for a few seconds.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Store | None = None,
+        *,
+        key: str | bytes | None = None,
+        embedder: Embeds | None = None,
+        max_entries: int = 100_000,
+        clock: Callable[[], float] = time.time,
+        random: Random | None = None,
+    ) -> None:
+        known = isinstance(store, str | Path) or store is None
+        self.store: Store = (
+            store_at(_address(store), key=_key(key), max_entries=max_entries) if known else store  # type: ignore[arg-type,assignment]
+        )
+        self.clock = clock
+        self.flights = Flights()
+        self._index = Index(self.store)
+        self._embedder = embedder
+        self._random = random or Random()  # noqa: S311 - it decides what is asked again
+        self._lock = threading.Lock()
+        self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
+        self._rests_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"Cache({self.store.place})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cache:
+        return self
+
+    # What a call needs; each of these blocks, and none raises
+
+    @property
+    def embedder(self) -> Embeds:
+        """What turns questions into vectors; made when it is first needed."""
+        with self._lock:
+            if self._embedder is None:
+                from agno_portkey.cache.semantic.embedder import Embedder
+
+                self._embedder = Embedder()
+            return self._embedder
+
+    def find(self, key: str) -> Entry | None:
+        """The answer to exactly this, if there is one that is not too old."""
+        return self._trying(lambda: self.store.get(key, self.clock()), None)
+
+    def near(self, asked: Asked, policy: CachePolicy) -> Near | None:
+        """The kept question that is most like the one asked, and is still there."""
+        return self._trying(lambda: self._near(asked, policy), None)
+
+    def _near(self, asked: Asked, policy: CachePolicy) -> Near | None:
+        from agno_portkey.cache.semantic.vetoes import vetoes
+
+        [vector] = self.embedder.embed([asked.question])
+        found = self._index.nearest(asked.bucket, vector, floor=policy.floor)
+        nears = []
+        for key, likeness in found:
+            entry = self.store.get(key, self.clock())
+            if entry is None or entry.bucket != asked.bucket:
+                self._index.drop(asked.bucket, key)
+                continue
+            against = vetoes(asked.question, entry.question)
+            stratum = "/".join((asked.role, "+".join(against)))
+            nears.append(Near(entry, min(likeness, 1.0), against, stratum))
+        # One that nothing speaks against goes before a likelier one.
+        return min(nears, key=lambda near: (len(near.vetoes), -near.likeness), default=None)
+
+    def serves(self, near: Near, policy: CachePolicy) -> bool:
+        """Whether `near` may be served now, within the budget of errors."""
+        draw = self._random.random()
+
+        def decided() -> bool:
+            trust = self.trust(policy)
+            said = trust.decide(near.stratum, near.entry.key, near.likeness, draw)
+            return bool(said == "serve")
+
+        return self._trying(decided, False)
+
+    def keep(self, entry: Entry, asked: Asked) -> bool:
+        """Keep an answer; whether it was."""
+
+        def kept() -> bool:
+            held = entry
+            if asked.question:
+                [vector] = self.embedder.embed([asked.question])
+                packed = vector.astype("<f4").tobytes()
+                held = replace(entry, embedding=packed, embedder=self.embedder.id)
+            self.store.put(held)
+            return True
+
+        return self._trying(kept, False)
+
+    def learn(self, near: Near, same: bool, policy: CachePolicy) -> None:
+        """Two answers were compared: what is trusted follows from it, in every process."""
+        at = self.clock()
+        evidence = Evidence(near.stratum, near.entry.key, near.likeness, same, at)
+        self._trying(lambda: self.store.learn(evidence), None)
+
+    def trust(self, policy: CachePolicy) -> Trust:
+        """How far likeness is trusted, with all that any process has learnt by now."""
+        asked = (policy.max_error, policy.sample)
+        with self._lock:
+            held = self._trusts.get(asked)
+            trust, seq = held or (Trust(policy.max_error, sample=policy.sample), 0)
+            for number, evidence in self.store.evidence(seq):
+                # What a process with another clock has learnt, say, is nothing to go by.
+                with suppress(ConfigurationError):
+                    trust.add(evidence)
+                seq = max(seq, number)
+            self._trusts[asked] = (trust, seq)
+            return trust
+
+    def lease(self, key: str, owner: str, seconds: float) -> bool:
+        """Whether `owner` may ask for all processes; it may where that can't be told."""
+        return self._trying(lambda: self.store.lease(key, owner, seconds, self.clock()), True)
+
+    def release(self, key: str, owner: str) -> None:
+        self._trying(lambda: self.store.release(key, owner), None)
+
+    def _trying(self, ask: Callable[[], T], otherwise: T) -> T:
+        if self.clock() < self._rests_until:
+            return otherwise
+        try:
+            return ask()
+        except Exception as error:
+            self._rests_until = self.clock() + _REST
+            _log.warning(
+                "%r could not be used (%s): calls go on without it", self, type(error).__name__
+            )
+            _log.debug("cache failed", exc_info=error)
+            return otherwise
+
+    @property
+    def resting(self) -> bool:
+        """Whether the store has failed and is left alone."""
+        return self.clock() < self._rests_until
+
+    # What its keeper does; these raise what the store raises
+
+    def forget(self, selection: Selection, *, by: str, dry_run: bool = True) -> list[Entry]:
+        """The entries that `selection` names; gone unless it is a dry run, and noted who did it."""
+        found = self.store.select(selection, self.clock())
+        if not dry_run:
+            if not by.strip():
+                raise ConfigurationError("by: say who has the entries forgotten")
+            self.store.delete([entry.key for entry in found])
+            self.store.note(self.clock(), by, str(selection), len(found))
+        return found
+
+    def entries(self) -> list[Entry]:
+        """All that is kept and has not run out."""
+        return self.store.select(Selection(everything=True), self.clock())
+
+    def close(self) -> None:
+        self.store.close()
+
+
+_caches: WeakValueDictionary[str, Cache] = WeakValueDictionary()
+_caches_lock = threading.Lock()
+
+
+def cache_at(store: Cache | str | None) -> Cache:
+    """The one `Cache` of this process for an address."""
+    if isinstance(store, Cache):
+        return store
+    address = _address(store)
+    with _caches_lock:
+        held = _caches.get(address)
+        if held is None:
+            held = _caches[address] = Cache(address)
+        return held
+
+
+def _address(store: str | Path | None) -> str:
+    if store is not None:
+        return str(store)
+    if told := os.environ.get("AGNO_PORTKEY_CACHE_URL"):
+        return told
+    return str(user_cache_path("agno-portkey", ensure_exists=True) / "answers.db")
+
+
+def _key(key: str | bytes | None) -> str | bytes | None:
+    return key if key is not None else os.environ.get("AGNO_PORTKEY_CACHE_KEY") or None

@@ -1,0 +1,142 @@
+"""The questions that are kept, as vectors: which of one bucket are most like another one."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Embeds", "Index"]
+
+# Buckets kept in memory, and vectors in all of them: 384 numbers are 1.5 KB.
+_BUCKETS = 512
+_VECTORS = 400_000
+# Vectors that are all looked at; of more, so many as look likest in so many dimensions.
+_SMALL, _LOOKED_AT, _SKETCH = 4_096, 512, 64
+
+
+class Embeds(Protocol):
+    """What turns texts into vectors of length 1; `id` names it, so that no others' are compared."""
+
+    id: str
+
+    def embed(self, texts: Sequence[str], /) -> np.ndarray[Any, Any]: ...
+
+
+class _Bucket:
+    """The vectors of one bucket, and a sketch of each: its shadow in fewer dimensions."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.keys: list[str] = []
+        self.at: dict[str, int] = {}
+        self.matrix: Any = None
+        self.sketches: Any = None
+
+    def add(self, rows: Sequence[tuple[int, str, bytes]]) -> None:
+        import numpy as np
+
+        for seq, key, packed in rows:
+            self.seq = max(self.seq, seq)
+            vector = np.frombuffer(packed, dtype="<f4")
+            if self.matrix is None:
+                self.matrix = np.zeros((8, len(vector)), dtype=np.float32)
+                self.sketches = np.zeros((8, _SKETCH), dtype=np.float32)
+            if vector.shape != (self.matrix.shape[1],):
+                continue
+            place = self.at.get(key)
+            if place is None:
+                place = self.at[key] = len(self.keys)
+                self.keys.append(key)
+                if place >= len(self.matrix):
+                    self.matrix, self.sketches = _grown(self.matrix), _grown(self.sketches)
+            self.matrix[place] = vector
+            self.sketches[place] = vector @ _shadow(len(vector))
+
+    def drop(self, key: str) -> None:
+        """Never find `key` again: its place is taken by nothing."""
+        if (place := self.at.pop(key, None)) is not None:
+            self.matrix[place] = self.sketches[place] = 0.0
+
+    def nearest(self, vector: Any, floor: float, most: int) -> list[tuple[str, float]]:
+        import numpy as np
+
+        if not self.keys:
+            return []
+        size = len(self.keys)
+        if size <= _SMALL:
+            places, likeness = np.arange(size), self.matrix[:size] @ vector
+        else:
+            # All vectors of a large bucket are more memory than can be read in a millisecond.
+            rough = self.sketches[:size] @ (vector @ _shadow(len(vector)))
+            places = np.argpartition(-rough, _LOOKED_AT - 1)[:_LOOKED_AT]
+            likeness = self.matrix[places] @ vector
+        found = [
+            (self.keys[place], float(like))
+            for place, like in zip(places, likeness, strict=True)
+            if like >= floor
+        ]
+        return sorted(found, key=lambda each: -each[1])[:most]
+
+
+def _grown(rows: Any) -> Any:
+    import numpy as np
+
+    grown = np.zeros((2 * len(rows), rows.shape[1]), dtype=np.float32)
+    grown[: len(rows)] = rows
+    return grown
+
+
+@cache
+def _shadow(dimensions: int) -> Any:
+    """A random projection, always the same: likenesses in it are right to about 0.1.
+
+    Johnson and Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space" (1984).
+    """
+    import numpy as np
+
+    drawn = np.random.default_rng(1984).standard_normal((dimensions, _SKETCH))
+    return (drawn / np.sqrt(_SKETCH)).astype(np.float32)
+
+
+class Index:
+    """Vectors by bucket, read from a store as they come in; thread-safe.
+
+    What a store has forgotten is found until `drop` is called: whoever finds a key asks the store
+    for it.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def nearest(
+        self, bucket: str, vector: Any, *, floor: float, most: int = 4
+    ) -> list[tuple[str, float]]:
+        """Keys of `bucket` and how like `vector` they are, the likest first."""
+        with self._lock:
+            held = self._buckets.get(bucket)
+            if held is None:
+                held = self._buckets[bucket] = _Bucket()
+                self._make_room()
+            self._buckets.move_to_end(bucket)
+            held.add(self._store.since(bucket, held.seq))
+            return held.nearest(vector, floor, most)
+
+    def drop(self, bucket: str, key: str) -> None:
+        with self._lock:
+            if (held := self._buckets.get(bucket)) is not None:
+                held.drop(key)
+
+    def _make_room(self) -> None:
+        while len(self._buckets) > 1 and (
+            len(self._buckets) > _BUCKETS
+            or sum(len(each.keys) for each in self._buckets.values()) > _VECTORS
+        ):
+            self._buckets.popitem(last=False)

@@ -1,0 +1,317 @@
+"""The layers that answer a call from a cache, and that keep an answer once it is accepted."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from agno.models.response import ModelResponse
+
+from agno_portkey.cache.answers import Cache, Near
+from agno_portkey.cache.asked import Asked, NotAsked
+from agno_portkey.cache.entry import Entry
+from agno_portkey.cache.flights import wait_for
+from agno_portkey.cache.payload import Collected, NotKept, replayed
+from agno_portkey.cache.policy import CachePolicy
+from agno_portkey.cache.screening import Finds, found_in
+from agno_portkey.cache.verifying import Comparison, same_answers
+from agno_portkey.calls import IO, Call, Deltas, Layer, Next
+from agno_portkey.drivers import Owned
+from agno_portkey.modes import Mode
+from agno_portkey.workers import Failed, Job
+
+__all__ = ["Caching", "cache_layer", "keep_layer"]
+
+# Seconds that somebody else's call for the same is waited for, and a verifier.
+_PATIENCE = 60.0
+_VERIFYING = 30.0
+
+Tells = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Caching:
+    """How one call is cached: where, by which policy, and who hears of it."""
+
+    cache: Cache
+    policy: CachePolicy
+    mode: Mode
+    ask: Callable[[Call, str], Asked]
+    tell: Tells
+    finders: Sequence[tuple[str, Finds]] = ()
+
+
+@dataclass(slots=True)
+class Pending:
+    """What came of one request, to be kept if all layers round it take it."""
+
+    asked: Asked
+    near: Near | None = None
+    packed: str = ""
+    texts: list[str] = field(default_factory=list)
+    why_not: str = ""
+    text: str = ""
+    tokens: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+    served: bool = False
+
+
+def cache_layer(caching: Caching) -> Layer:
+    """The layer that serves what is kept, and has everything else asked once."""
+
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        try:
+            asked = await io.run(partial(_asked, caching, call))
+        except NotAsked as why:
+            caching.tell({"outcome": "bypass", "reason": str(why)})
+            async with inner(call) as out:
+                async for delta in out:
+                    yield delta
+            return
+        looking = _Looking(caching, call, io, asked)
+        served = await looking.up()
+        if served is not None:
+            for delta in served:
+                yield delta
+            return
+        async with Owned(looking.asking(inner)) as out:
+            async for delta in out:
+                yield delta
+
+    return layer
+
+
+def keep_layer(caching: Caching) -> Layer:
+    """The layer outside of guards and contracts: what has come through them is kept."""
+
+    async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        async with inner(call) as out:
+            async for delta in out:
+                yield delta
+        if call.pending:
+            await _keep(caching, call.pending, io)
+
+    return layer
+
+
+def _asked(caching: Caching, call: Call) -> Asked:
+    return caching.ask(call, caching.cache.embedder.id if caching.policy.semantic else "")
+
+
+class _Looking:
+    """One call: looked up, and asked where nothing is found."""
+
+    def __init__(self, caching: Caching, call: Call, io: IO, asked: Asked) -> None:
+        self._caching, self._call, self._io, self._asked = caching, call, io, asked
+        self._cache, self._policy = caching.cache, caching.policy
+        self._near: Near | None = None
+
+    @property
+    def _serves(self) -> bool:
+        return self._caching.mode == "enforce"
+
+    # Looking
+
+    async def up(self) -> Iterable[ModelResponse] | None:
+        """The answer that is kept; None where it has to be asked for."""
+        entry = await self._io.run(partial(self._cache.find, self._asked.key))
+        if entry is not None and (served := self._given(entry.answer, "hit", entry)) is not None:
+            return served
+        if entry is None and self._asked.question:
+            return await self._alike()
+        return None
+
+    async def _alike(self) -> Iterable[ModelResponse] | None:
+        near = await self._io.run(partial(self._cache.near, self._asked, self._policy))
+        if near is None:
+            return None
+        self._near = near
+        if await self._io.run(partial(self._cache.serves, near, self._policy)):
+            return self._given(near.entry.answer, "near", near.entry, near.likeness)
+        if self._policy.verifier is None or not self._serves:
+            return None
+        same = await _verified(self._caching, self._compared(near, None), self._io)
+        if same is None:
+            return None
+        self._near = None
+        await self._io.run(partial(self._cache.learn, near, same, self._policy))
+        return self._given(near.entry.answer, "near", near.entry, near.likeness) if same else None
+
+    def _compared(self, near: Near, answer: str | None) -> Comparison:
+        return _compared(self._asked, near, answer)
+
+    def _given(
+        self, packed: str, outcome: str, entry: Entry | None, likeness: float = 1.0
+    ) -> Iterable[ModelResponse] | None:
+        """The deltas of a kept answer, told; None where it is only observed, or is none."""
+        told: dict[str, Any] = {"cache": outcome}
+        if outcome == "near":
+            told["likeness"] = round(likeness, 4)
+        try:
+            deltas = [*replayed(packed, stream=self._call.stream, told=told)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        data: dict[str, Any] = {"outcome": outcome, "likeness": likeness}
+        if entry is not None:
+            saved = {"tokens": entry.tokens, "cost": entry.cost, "seconds": entry.seconds}
+            data |= {"saved": saved, "age": self._cache.clock() - entry.created_at}
+        if not self._serves:
+            self._caching.tell({**data, "outcome": f"would {outcome}"})
+            return None
+        timer: Any = self._call.assistant_message.metrics
+        timer.start_timer()
+        timer.stop_timer()
+        self._call.pending.append(Pending(self._asked, served=True))
+        self._caching.tell(data)
+        return deltas
+
+    # Asking
+
+    async def asking(self, inner: Next) -> Deltas:
+        """The answer to a call that nobody else is asking, or that somebody else has asked."""
+        if not self._serves:
+            async with Owned(self._fresh(inner, lambda packed: None)) as out:
+                async for delta in out:
+                    yield delta
+            return
+        key, flights = self._asked.key, self._cache.flights
+        flight, leads = flights.join(key)
+        if not leads:
+            packed = await wait_for(flight, self._io, _PATIENCE)
+            if packed and (shared := self._given(packed, "shared", None)) is not None:
+                for delta in shared:
+                    yield delta
+                return
+            async with Owned(self._fresh(inner, lambda packed: None)) as out:
+                async for delta in out:
+                    yield delta
+            return
+        landed: list[str] = []
+        owner = f"{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            if (elsewhere := await self._asked_elsewhere(owner)) is not None:
+                landed.append(elsewhere.answer)
+                for delta in self._given(elsewhere.answer, "shared", elsewhere) or ():
+                    yield delta
+                return
+            async with Owned(self._fresh(inner, landed.append)) as out:
+                async for delta in out:
+                    yield delta
+        finally:
+            flights.leave(key, flight, landed[0] if landed else None)
+            self._io.later(partial(self._cache.release, key, owner))
+
+    async def _asked_elsewhere(self, owner: str) -> Entry | None:
+        """What another process that is asking the same has got; None where this one is to ask."""
+        key, ends, pause = self._asked.key, time.monotonic() + _PATIENCE, 0.01
+        while time.monotonic() < ends:
+            if await self._io.run(partial(self._cache.lease, key, owner, _PATIENCE)):
+                return None
+            await self._io.sleep(pause)
+            pause = min(pause * 1.5, 0.25)
+            found: Entry | None = await self._io.run(partial(self._cache.find, key))
+            if found is not None:
+                return found
+        return None
+
+    async def _fresh(self, inner: Next, landed: Callable[[str], None]) -> Deltas:
+        """The answer of the layers beneath; `landed` hears it if others may have it."""
+        collected, began = Collected(), time.monotonic()
+        pending = Pending(self._asked, self._near, why_not="left")
+        try:
+            async with inner(self._call) as out:
+                async for delta in out:
+                    collected.take(delta)
+                    yield delta
+            pending.seconds = time.monotonic() - began
+            await self._io.run(partial(self._packed, collected, pending))
+            if not pending.why_not:
+                landed(pending.packed)
+            self._call.pending.append(pending)
+        except Exception as error:
+            pending.why_not = type(error).__name__
+            raise
+        finally:
+            self._caching.tell({"outcome": "miss", "reason": pending.why_not})
+
+    def _packed(self, collected: Collected, pending: Pending) -> None:
+        pending.text = collected.text
+        pending.tokens, pending.cost = collected.tokens, collected.cost
+        try:
+            pending.packed = collected.packed(tool_calls=self._policy.tool_calls)
+        except NotKept as why:
+            pending.why_not = str(why)
+            return
+        said = [m.content for m in self._call.messages if isinstance(m.content, str)]
+        pending.why_not = found_in([*said, *collected.texts], self._caching.finders) or ""
+
+
+# Keeping
+
+
+async def _keep(caching: Caching, pendings: Sequence[Pending], io: IO) -> None:
+    """Keep what the call ended with as the answer to what it began with.
+
+    Where an answer did not fit and was asked for again, the one that did is the answer.
+    """
+    first, last = pendings[0], pendings[-1]
+    if last.why_not or last.served:
+        return
+    asked, policy, now = first.asked, caching.policy, caching.cache.clock()
+    entry = Entry(
+        key=asked.key,
+        bucket=asked.bucket,
+        scope=asked.scope,
+        question=asked.question,
+        answer=last.packed,
+        model=asked.model,
+        role=asked.role,
+        swarm=asked.swarm,
+        prompt=asked.prompt,
+        knowledge=asked.knowledge,
+        sources=asked.sources,
+        tags=tuple(policy.tags),
+        created_at=now,
+        expires_at=now + policy.lifetime,
+        tokens=sum(each.tokens for each in pendings),
+        cost=sum(each.cost for each in pendings),
+        seconds=sum(each.seconds for each in pendings),
+    )
+    if await io.run(partial(caching.cache.keep, entry, asked)):
+        caching.tell({"outcome": "kept"})
+    if first.near is not None:
+        compared = _compared(asked, first.near, last.text)
+        same = same_answers(compared)
+        if same is None and policy.verifier is not None:
+            same = await _verified(caching, compared, io)
+        if same is not None:
+            await io.run(partial(caching.cache.learn, first.near, same, policy))
+        caching.tell({"outcome": "compared", "same": same, "likeness": first.near.likeness})
+
+
+def _compared(asked: Asked, near: Near, answer: str | None) -> Comparison:
+    kept = "".join(
+        each.content or "" for each in replayed(near.entry.answer, stream=False, told={})
+    )
+    return Comparison(asked.question, answer, near.entry.question, kept)
+
+
+async def _verified(caching: Caching, comparison: Comparison, io: IO) -> bool | None:
+    """What the verifier says; None where it fails, hangs or says anything but yes or no."""
+    verifier: Any = caching.policy.verifier
+    asks = partial(verifier, comparison)
+    called = type(verifier).__call__ if not inspect.isroutine(verifier) else verifier
+    waits = inspect.iscoroutinefunction(called)
+    job = Job(None, _VERIFYING, asks) if waits else Job(asks, _VERIFYING)
+    [said] = await io.race([job], lambda place, outcome: False)
+    if isinstance(said, Failed):
+        caching.tell({"outcome": "verifier failed", "reason": type(said.error).__name__})
+        return None
+    return said if isinstance(said, bool) else None

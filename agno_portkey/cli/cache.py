@@ -1,0 +1,254 @@
+"""`agno-portkey cache`: what is kept, how far likeness is trusted, and what is to be forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agno_portkey.cache import Cache, CachePolicy, Entry, Selection
+from agno_portkey.cli.report import fail, operator
+from agno_portkey.errors import ConfigurationError, MissingExtraError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Answers that are kept: what they are, how far likeness is trusted, what to forget.",
+    no_args_is_help=True,
+)
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="AGNO_PORTKEY_CACHE_URL",
+        help="Where the answers are: a SQLite file, sqlite:///..., or redis://...",
+    ),
+]
+Shown = Annotated[Format, typer.Option("--format", help="A table, or JSON.")]
+_HOUR = 3600.0
+
+
+@app.command()
+def report(
+    store: Address = None,
+    max_error: Annotated[
+        float, typer.Option(help="The share of wrong answers that is allowed.")
+    ] = CachePolicy.max_error,
+    format: Shown = Format.table,
+) -> None:
+    """What is kept by scope and role, and whether answers to questions alike are served.
+
+    A line for each role and for what speaks against two questions being the same (a negation, a
+    number, ...): how many pairs of answers were compared, how many differed, the likeness from
+    which on hits are served, and how many more comparisons it takes where none are.
+    """
+    cache = _cache(store)
+    try:
+        policy = CachePolicy(kind="semantic", max_error=max_error)
+        kept = cache.store.figures(cache.clock())
+        learnt = _learnt(cache, policy)
+    except ConfigurationError as error:
+        fail(error)
+    except Exception as error:  # whatever a store raises
+        fail(f"{cache!r} can't be read ({type(error).__name__})")
+    if format is Format.json:
+        entries = [
+            dict(zip(("scope", "role", "entries", "bytes"), row, strict=True)) for row in kept
+        ]
+        typer.echo(json.dumps({"entries": entries, "trust": learnt}, indent=2))
+        return
+    console = Console()
+    if not kept:
+        console.print(Text(f"Nothing is kept in {cache.store.place}."))
+    else:
+        console.print(_kept_table(kept, cache.store.place))
+    if learnt:
+        console.print(_trust_table(learnt, max_error))
+    elif kept:
+        console.print(
+            "No answers were compared yet: a cache of kind semantic compares them where it finds "
+            "questions alike, if they are short or JSON, or its policy has a verifier."
+        )
+
+
+def _learnt(cache: Cache, policy: CachePolicy) -> list[dict[str, Any]]:
+    trust = cache.trust(policy)
+    strata = {evidence.stratum for _, evidence in cache.store.evidence(0)}
+    estimates = trust.estimate()
+    rows = []
+    for stratum in sorted(strata):
+        role, _, against = stratum.rpartition("/")
+        compared = [each for _, each in cache.store.evidence(0) if each.stratum == stratum]
+        estimate = estimates.get(stratum)
+        rows.append(
+            {
+                "role": role,
+                "against": against,
+                "compared": len(compared),
+                "different": sum(not each.same for each in compared),
+                "serves_from": trust.serves_from(stratum),
+                "needed": trust.needed(stratum),
+                "false_hits": None if estimate is None else asdict(estimate),
+            }
+        )
+    return rows
+
+
+def _kept_table(kept: Iterable[tuple[str, str, int, int]], place: str) -> Table:
+    table = Table("scope", "role", title=f"Kept in {place}", title_justify="left")
+    for name in ("entries", "kB"):
+        table.add_column(name, justify="right")
+    for scope, role, entries, size in kept:
+        table.add_row(Text(scope), Text(role or "-"), f"{entries}", f"{size / 1024:.0f}")
+    return table
+
+
+def _trust_table(learnt: list[dict[str, Any]], max_error: float) -> Table:
+    title = f"Questions alike, at most {max_error:.3g} of them answered wrongly"
+    table = Table("role", "against it", title=title, title_justify="left")
+    for name in ("compared", "differed", "served from", "false hits"):
+        table.add_column(name, justify="right")
+    for row in learnt:
+        start, found = row["serves_from"], row["false_hits"]
+        served = f"{row['needed']} more needed" if start is None else f"{start:.2f}"
+        rate = (
+            "" if found is None else f"{found['rate']:.2%} ({found['low']:.2%}-{found['high']:.2%})"
+        )
+        table.add_row(
+            Text(row["role"] or "-"),
+            Text(row["against"] or "nothing"),
+            f"{row['compared']}",
+            f"{row['different']}",
+            served,
+            rate,
+        )
+    return table
+
+
+@app.command()
+def forget(
+    store: Address = None,
+    key: Annotated[str | None, typer.Option(help="One entry.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Those with this tag.")] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="public, or a scope as `list` shows it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Answers of this model.")] = None,
+    role: Annotated[str | None, typer.Option(help="Answers of this member.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Those to this prompt, by its digest.")] = None,
+    knowledge: Annotated[str | None, typer.Option(help="Those with this version of it.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Those that were given this document, by its name.")
+    ] = None,
+    older_than: Annotated[
+        float | None, typer.Option(help="Those that are older, in hours.", min=0)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only shown.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who does it; by default you@host.")] = None,
+) -> None:
+    """Forget entries; without --yes say which ones it would be. Each time is noted: see `log`."""
+    cache = _cache(store)
+    try:
+        selection = Selection(
+            key=key,
+            tag=tag,
+            scope=scope,
+            model=model,
+            role=role,
+            prompt=prompt,
+            knowledge=knowledge,
+            source=source,
+            older_than=None if older_than is None else older_than * _HOUR,
+            everything=everything,
+        )
+        found = cache.forget(selection, by=by or operator(), dry_run=not yes)
+    except ConfigurationError as error:
+        fail(error)
+    except Exception as error:  # whatever a store raises
+        fail(f"{cache!r} can't be changed ({type(error).__name__})")
+    what = "Forgotten" if yes else "It would be forgotten"
+    Console().print(Text(f"{what}: {len(found)} of {selection} in {cache.store.place}."))
+    if found and not yes:
+        Console().print(_entries_table(found[:20], cache.clock()))
+        Console().print("Nothing has changed. The same with --yes does it.")
+
+
+@app.command("list")
+def list_(
+    store: Address = None,
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1)] = 20,
+    format: Shown = Format.table,
+) -> None:
+    """List what is kept, without questions and answers."""
+    cache = _cache(store)
+    try:
+        held = sorted(cache.entries(), key=lambda entry: -entry.created_at)[:limit]
+    except Exception as error:  # whatever a store raises
+        fail(f"{cache!r} can't be read ({type(error).__name__})")
+    if format is Format.json:
+        hidden = ("question", "answer", "embedding")
+        plain = [
+            {name: value for name, value in asdict(entry).items() if name not in hidden}
+            for entry in held
+        ]
+        typer.echo(json.dumps(plain, indent=2))
+    elif held:
+        Console().print(_entries_table(held, cache.clock()))
+    else:
+        Console().print(Text(f"Nothing is kept in {cache.store.place}."))
+
+
+def _entries_table(entries: Iterable[Entry], now: float) -> Table:
+    table = Table("key", "scope", "role", "model", "tags", box=None, pad_edge=False)
+    table.add_column("hours old", justify="right")
+    for entry in entries:
+        cells = (entry.key[:12], entry.scope[:16], entry.role or "-", entry.model)
+        old = f"{(now - entry.created_at) / _HOUR:.1f}"
+        table.add_row(*(Text(cell) for cell in (*cells, ", ".join(entry.tags), old)))
+    return table
+
+
+@app.command()
+def log(store: Address = None) -> None:
+    """Who had what forgotten, and when."""
+    cache = _cache(store)
+    try:
+        notes = cache.store.notes()
+    except Exception as error:  # whatever a store raises
+        fail(f"{cache!r} can't be read ({type(error).__name__})")
+    if not notes:
+        Console().print("Nothing was ever forgotten by hand.")
+        return
+    table = Table("at (UTC)", "by", "what", box=None, pad_edge=False)
+    table.add_column("entries", justify="right")
+    for at, by, what, count in notes:
+        when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
+        table.add_row(when, Text(by), Text(what), f"{count}")
+    Console().print(table)
+
+
+def _cache(store: str | None) -> Cache:
+    if store is not None and "://" not in store and not Path(store).exists():
+        # One made now would be one that nothing is kept in.
+        fail(f"There is no {store}: give --store the one that the model's policy names.")
+    try:
+        return Cache(store)
+    except (ConfigurationError, MissingExtraError) as error:
+        fail(error)

@@ -1,0 +1,80 @@
+"""What a gate has still to note of its clearances, since their database failed at that moment."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from agno_portkey.errors import ClearanceRefused
+
+__all__ = ["Owed"]
+
+_log = logging.getLogger("agno_portkey")
+
+
+class Owed:
+    """Changes that take leave away; those that could not be made are made before any is given.
+
+    Until then other processes that share the database take the clearance for what it was. It is
+    tried again in the background, at first after `pause` seconds and then ever less often, and at
+    each touch of the books. A process that ends before leaves it so until it runs out.
+    """
+
+    def __init__(self, pause: float = 0.5, longest: float = 30.0) -> None:
+        self._pause, self._longest = pause, longest
+        self._lock = threading.Lock()
+        self._open: dict[str, Callable[[], object]] = {}
+        self._retrying = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Owed:
+        return self
+
+    def note(self, id: str, change: Callable[[], object]) -> None:
+        """Make `change` of the clearance `id`, now or as soon as its database lets it."""
+        with self._lock:
+            self._open[id] = change
+        try:
+            self._make(id, change)
+        except Exception:
+            _log.exception("clearance %s can't be noted yet: it is tried again", id)
+            self._retry_later()
+
+    def settle(self) -> None:
+        """Make what is open; raises whatever the database raises."""
+        for id, change in [*self._open.items()]:
+            self._make(id, change)
+
+    def _make(self, id: str, change: Callable[[], object]) -> None:
+        try:
+            change()
+        except ClearanceRefused as refused:
+            if refused.code == "busy":
+                raise
+            # There is no such row, or none that anybody could use.
+            _log.warning("clearance %s can't be noted: %s", id, refused)
+        with self._lock:
+            if self._open.get(id) is change:
+                del self._open[id]
+
+    def _retry_later(self) -> None:
+        with self._lock:
+            if self._retrying:
+                return
+            self._retrying = True
+        threading.Thread(target=self._retry, daemon=True, name="agno-portkey-owed").start()
+
+    def _retry(self) -> None:
+        pause, waits = self._pause, threading.Event()
+        while True:
+            waits.wait(pause)
+            pause = min(2 * pause, self._longest)
+            try:
+                self.settle()
+            except Exception as error:
+                _log.debug("clearances can't be noted yet: %s", type(error).__name__)
+            with self._lock:
+                if not self._open:
+                    self._retrying = False
+                    return
