@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 from cache_entries import NOW, entry, keys_in
-from cache_places import Place, SqlitePlace
+from cache_places import Place, RedisPlace, SqlitePlace
+from redis_server import RedisServer
 
 from agno_portkey.cache.entry import Selection
+from agno_portkey.cache.redis_store import RedisStore
 from agno_portkey.cache.sqlite_store import SqliteStore
 from agno_portkey.cache.store import Store
 
@@ -155,6 +158,29 @@ def test_a_fork_while_other_threads_use_the_store(opened: Place) -> None:
         assert all(thread.result() for thread in threads)
     wanted = [f"child {number}" for number in range(10)]
     assert keys_in(store, *wanted) == wanted
+
+
+def test_a_fork_while_another_thread_has_the_lock_of_the_client(cache_server: RedisServer) -> None:
+    place = RedisPlace(cache_server, f"test:{uuid.uuid4()}")
+    store, held, done = place.open(), threading.Event(), threading.Event()
+    assert isinstance(store, RedisStore)
+    lock = store._client.connection_pool._lock
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert in_a_child(put_and_found, store, "child") == ["child"]
+    finally:
+        done.set()
+        thread.join()
+    assert keys_in(store, "child") == ["child"]
+    place.close()
 
 
 def test_a_fork_of_a_store_in_memory_has_a_copy() -> None:

@@ -73,7 +73,7 @@ def tokens(text: str) -> list[Token]:
 
 def _shouted(text: str) -> bool:
     """Whether most words are in capitals, so that capitals say nothing."""
-    words = [word for word in text.split() if any(map(str.isalpha, word))]
+    words = [word for word in text.split() if sum(map(str.isalpha, word)) > 1]
     return 2 * sum(map(str.isupper, words)) > len(words)
 
 
