@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from agno_portkey.cache.entry import Entry
+from agno_portkey.cache.entry import Entry, Evidence, Selection
 from agno_portkey.cache.store import Store
 
 KEY = bytes(range(32))
@@ -48,3 +48,21 @@ def until(true: Callable[[], Any]) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+def uses(store: Store) -> list[Any]:
+    """Each thing that a store does, to be called."""
+    return [
+        lambda: store.get("k", NOW),
+        lambda: store.put(entry("new")),
+        lambda: store.since("b", 0),
+        lambda: store.delete(["k"]),
+        lambda: store.select(Selection(everything=True), NOW),
+        lambda: store.learn(Evidence("", "k", 0.9, True, NOW)),
+        lambda: store.evidence(0),
+        lambda: store.lease("k", "me", 60, NOW),
+        lambda: store.release("k", "me"),
+        lambda: store.note(NOW, "ann", "everything", 1),
+        lambda: store.notes(),
+        lambda: store.figures(NOW),
+    ]

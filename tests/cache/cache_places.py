@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from cache_entries import PATIENCE
+from cache_entries import PATIENCE, entry
 from redis_server import RedisServer
 
 from agno_portkey.cache.redis_store import RedisStore
@@ -135,3 +135,11 @@ class RedisPlace(Place):
             if kind == b"hash":
                 held += b"".join(self.client.hvals(name))  # type: ignore[arg-type]
         return held
+
+
+def filled(place: SqlitePlace) -> None:
+    store = place.open()
+    for number in range(40):
+        store.put(entry(f"{number}", answer="x" * 2000))
+    store.put(entry())
+    store.close()

@@ -6,13 +6,13 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 import redis
-from cache_entries import NOW, PATIENCE, entry, keys_in, until
+from cache_entries import NOW, PATIENCE, entry, keys_in, until, uses
 from cache_places import RedisPlace
 from redis_server import RedisServer
 
@@ -36,24 +36,6 @@ def place(cache_server: RedisServer) -> Iterator[RedisPlace]:
     made = RedisPlace(cache_server, f"test:{uuid.uuid4()}")
     yield made
     made.close()
-
-
-def uses(store: Store) -> list[Callable[[], Any]]:
-    """Each thing that a store does, to be called."""
-    return [
-        lambda: store.get("k", NOW),
-        lambda: store.put(entry()),
-        lambda: store.since("b", 0),
-        lambda: store.delete(["k"]),
-        lambda: store.select(EVERYTHING, NOW),
-        lambda: store.learn(Evidence("", "k", 0.9, True, NOW)),
-        lambda: store.evidence(0),
-        lambda: store.lease("k", "me", 60, NOW),
-        lambda: store.release("k", "me"),
-        lambda: store.note(NOW, "ann", "everything", 1),
-        lambda: store.notes(),
-        lambda: store.figures(NOW),
-    ]
 
 
 def all_raise(store: Store) -> None:
