@@ -22,6 +22,7 @@ from agno_portkey.cache.flights import Flights
 from agno_portkey.cache.index import Embeds, Index
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.cache.semantic.trust import Trust
+from agno_portkey.cache.sqlite_file import is_busy
 from agno_portkey.cache.store import Store, store_at
 from agno_portkey.errors import ConfigurationError
 
@@ -177,6 +178,9 @@ class Cache:
         try:
             return ask()
         except Exception as error:
+            if is_busy(error):
+                # Another process has it at this moment: the next call may find it free.
+                return otherwise
             self._rests_until = self.clock() + _REST
             _log.warning(
                 "%r could not be used (%s): calls go on without it", self, type(error).__name__
@@ -202,8 +206,10 @@ class Cache:
         return found
 
     def entries(self) -> list[Entry]:
-        """All that is kept and has not run out."""
-        return self.store.select(Selection(everything=True), self.clock())
+        """All that is kept and has not run out, without questions, answers and embeddings."""
+        now = self.clock()
+        found = self.store.select(Selection(everything=True), now)
+        return [entry for entry in found if entry.expires_at > now]
 
     def close(self) -> None:
         self.store.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -430,3 +433,37 @@ def test_a_shared_model_with_a_cache_of_its_own_has_none_for_runner_and_judge(
     team = govern(Team(name="R", members=[*members], model=llm), runner="Runner", gate=Gate())
     held = {each.name: each.model.cache is not None for each in team.members}  # type: ignore[union-attr]
     assert held == {"Planner": True, "Judge": False, "Runner": False}
+
+
+def test_a_file_that_another_process_has_at_the_moment_is_asked_again_at_once(
+    model: Any, portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    file = tmp_path / "answers.db"
+    cache = Cache(str(file))
+    agent = Agent(model=model(CachePolicy(store=cache)))
+    agent.run("Hi", user_id="ann")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        # A new answer can't be kept now.
+        assert agent.run("Ho", user_id="ann").status == RunStatus.completed
+        assert not cache.resting
+        other.execute("ROLLBACK")
+    for _ in range(2):
+        agent.run("Ho", user_id="ann")
+    assert len(portkey_provider.calls) == 3
+    cache.close()
+
+
+def test_what_has_run_out_is_asked_anew_and_listed_no_more(
+    model: Any, portkey_provider: EmbeddedProvider
+) -> None:
+    now = [1e9]
+    cache = Cache(":memory:", clock=lambda: now[0])
+    agent = Agent(model=model(CachePolicy(store=cache, lifetime=60)))
+    agent.run("Hi", user_id="ann")
+    assert len(cache.entries()) == 1
+    now[0] += 60
+    assert cache.entries() == []
+    agent.run("Hi", user_id="ann")
+    assert len(portkey_provider.calls) == 2
+    cache.close()
