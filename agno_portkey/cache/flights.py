@@ -25,7 +25,9 @@ class Flight:
     answer: Any = None
 
     def land(self, answer: Any = None) -> None:
-        self.answer, self.landed = answer, True
+        """Give those who wait the answer, or none; what was given stays."""
+        if not self.landed:
+            self.answer, self.landed = answer, True
 
 
 class Flights:
@@ -44,12 +46,12 @@ class Flights:
                 return held, True
             return held, False
 
-    def leave(self, key: str, flight: Flight, answer: Any = None) -> None:
+    def leave(self, key: str, flight: Flight) -> None:
         """The asker's flight is over, in whatever way."""
         with self._lock:
             if self._under_way.get(key) is flight:
                 del self._under_way[key]
-        flight.land(answer)
+        flight.land()
 
 
 async def wait_for(

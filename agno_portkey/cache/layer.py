@@ -16,7 +16,7 @@ from agno.models.response import ModelResponse
 from agno_portkey.cache.answers import Cache, Near
 from agno_portkey.cache.asked import Asked, NotAsked
 from agno_portkey.cache.entry import Entry
-from agno_portkey.cache.flights import wait_for
+from agno_portkey.cache.flights import Flight, wait_for
 from agno_portkey.cache.payload import Collected, NotKept, replayed
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.cache.screening import Finds, found_in
@@ -45,6 +45,8 @@ class Caching:
     ask: Callable[[Call, str], Asked]
     tell: Tells
     finders: Sequence[tuple[str, Finds]] = ()
+    # What lets go of what the call holds for others, once it is over.
+    leaves: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -92,11 +94,15 @@ def keep_layer(caching: Caching) -> Layer:
     """The layer outside of guards and contracts: what has come through them is kept."""
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        async with inner(call) as out:
-            async for delta in out:
-                yield delta
-        if call.pending:
-            await _keep(caching, call.pending, io)
+        try:
+            async with inner(call) as out:
+                async for delta in out:
+                    yield delta
+            if call.pending:
+                await _keep(caching, call.pending, io)
+        finally:
+            for leave in caching.leaves:
+                leave()
 
     return layer
 
@@ -176,53 +182,58 @@ class _Looking:
 
     async def asking(self, inner: Next) -> Deltas:
         """The answer to a call that nobody else is asking, or that somebody else has asked."""
-        if not self._serves:
-            async with Owned(self._fresh(inner, lambda packed: None)) as out:
-                async for delta in out:
-                    yield delta
-            return
-        key, flights = self._asked.key, self._cache.flights
-        flight, leads = flights.join(key)
-        if not leads:
-            packed = await wait_for(flight, self._io, _PATIENCE)
-            if packed and (shared := self._given(packed, "shared", None)) is not None:
-                for delta in shared:
+        flight, leads = self._joined() if self._serves else (None, False)
+        if flight is not None:
+            given = await (self._led(flight) if leads else self._waited(flight))
+            if given is not None:
+                for delta in given:
                     yield delta
                 return
-            async with Owned(self._fresh(inner, lambda packed: None)) as out:
-                async for delta in out:
-                    yield delta
-            return
-        landed: list[str] = []
-        owner = f"{os.getpid()}-{uuid.uuid4().hex}"
+        lands = flight if leads else None
         try:
-            if (elsewhere := await self._asked_elsewhere(owner)) is not None:
-                landed.append(elsewhere.answer)
-                for delta in self._given(elsewhere.answer, "shared", elsewhere) or ():
-                    yield delta
-                return
-            async with Owned(self._fresh(inner, landed.append)) as out:
+            async with Owned(self._fresh(inner, lands)) as out:
                 async for delta in out:
                     yield delta
         finally:
-            flights.leave(key, flight, landed[0] if landed else None)
-            self._io.later(partial(self._cache.release, key, owner))
+            if lands is not None:
+                # Nobody waits for what the layers round this one make of it.
+                lands.land()
 
-    async def _asked_elsewhere(self, owner: str) -> Entry | None:
-        """What another process that is asking the same has got; None where this one is to ask."""
-        key, ends, pause = self._asked.key, time.monotonic() + _PATIENCE, 0.01
-        while time.monotonic() < ends:
-            if await self._io.run(partial(self._cache.lease, key, owner, _PATIENCE)):
-                return None
-            await self._io.sleep(pause)
-            pause = min(pause * 1.5, 0.25)
+    def _joined(self) -> tuple[Flight, bool]:
+        """The flight for what is asked; who leads it leaves it once the answer is kept, or is not.
+
+        Until then whoever comes finds the flight, and from then on the answer.
+        """
+        key, flights = self._asked.key, self._cache.flights
+        flight, leads = flights.join(key)
+        if leads:
+            self._caching.leaves.append(partial(flights.leave, key, flight))
+        return flight, leads
+
+    async def _waited(self, flight: Flight) -> Iterable[ModelResponse] | None:
+        packed = await wait_for(flight, self._io, _PATIENCE)
+        return self._given(packed, "shared", None) if packed else None
+
+    async def _led(self, flight: Flight) -> Iterable[ModelResponse] | None:
+        """What was kept while this call came here, or another process has asked for meanwhile."""
+        key, owner = self._asked.key, f"{os.getpid()}-{uuid.uuid4().hex}"
+        # It may be cancelled then, and must not wait.
+        release = partial(self._cache.release, key, owner)
+        self._caching.leaves.append(partial(self._io.later, release))
+        ends, pause, leads = time.monotonic() + _PATIENCE, 0.01, False
+        while not leads and time.monotonic() < ends:
+            leads = await self._io.run(partial(self._cache.lease, key, owner, _PATIENCE))
             found: Entry | None = await self._io.run(partial(self._cache.find, key))
             if found is not None:
-                return found
+                flight.land(found.answer)
+                return self._given(found.answer, "shared", found)
+            if not leads:
+                await self._io.sleep(pause)
+                pause = min(pause * 1.5, 0.25)
         return None
 
-    async def _fresh(self, inner: Next, landed: Callable[[str], None]) -> Deltas:
-        """The answer of the layers beneath; `landed` hears it if others may have it."""
+    async def _fresh(self, inner: Next, flight: Flight | None) -> Deltas:
+        """The answer of the layers beneath; those on `flight` have it too, if others may."""
         collected, began = Collected(), time.monotonic()
         pending = Pending(self._asked, self._near, why_not="left")
         try:
@@ -232,8 +243,8 @@ class _Looking:
                     yield delta
             pending.seconds = time.monotonic() - began
             await self._io.run(partial(self._packed, collected, pending))
-            if not pending.why_not:
-                landed(pending.packed)
+            if flight is not None and not pending.why_not:
+                flight.land(pending.packed)
             self._call.pending.append(pending)
         except Exception as error:
             pending.why_not = type(error).__name__

@@ -22,7 +22,10 @@ def test_the_first_leads_and_the_next_after_it_has_landed() -> None:
     assert leads
     assert flights.join("k") == (flight, False)
     assert flights.join("other")[1]
-    flights.leave("k", flight, "answer")
+    flight.land("answer")
+    # Who comes before the answer is kept has it too.
+    assert flights.join("k") == (flight, False)
+    flights.leave("k", flight)
     assert (flight.landed, flight.answer) == (True, "answer")
     assert flights.join("k")[1]
 
@@ -31,6 +34,7 @@ def test_who_left_late_takes_no_other_down() -> None:
     flights = Flights()
     old, _ = flights.join("k")
     flights.leave("k", old)
+    assert (old.landed, old.answer) == (True, None)
     new, _ = flights.join("k")
     flights.leave("k", old)
     assert flights.join("k") == (new, False)

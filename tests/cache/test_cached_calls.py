@@ -316,6 +316,26 @@ def test_threads_share_a_call_too(model: Any, portkey_provider: EmbeddedProvider
     assert len(portkey_provider.calls) == 1
 
 
+def test_what_must_not_be_kept_is_not_shared_either(
+    model: Any, portkey_provider: EmbeddedProvider
+) -> None:
+    begun = threading.Event()
+
+    def answer(request: Any) -> str:
+        begun.wait(10)
+        return "write to ann.jones@example.com"
+
+    portkey_provider.when(lambda request: True, answer)
+    agent = Agent(model=model())
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(agent.run, "Hi", user_id="ann") for _ in range(3)]
+        until(lambda: portkey_provider.calls)
+        begun.set()
+        for each in asked:
+            assert "ann.jones" in each.result().content
+    assert len(portkey_provider.calls) == 3
+
+
 def test_who_waits_for_a_call_that_fails_asks_by_itself(
     model: Any, portkey_provider: EmbeddedProvider
 ) -> None:
