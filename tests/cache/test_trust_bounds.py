@@ -87,6 +87,12 @@ def test_a_bad_margin_does_not_hide_in_the_average() -> None:
     assert found == [at_most(30, 330, 0.95), at_most(0, 9_000, 0.95)]
 
 
+def test_few_comparisons_at_a_likeness_are_eked_out_by_those_below() -> None:
+    # 59 without an error bound a bin by five times the budget; there are 40 in each.
+    found = curve([40, 40, 900], [0, 0, 0], 0.01, 0.95)
+    assert found[:2] == [at_most(0, 40, 0.95), at_most(0, 980, 0.95)]
+
+
 def test_nothing_is_known_of_where_nothing_was_compared() -> None:
     assert curve([0, 0, 3_000], [0, 0, 0], 0.01, 0.95)[:2] == [1.0, 1.0]
     assert curve([0, 0, 0], [0, 0, 0], 0.01, 0.95) == [1.0, 1.0, 1.0]

@@ -26,10 +26,17 @@ def test_the_end_of_a_team_is_one_line(
 
 
 def test_a_runner_that_is_run_alone_is_logged_by_the_host(
-    portkey_provider: EmbeddedProvider, caplog: pytest.LogCaptureFixture
+    portkey_provider: EmbeddedProvider,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     team = Scene(portkey_provider).team()
     [runner] = [each for each in team.members if each.name == "Runner"]
+    # Whatever else in this process has made of the host's loggers.
+    for name in ("agno", "agno-team", "agno-workflow"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
     with caplog.at_level(logging.INFO):
         runner.run("Deploy it")
     lines = [each.getMessage() for each in caplog.records]

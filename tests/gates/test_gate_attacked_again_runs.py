@@ -99,7 +99,7 @@ def test_another_request_is_not_answered_behind_the_clearance_of_the_first(
     told.script()
     team = told.again()
     failed = play(team, **WHO)
-    assert (failed.status, told.release.done) == (RunStatus.error, STEPS)
+    assert (failed.status, told.release.done) == (RunStatus.error, STEPS), failed.content
     assert failed.output is not None
     run_id, calls = failed.output.run_id, len(told.provider.calls)
     for how in ({"input": ANEW, "continue_from": since}, {}):

@@ -289,7 +289,7 @@ ARGUMENTS = {
 
 def test_every_argument_of_a_call_is_known() -> None:
     assert set(inspect.signature(OpenAIChat.invoke).parameters) == {"self", *ARGUMENTS}
-    ours = {"stream", "fields", "target", "partials", "verbatim", "fresh", "spent"}
+    ours = {"stream", "fields", "target", "partials", "verbatim", "fresh", "spent", "pending"}
     assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, *ours}
 
 

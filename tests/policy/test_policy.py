@@ -95,6 +95,9 @@ def test_an_empty_policy_enforces_what_there_is_by_default() -> None:
     assert policy.gate is None
 
 
+PARTS = "guards, pii, gate, contracts, tags, stop, cache, allow"
+
+
 @pytest.mark.parametrize(
     ("text", "gates"),
     [
@@ -164,7 +167,8 @@ def test_secrets_are_not_shown() -> None:
     [
         (
             "gats: {}",
-            "policy.gats: no such field; it takes guards, pii, gate, contracts, tags, stop, allow",
+            "policy.gats: no such field; it takes guards, pii, gate, contracts, tags, stop, cache, "
+            "allow",
         ),
         (
             "gate: {min_scor: 8}",
@@ -263,8 +267,14 @@ def test_secrets_are_not_shown() -> None:
             "guards: ['policy_guards:NUMBER']",
             "policy.guards[0].use: policy_guards:NUMBER is neither a class nor a function",
         ),
-        ("[]", "policy: a mapping of guards, pii, gate, contracts, tags, stop, allow is due here"),
-        ("", "policy: a mapping of guards, pii, gate, contracts, tags, stop, allow is due here"),
+        (
+            "[]",
+            "policy: a mapping of guards, pii, gate, contracts, tags, stop, cache, allow is due here",
+        ),
+        (
+            "",
+            "policy: a mapping of guards, pii, gate, contracts, tags, stop, cache, allow is due here",
+        ),
         ("3: x", "policy: the key 3 is no text; quote it"),
         ("tags: {a: 1}\ntags: {}", "no YAML in line 1: a key stands twice"),
     ],
