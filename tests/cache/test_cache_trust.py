@@ -150,16 +150,16 @@ def burst(errors: int, since: float = 2_000.0) -> list[Evidence]:
 
 
 def test_a_burst_of_errors_closes_a_stratum_that_its_average_would_leave_open() -> None:
-    trust = trusting(*compared(998), *burst(2))
-    assert at_most(2, 1_000, 0.95) < 0.01
+    trust = trusting(*compared(997), *burst(3))
+    assert at_most(3, 1_000, 0.95) < 0.01
     assert (trust.bound("", "new", 0.99), trust.serves_from("")) == (1.0, None)
     assert served(trust) == 0.0
 
 
 def test_it_opens_again_when_the_burst_has_subsided() -> None:
-    # Each error adds log 10, each right one takes log (0.995 / 0.95); the alarm is at 4.
-    trust = trusting(*compared(998), *burst(2))
-    needed = math.floor((2 * log(10) - 4) / log(0.995 / 0.95)) + 1
+    # Each error adds log 6, each right one takes log (0.995 / 0.97); the alarm is at 4.
+    trust = trusting(*compared(997), *burst(3))
+    needed = math.floor((3 * log(6) - 4) / log(0.995 / 0.97)) + 1
     assert trust.needed("") == needed
     for each in compared(needed, since=3_000.0):
         assert not trust.calibrated("")
@@ -170,8 +170,8 @@ def test_it_opens_again_when_the_burst_has_subsided() -> None:
 
 def test_one_error_has_more_asked_for_a_while() -> None:
     trust = trusting(*compared(999), *burst(1))
-    assert served(trust) == pytest.approx(1 - log(10) / 4, abs=0.001)
-    for each in compared(50, since=3_000.0):
+    assert served(trust) == pytest.approx(1 - log(6) / 4, abs=0.001)
+    for each in compared(71, since=3_000.0):
         trust.add(each)
     assert served(trust) == 0.98
 

@@ -24,7 +24,7 @@ _STRENGTH = 10
 # What would be served less often than this is not served: asked, it teaches more than it saves.
 _SELDOM = 0.25
 # Errors a comparison in a burst, in times of the budget, against half of it; and the alarm.
-_CALM, _BURST, _ALARM = 0.5, 5.0, 4.0
+_CALM, _BURST, _ALARM = 0.5, 3.0, 4.0
 # Seconds that the clocks of two machines may differ by.
 _SKEW = 300.0
 _INTERVAL = 0.95
@@ -69,7 +69,7 @@ class Trust:
       mean of a Beta distribution.
     - Of the comparisons in a bin of likeness only the latest ten per error that the budget allows
       count (at least 200, at most 5,000). A burst of errors among the latest, by a CUSUM of half
-      the budget against five times it, closes the stratum until it has subsided; short of that it
+      the budget against three times it, closes the stratum until it has subsided; short of that it
       has as much of the stratum asked as it has come near the alarm.
     - `sample` of what would be served is asked nevertheless, so that a change is seen.
 
