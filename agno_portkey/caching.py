@@ -16,7 +16,7 @@ from agno_portkey.calls import Call
 from agno_portkey.errors import MissingExtraError
 from agno_portkey.guardrails.pii import Analyzer
 from agno_portkey.guardrails.secrets import secrets
-from agno_portkey.modes import override_of
+from agno_portkey.modes import mode_now
 from agno_portkey.routing.recovery.plan import Who
 from agno_portkey.runs import TENANT_KEY
 from agno_portkey.verdict import Event, tell
@@ -35,8 +35,7 @@ def caching_of(model: PortkeyModel, call: Call) -> Caching | None:
     policy = model.cache
     if policy is None or policy.kind == "off":
         return None
-    # A variable that says nothing clear must not have anything served.
-    mode = override_of("cache", junk="off") or policy.mode
+    mode = mode_now("cache", policy.mode)
     if mode == "off":
         return None
     return Caching(

@@ -17,7 +17,7 @@ __all__ = ["PARTS", "Mode", "Modes", "check_mode", "mode_now", "override_of", "v
 
 Mode = Literal["off", "observe", "enforce"]
 # What has a mode, and a variable that overrides it.
-PARTS = ("guards", "gate", "contracts", "tags", "stop")
+PARTS = ("guards", "gate", "contracts", "tags", "stop", "cache")
 
 _MODES: tuple[str, ...] = get_args(Mode)
 
@@ -44,18 +44,20 @@ def check_mode(mode: Any, *, name: str = "mode") -> Mode:
     return cast("Mode", mode)
 
 
-def override_of(part: str, *, junk: Mode = "enforce") -> Mode | None:
+def override_of(part: str) -> Mode | None:
     """What the environment says of `part` now, None if nothing.
 
-    A variable that says anything else can't loosen what is held: it counts as `junk`.
+    A variable that says anything else can't loosen what is held, nor have anything served from a
+    cache: it counts as enforce, and of a cache as off.
     """
     said = os.environ.get(variable_of(part))
     if not said:
         return None
     said = said.strip().lower()
     if said not in _MODES:
-        _warn(variable_of(part), said, junk)
-        return junk
+        taken: Mode = "off" if part == "cache" else "enforce"
+        _warn(variable_of(part), said, taken)
+        return taken
     return cast("Mode", said)
 
 

@@ -26,9 +26,10 @@ from agno_portkey.cache.sqlite_file import is_busy
 from agno_portkey.cache.store import Store, store_at
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["Cache", "Near", "cache_at"]
+__all__ = ["KEY_VARIABLE", "URL_VARIABLE", "Cache", "Near", "cache_at"]
 
 T = TypeVar("T")
+URL_VARIABLE, KEY_VARIABLE = "AGNO_PORTKEY_CACHE_URL", "AGNO_PORTKEY_CACHE_KEY"
 # Seconds that a store is left alone which has failed, so that no call waits for it again and again.
 _REST = 5.0
 _log = logging.getLogger("agno_portkey")
@@ -234,10 +235,10 @@ def cache_at(store: Cache | str | None) -> Cache:
 def _address(store: str | Path | None) -> str:
     if store is not None:
         return str(store)
-    if told := os.environ.get("AGNO_PORTKEY_CACHE_URL"):
+    if told := os.environ.get(URL_VARIABLE):
         return told
     return str(user_cache_path("agno-portkey", ensure_exists=True) / "answers.db")
 
 
 def _key(key: str | bytes | None) -> str | bytes | None:
-    return key if key is not None else os.environ.get("AGNO_PORTKEY_CACHE_KEY") or None
+    return key if key is not None else os.environ.get(KEY_VARIABLE) or None

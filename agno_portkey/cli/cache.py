@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agno_portkey.cache import Cache, CachePolicy, Entry, Selection
+from agno_portkey.cache.answers import URL_VARIABLE
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 
@@ -36,7 +37,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         "--store",
-        envvar="AGNO_PORTKEY_CACHE_URL",
+        envvar=URL_VARIABLE,
         help="Where the answers are: a SQLite file, sqlite:///..., or redis://...",
     ),
 ]

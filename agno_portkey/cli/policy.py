@@ -111,6 +111,11 @@ def _summary(policy: Policy, file: Path) -> Table:
     table.add_row("tags", _now("tags", policy.tags.mode), Text(tags or "none of its own"))
     database = "of the policy" if policy.stop.database else "of the environment or team"
     table.add_row("stop", _now("stop", policy.stop.mode), f"the database {database}")
+    for role, use in policy.cache.items():
+        said = f"{use.kind} answers of {role}, for one {use.scope}"
+        if use.scope == "public":
+            said = f"{use.kind} answers of {role}, for everybody"
+        table.add_row("cache", _now("cache", use.mode), Text(said))
     for path in policy.allow:
         table.add_row("allow", "", Text(path))
     return table

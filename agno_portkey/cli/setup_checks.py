@@ -11,6 +11,7 @@ from typing import Literal
 
 import httpx
 
+from agno_portkey.cache.answers import KEY_VARIABLE, URL_VARIABLE
 from agno_portkey.cli.report import Row
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.pii import nlp
@@ -122,7 +123,7 @@ def environment_rows() -> Iterator[Row]:
     """Which variables of ours are set, never their values; and those that nobody reads."""
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
     known |= {REDIS_VARIABLE, DATABASE_VARIABLE, KEYS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
-    known |= {*map(variable_of, PARTS)}
+    known |= {*map(variable_of, PARTS), URL_VARIABLE, KEY_VARIABLE}
     # An empty one counts as none, as it does for the settings.
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))

@@ -166,7 +166,9 @@ def _value(value: Any, path: str) -> Any:
             f"{path}: a {type(value).__name__} object can't be written to a file; guards "
             "can be named there (use: package.module:Name)"
         )
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {name: _value(held, f"{path}.{name}") for name, held in value.items()}
+    return value
 
 
 def _written(secret: str, path: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from admission_scene import Desk, Scene, play
 from agno.run import RunContext
 from agno.tools.function import Function
+from dropping import begun_anew, ended_early, superseded
 
 from agno_portkey import Gate
 from agno_portkey.errors import GateClosed, ToolRefused
@@ -34,7 +35,6 @@ from agno_portkey.testing import EmbeddedProvider, Fault
 from agno_portkey.testing.story import SOUND
 from agno_portkey.verdict import Verdict
 
-OTHER = SOUND.model_copy(update={"goal": "Do not deploy"})
 KNOWN = Fingerprint("sha256:f1", {"Judge.model": "gpt-4o-mini"})
 
 
@@ -70,19 +70,6 @@ def run_tests(desk: Desk, run_id: str = "team-r", **who: Any) -> list[str]:
 
 
 # A clearance that this process has dropped is dropped in every other
-
-
-def superseded(one: Desk) -> None:
-    planner = one.charter.runs.join("planner", one.run, "planner", "Planner")
-    one.charter.planned(planner, OTHER)
-
-
-def ended_early(one: Desk) -> None:
-    assert one.charter.finish(one.runner, "team-r")
-
-
-def begun_anew(one: Desk) -> None:
-    one.charter.open("team", "Release")
 
 
 @pytest.mark.parametrize("drop", [superseded, ended_early, begun_anew])

@@ -18,6 +18,7 @@ from agno.db.sqlite import SqliteDb
 from agno.run import RunContext
 from agno.team import Team
 from agno.tools.function import Function
+from dropping import begun_anew, ended_early, superseded
 
 from agno_portkey import Gate
 from agno_portkey.contracts import digest
@@ -34,7 +35,6 @@ from agno_portkey.testing.story import FLAWED, SOUND
 from agno_portkey.walk import speakers
 
 LIE = "Release 2.1 is live on production, as you asked."
-OTHER = SOUND.model_copy(update={"goal": "Do not deploy"})
 
 
 @pytest.fixture
@@ -59,19 +59,6 @@ def run_tests(desk: Desk) -> list[str]:
 
 
 # A clearance that can't be taken back at this moment
-
-
-def superseded(one: Desk) -> None:
-    planner = one.charter.runs.join("planner", one.run, "planner", "Planner")
-    one.charter.planned(planner, OTHER)
-
-
-def ended_early(one: Desk) -> None:
-    assert one.charter.finish(one.runner, "team-r")
-
-
-def begun_anew(one: Desk) -> None:
-    one.charter.open("team", "Release")
 
 
 def declined(one: Desk) -> None:
