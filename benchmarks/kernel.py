@@ -37,7 +37,7 @@ URL = "http://127.0.0.1:1/v1"
 COUNTS = (0, 1, 10, 100)
 
 _ANSWER = {
-    "id": "stub",
+    "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
     "object": "chat.completion",
     "created": 0,
     "model": "stub",

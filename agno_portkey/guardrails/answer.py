@@ -36,6 +36,7 @@ _OTHERS = (*_MEDIA, "citations", "extra")
 _SILENCE = b"AAA="
 # Providers write what they like in the place of a role or of a count.
 _ROLES = (None, "assistant", "model", "tool", "user", "system", "developer")
+_SAYS = (str, list, dict)
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _CONTROLS = re.compile(r"[\x00-\x1f]")
 # What this package itself says of the answer: figures and names, no name with a blank in it.
@@ -101,31 +102,39 @@ class Held:
 
     def beside(self, take: Take) -> list[ModelResponse]:
         """All else that is held; what is known of the answer, and tool calls, come last."""
+        held = self._heard(take)
+        known = self._known(take)
+        if self._calls or known:
+            held.append(ModelResponse(tool_calls=self._asked(take), provider_data=known or None))
+        return held
+
+    def _heard(self, take: Take) -> list[ModelResponse]:
         held = [_read(delta, take) for delta in self._others]
         if self._redacted:
             redacted = take("".join(self._redacted), "reasoning", "redacted")
             held.append(ModelResponse(redacted_reasoning_content=redacted))
-        held += [ModelResponse(audio=audio) for audio in self._sound(take)]
+        return [*held, *(ModelResponse(audio=audio) for audio in self._sound(take))]
+
+    def _known(self, take: Take) -> dict[str, Any]:
+        """What is known of the answer, such as its id."""
         known = {name: values[-1] for name, values in self._ours.items()}
         for name, values in self._data.items():
             made = name == "id" and all(map(is_made, values))
             found = values if made else in_leaves(values, take, "data", name)
             known[name] = found[-1]
-        if self._calls or known:
-            held.append(ModelResponse(tool_calls=self._asked(take), provider_data=known or None))
-        return held
+        return known
 
     def whole(self, delta: ModelResponse, take: Take) -> None:
         """Put all that is held into `delta`, that of a plain call."""
         delta.reasoning_content, delta.content = (text or None for text in self.words(take))
-        for part in self.beside(take):
+        for part in self._heard(take):
             for name in ("redacted_reasoning_content", "audio", "citations", "extra"):
                 if (value := getattr(part, name)) is not None:
                     setattr(delta, name, value)
-            if part.provider_data:
-                delta.provider_data = {**(delta.provider_data or {}), **part.provider_data}
-            if part.tool_calls:
-                delta.tool_calls = part.tool_calls
+        if known := self._known(take):
+            delta.provider_data = {**(delta.provider_data or {}), **known}
+        if self._calls:
+            delta.tool_calls = self._asked(take)
 
     def _asked(self, take: Take) -> list[Any]:
         if self._calls and isinstance(self._calls[0], dict):
@@ -182,12 +191,13 @@ def _keep_figures(delta: ModelResponse) -> None:
     if delta.role not in _ROLES:
         delta.role = None
     usage = delta.response_usage
-    if usage and any(isinstance(held, str | list | dict) for held in vars(usage).values()):
+    if usage and any([isinstance(held, _SAYS) for held in vars(usage).values()]):  # noqa: C419
         delta.response_usage = None
 
 
 def _says_something(delta: ModelResponse) -> bool:
-    return any(getattr(delta, name) not in (None, [], {}) for name in _OTHERS)
+    said = [value for name in _OTHERS if (value := getattr(delta, name)) is not None]
+    return any(value not in ([], {}) for value in said)
 
 
 def _read(delta: ModelResponse, take: Take) -> ModelResponse:

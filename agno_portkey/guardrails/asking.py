@@ -53,7 +53,8 @@ class Asking:
         kept: Kept,
         fields: Callable[[Call], Mapping[str, Any]],
     ) -> None:
-        said = override_of("guards")
+        # Read once: one call has one mode.
+        self._override = said = override_of("guards")
         self._guards = [g for g in guards if (said or g.mode) != "off"]
         self.observes = said == "observe" or all(g.mode == "observe" for g in self._guards)
         self._call, self._fields = call, fields
@@ -70,7 +71,8 @@ class Asking:
 
     def _stage(self, guards: Sequence[Guard]) -> Stage:
         keep, earlier = self.kept.__setitem__, earlier_of(self._call.run_response)
-        return Stage(guards, self._io, self._scene, self._side, self._observers, keep, earlier)
+        scene, side, heard = self._scene, self._side, self._observers
+        return Stage(guards, self._io, scene, side, heard, keep, earlier, False, self._override)
 
     def clean(self, messages: Any) -> None:
         """Take what was blocked or rewritten out of what the host keeps."""
@@ -133,13 +135,14 @@ class Asking:
                 in_value(value, take, source)
             return sent
 
+        stage = self._stage(guards)
         try:
             if any([guard.unreadable == "refuse" for guard in guards]):  # noqa: C419
                 require_readable(messages)
             if defines(call):
-                call = await as_defined(call, guards, self._stage(guards), self._known)
-            call = await as_filled_in(call, self._fields(call), self._stage(guards))
-            sent = await self._ask(guards, read)
+                call = await as_defined(call, guards, stage, self._known)
+            call = await as_filled_in(call, self._fields(call), stage)
+            sent = await self._ask(stage, read)
         except Unreadable:
             if self.observes:
                 return call
@@ -230,21 +233,21 @@ class Asking:
             answer = answer or delta
             held.take(delta)
         answer = answer or ModelResponse()
-        await self._ask(guards, partial(held.whole, answer))
+        await self._ask(self._stage(guards), partial(held.whole, answer))
         return answer
 
     async def _let_go(self, held: Held, guards: Sequence[Guard]) -> list[ModelResponse]:
         """All that is held, as the guards leave it."""
         (reasoning, content), beside = await self._ask(
-            guards, lambda take: (held.words(take), held.beside(take))
+            self._stage(guards), lambda take: (held.words(take), held.beside(take))
         )
         said = [ModelResponse(reasoning_content=reasoning)] if reasoning else []
         if content:
             said.append(ModelResponse(content=content))
         return [*said, *beside]
 
-    async def _ask(self, guards: Sequence[Guard], read: Callable[[Take], T]) -> T:
-        """What `read` makes of its texts as `guards` leave them; raises what blocks them."""
+    async def _ask(self, stage: Stage, read: Callable[[Take], T]) -> T:
+        """What `read` makes of its texts as `stage` leaves them; raises what blocks them."""
         passages: list[Passage] = []
         side, scene = self._side, self._scene
 
@@ -253,7 +256,7 @@ class Asking:
             return text
 
         found = read(collect)
-        texts = await self._stage(guards).inspect(passages) if passages else None
+        texts = await stage.inspect(passages) if passages else None
         if texts is None:
             return found
         return read(putting(texts))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,16 @@ def placeholder(name: str) -> str:
     return f"[blocked by {name}]"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: there are two in each call, and to freeze one takes longer than to ask a guard.
+@dataclass(slots=True)
 class Stage:
     """One stage of one run: who is asked, where, and who hears of it.
 
     `keep` is called with each text that was blocked or rewritten and what is to be kept in its
     place, unless the guard keeps what it saw (`keep_raw`). `earlier` says what each text was before
     guards that keep it so rewrote it, in this stage or an earlier one of the run. `quiet`: what
-    changes nothing is not told here, since a later stage asks about it again, and tells.
+    changes nothing is not told here, since a later stage asks about it again, and tells. `override`
+    is the mode of all of them, where the environment says one.
     """
 
     guards: Sequence[Guard]
@@ -60,14 +63,14 @@ class Stage:
     keep: Callable[[str, str], None] | None = None
     earlier: dict[str, list[str]] = field(default_factory=dict)
     quiet: bool = False
+    override: Mode | None = field(default_factory=partial(override_of, "guards"))
 
     async def inspect(self, passages: Sequence[Passage]) -> list[str] | None:
         """The texts as they may go on, None if none was changed; raises what blocks them.
 
         A mode that is none, as a class can declare it unchecked, counts as enforce.
         """
-        said = override_of("guards")
-        modes: list[tuple[Guard, Mode]] = [(guard, said or guard.mode) for guard in self.guards]
+        modes: list[tuple[Guard, Mode]] = [(g, self.override or g.mode) for g in self.guards]
         asked = [each for each in modes if each[1] != "off"]
         current: Sequence[Passage] = passages
         for rewrites, group in groupby(asked, key=_rewrites):
