@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from agno_portkey.cache.answers import cache_at
-from agno_portkey.cache.asked import Asked, Whose, asked_of
+from agno_portkey.cache.asked import Asked, NotAsked, Whose, asked_of
 from agno_portkey.cache.layer import Caching
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.cache.screening import Finds
@@ -65,23 +65,33 @@ def _whose(model: PortkeyModel, call: Call) -> Whose:
         role=seat.role if seat is not None else str(getattr(run, "agent_name", None) or ""),
         swarm=(seat.swarm or "") if seat is not None else "",
         sources=_sources(run),
+        temperatures=tuple(leaf.target.override_params.get("temperature") for leaf in plan.leaves),
     )
 
 
 def _tenant(model: PortkeyModel, call: Call) -> str | None:
-    """The tenant of the run, as the gate knows it, or as the run's metadata say."""
+    """The tenant of the run, as the gate knows it, or as the run's metadata say.
+
+    NotAsked for one that is told and is no text: nobody knows whom it would be shared with.
+    """
     charter = model.seat.charter if model.seat is not None else None
     station = charter.runs.find(call.run_id) if charter is not None else None
     told = station.run.who.tenant if station is not None else None
     metadata = getattr(call.run_response, "metadata", None)
     if told is None and isinstance(metadata, Mapping):
         told = metadata.get(TENANT_KEY)
-    return told if isinstance(told, str) and told else None
+    if told is not None and not (isinstance(told, str) and told):
+        raise NotAsked("tenant")
+    return told
 
 
 def _headers(model: PortkeyModel) -> list[tuple[str, str]]:
     """Headers of the user's own: they may choose who answers."""
-    own = {**(model.default_headers or {}), **(model.extra_headers or {})}
+    params = model.request_params or {}
+    told = (model.default_headers, model.extra_headers, params.get("extra_headers"))
+    own = {
+        name: value for each in told if isinstance(each, Mapping) for name, value in each.items()
+    }
     return sorted((str(name).lower(), str(value)) for name, value in own.items())
 
 
@@ -109,7 +119,7 @@ def _tell(model: PortkeyModel, policy: CachePolicy, call: Call, data: dict[str, 
 @lru_cache(maxsize=2)
 def _finders(shared: bool) -> Sequence[tuple[str, Finds]]:
     """What finds that which is not to be kept; names of people too, where others are answered."""
-    found: list[tuple[str, Finds]] = [("secret", lambda text: bool(secrets(text)))]
+    found: list[tuple[str, Finds]] = [("secret", _known(lambda text: bool(secrets(text))))]
     try:
         analyzer = Analyzer(None if shared else _STRUCTURED)
     except MissingExtraError:
@@ -117,4 +127,17 @@ def _finders(shared: bool) -> Sequence[tuple[str, Finds]]:
             "the cache can't tell personal data from other text: install agno-portkey[pii]"
         )
         return found
-    return [*found, ("personal data", lambda text: bool(analyzer.spans(text)))]
+    return [*found, ("personal data", _known(partial(_is_personal, analyzer)))]
+
+
+def _is_personal(analyzer: Analyzer, text: str) -> bool:
+    """Whether there is personal data in `text`; a place is some with a number: an address."""
+    return any(
+        span.type != "LOCATION" or any(map(str.isdigit, text[span.start : span.end]))
+        for span in analyzer.spans(text)
+    )
+
+
+def _known(finds: Finds) -> Finds:
+    """`finds`, which is not asked again of a system prompt and of what was said before."""
+    return lru_cache(maxsize=64)(finds)

@@ -59,7 +59,7 @@ def scopes(quick: bool) -> bool:
             near = cache.near(asked, policy)
             entry = near.entry if near is not None else None
         if entry is None:
-            cache.keep(_entry(asked, owner), asked)
+            cache.keep(_entry(asked, owner), asked, since=cache.clock())
             continue
         found += 1
         crossed += entry.answer != owner

@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 from platformdirs import user_cache_path
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 URL_VARIABLE, KEY_VARIABLE = "AGNO_PORTKEY_CACHE_URL", "AGNO_PORTKEY_CACHE_KEY"
 # Seconds that a store is left alone which has failed, so that no call waits for it again and again.
 _REST = 5.0
+_SKEW = 2.0
 _log = logging.getLogger("agno_portkey")
 
 
@@ -77,6 +78,8 @@ class Cache:
         self._lock = threading.Lock()
         self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
         self._rests_until = 0.0
+        # Leases that could not be ended.
+        self._unreleased: deque[tuple[str, str]] = deque(maxlen=1_000)
 
     def __repr__(self) -> str:
         return f"Cache({self.store.place})"
@@ -116,13 +119,19 @@ class Cache:
                 self._index.drop(asked.bucket, key)
                 continue
             against = vetoes(asked.question, entry.question)
-            stratum = "/".join((asked.role, "+".join(against)))
+            learners = "@".join(filter(None, (asked.role, asked.learners)))
+            stratum = "/".join((learners, "+".join(against)))
             nears.append(Near(entry, min(likeness, 1.0), against, stratum))
         # One that nothing speaks against goes before a likelier one.
         return min(nears, key=lambda near: (len(near.vetoes), -near.likeness), default=None)
 
     def serves(self, near: Near, policy: CachePolicy) -> bool:
-        """Whether `near` may be served now, within the budget of errors."""
+        """Whether `near` may be served now, within the budget of errors.
+
+        What something speaks against is not, whatever was learnt: only a verifier can tell.
+        """
+        if near.vetoes:
+            return False
         draw = self._random.random()
 
         def decided() -> bool:
@@ -132,8 +141,11 @@ class Cache:
 
         return self._trying(decided, False)
 
-    def keep(self, entry: Entry, asked: Asked) -> bool:
-        """Keep an answer; whether it was."""
+    def keep(self, entry: Entry, asked: Asked, *, since: float) -> bool:
+        """Keep an answer to what was asked at `since`; whether it was.
+
+        One that was under way while entries were forgotten might be among them, and is not.
+        """
 
         def kept() -> bool:
             held = entry
@@ -142,9 +154,16 @@ class Cache:
                 packed = vector.astype("<f4").tobytes()
                 held = replace(entry, embedding=packed, embedder=self.embedder.id)
             self.store.put(held)
+            if self._forgotten_since(since):
+                self.store.delete([held.key])
+                return False
             return True
 
         return self._trying(kept, False)
+
+    def _forgotten_since(self, at: float) -> bool:
+        # Another process's clock may be a little behind.
+        return any(noted >= at - _SKEW for noted, *_ in self.store.notes(last=1))
 
     def learn(self, near: Near, same: bool, policy: CachePolicy) -> None:
         """Two answers were compared: what is trusted follows from it, in every process."""
@@ -168,13 +187,26 @@ class Cache:
 
     def lease(self, key: str, owner: str, seconds: float) -> bool:
         """Whether `owner` may ask for all processes; it may where that can't be told."""
+        if self._unreleased and not self.resting:
+            with self._lock:
+                late = [*self._unreleased]
+                self._unreleased.clear()
+            for each in late:
+                self.release(*each)
         return self._trying(lambda: self.store.lease(key, owner, seconds, self.clock()), True)
 
     def release(self, key: str, owner: str) -> None:
-        self._trying(lambda: self.store.release(key, owner), None)
+        """End the lease; where the store is not to be had now, before the next one is asked for."""
+
+        def released() -> bool:
+            self.store.release(key, owner)
+            return True
+
+        if not self._trying(released, False):
+            self._unreleased.append((key, owner))
 
     def _trying(self, ask: Callable[[], T], otherwise: T) -> T:
-        if self.clock() < self._rests_until:
+        if self.resting:
             return otherwise
         try:
             return ask()
@@ -182,7 +214,7 @@ class Cache:
             if is_busy(error):
                 # Another process has it at this moment: the next call may find it free.
                 return otherwise
-            self._rests_until = self.clock() + _REST
+            self._rests_until = time.monotonic() + _REST
             _log.warning(
                 "%r could not be used (%s): calls go on without it", self, type(error).__name__
             )
@@ -192,7 +224,7 @@ class Cache:
     @property
     def resting(self) -> bool:
         """Whether the store has failed and is left alone."""
-        return self.clock() < self._rests_until
+        return time.monotonic() < self._rests_until
 
     # What its keeper does; these raise what the store raises
 
@@ -202,8 +234,10 @@ class Cache:
         if not dry_run:
             if not by.strip():
                 raise ConfigurationError("by: say who has the entries forgotten")
-            self.store.delete([entry.key for entry in found])
             self.store.note(self.clock(), by, str(selection), len(found))
+            # Noted first: what is put from now on knows of it, and what was before is found here.
+            found = self.store.select(selection, self.clock())
+            self.store.delete([entry.key for entry in found])
         return found
 
     def entries(self) -> list[Entry]:
@@ -216,12 +250,12 @@ class Cache:
         self.store.close()
 
 
-_caches: WeakValueDictionary[str, Cache] = WeakValueDictionary()
+_caches: dict[str, Cache] = {}
 _caches_lock = threading.Lock()
 
 
 def cache_at(store: Cache | str | None) -> Cache:
-    """The one `Cache` of this process for an address."""
+    """The one `Cache` of this process for an address; it stays, with what it has learnt."""
     if isinstance(store, Cache):
         return store
     address = _address(store)

@@ -35,11 +35,17 @@ class Whose:
     role: str = ""
     swarm: str = ""
     sources: tuple[str, ...] = ()
+    # What a route's targets set it to, whatever the call says.
+    temperatures: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One call as the cache knows it; `question` is empty where nothing alike is looked for."""
+    """One call as the cache knows it; `question` is empty where nothing alike is looked for.
+
+    `learners` names those who learn together how far likeness can be trusted: no tenant teaches
+    another's.
+    """
 
     key: str
     bucket: str
@@ -51,6 +57,7 @@ class Asked:
     prompt: str
     knowledge: str
     sources: tuple[str, ...]
+    learners: str = ""
 
 
 def asked_of(
@@ -59,17 +66,17 @@ def asked_of(
     """What `call` asks, with the arguments `params`; NotAsked for one that no cache may answer."""
     if call.fresh:
         raise NotAsked("fresh")
-    _check_temperature(params, policy)
+    _check_temperature(params, whose, policy)
     scope = _scope(whose, policy)
     messages = _normalised(params.get("messages") or ())
-    knowledge = policy.knowledge if isinstance(policy.knowledge, str) else policy.knowledge()
+    knowledge = _version(policy)
     place, question, looked_up = _question(messages) if policy.semantic else (None, "", "")
     rest: dict[str, Any] = {
         "scope": scope,
         "model": whose.model,
         "route": whose.route,
         "params": {name: params[name] for name in params if name not in _NOT_OF_THE_QUESTION},
-        "knowledge": str(knowledge),
+        "knowledge": knowledge,
     }
     around = messages
     if place is not None:
@@ -84,17 +91,31 @@ def asked_of(
         role=whose.role,
         swarm=whose.swarm,
         prompt=_digest([each for each in messages if each.get("role") in ("system", "developer")]),
-        knowledge=str(knowledge),
+        knowledge=knowledge,
         sources=whose.sources,
+        learners="" if scope == "public" or not whose.tenant else _digest([whose.tenant])[:12],
     )
 
 
-def _check_temperature(params: Mapping[str, Any], policy: CachePolicy) -> None:
+def _version(policy: CachePolicy) -> str:
+    if isinstance(policy.knowledge, str):
+        return policy.knowledge
+    try:
+        return str(policy.knowledge())
+    except Exception:
+        raise NotAsked("knowledge") from None
+
+
+def _check_temperature(params: Mapping[str, Any], whose: Whose, policy: CachePolicy) -> None:
     extra = params.get("extra_body")
-    told = [params, extra if isinstance(extra, Mapping) else {}]
-    for each in told:
-        warmth = each.get("temperature")
-        if isinstance(warmth, int | float) and warmth > policy.max_temperature:
+    told = [each.get("temperature") for each in (params, extra) if isinstance(each, Mapping)]
+    for warmth in (*told, *whose.temperatures):
+        try:
+            # What is no number may be a high one to the provider.
+            cool = warmth is None or float(warmth) <= policy.max_temperature
+        except (TypeError, ValueError):
+            cool = False
+        if not cool:
             raise NotAsked("temperature")
 
 
@@ -157,5 +178,10 @@ def _question(messages: list[dict[str, Any]]) -> tuple[int | None, str, str]:
 
 
 def _digest(said: Any) -> str:
-    text = json.dumps(said, sort_keys=True, default=repr, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    try:
+        text = json.dumps(said, sort_keys=True, default=repr, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        # Keys of several types, say: no one order is theirs.
+        raise NotAsked("unclear") from None
+    # Escaped, half a pair of surrogates would be told from no whole character.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,15 +15,23 @@ from agno_portkey.calls import IO
 __all__ = ["Flight", "Flights", "wait_for"]
 
 _SHORTEST, _LONGEST = 0.002, 0.05
+# Seconds without a further piece of a stream, after which nobody waits for the rest: who reads it
+# may have stopped, or be waiting for the one who waits.
+_STALLED = 3.0
 
 
 @dataclass(slots=True)
 class Flight:
-    """One call that others wait for; `landed` with its answer, or without."""
+    """One call that others wait for; `landed` with its answer, or without.
+
+    `began` and `heard`, when its last piece came, are by the monotonic clock.
+    """
 
     owner: tuple[int, Any] = field(default_factory=lambda: _whoever())
     landed: bool = False
     answer: Any = None
+    began: float = field(default_factory=time.monotonic)
+    heard: float | None = None
 
     def land(self, answer: Any = None) -> None:
         """Give those who wait the answer, or none; what was given stays."""
@@ -36,10 +45,14 @@ class Flights:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[str, Flight] = {}
+        self._process = os.getpid()
 
     def join(self, key: str) -> tuple[Flight, bool]:
         """The flight for `key`, and whether the caller is the one who asks."""
         with self._lock:
+            if self._process != os.getpid():
+                # Whoever asks for these does so in the process that this one was forked from.
+                self._under_way, self._process = {}, os.getpid()
             held = self._under_way.get(key)
             if held is None:
                 held = self._under_way[key] = Flight()
@@ -57,7 +70,7 @@ class Flights:
 async def wait_for(
     flight: Flight, io: IO, seconds: float, *, clock: Callable[[], float] = time.monotonic
 ) -> Any:
-    """The answer of somebody else's flight; None if it has none, or not within `seconds`.
+    """The answer of somebody else's flight; None if it has none, or not in `seconds` of its begin.
 
     Whoever would wait for itself, as one does that asks while it reads its own stream, goes alone.
     It looks again and again: to be woken, a caller without an event loop would need a thread, and
@@ -65,11 +78,15 @@ async def wait_for(
     """
     if flight.owner == _whoever():
         return None
-    ends, pause = clock() + seconds, _SHORTEST
-    while not flight.landed and clock() < ends:
+    ends, pause = min(clock(), flight.began) + seconds, _SHORTEST
+    while not flight.landed and clock() < ends and not _stalls(flight, clock()):
         await io.sleep(pause)
         pause = min(pause * 1.5, _LONGEST)
     return flight.answer if flight.landed else None
+
+
+def _stalls(flight: Flight, now: float) -> bool:
+    return flight.heard is not None and now - flight.heard > _STALLED
 
 
 def _whoever() -> tuple[int, Any]:

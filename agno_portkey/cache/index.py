@@ -16,6 +16,8 @@ __all__ = ["Embeds", "Index"]
 # Buckets kept in memory, and vectors in all of them: 384 numbers are 1.5 KB.
 _BUCKETS = 512
 _VECTORS = 400_000
+# What has been added to fewer is never reason to read them anew.
+_FEW = 64
 # Vectors that are all looked at; of more, so many as look likest in so many dimensions.
 _SMALL, _LOOKED_AT, _SKETCH = 4_096, 512, 64
 
@@ -33,6 +35,11 @@ class _Bucket:
 
     def __init__(self) -> None:
         self.seq = 0
+        # How many there were when it was last read as a whole.
+        self.whole = 0
+        # What is to take its place, once it has been read.
+        self.anew: _Bucket | None = None
+        self.free: list[int] = []
         self.keys: list[str] = []
         self.at: dict[str, int] = {}
         self.matrix: Any = None
@@ -51,17 +58,30 @@ class _Bucket:
                 continue
             place = self.at.get(key)
             if place is None:
-                place = self.at[key] = len(self.keys)
-                self.keys.append(key)
-                if place >= len(self.matrix):
-                    self.matrix, self.sketches = _grown(self.matrix), _grown(self.sketches)
+                place = self.at[key] = self._place(key)
             self.matrix[place] = vector
             self.sketches[place] = vector @ _shadow(len(vector))
 
+    def _place(self, key: str) -> int:
+        if self.free:
+            place = self.free.pop()
+            self.keys[place] = key
+            return place
+        self.keys.append(key)
+        if len(self.keys) > len(self.matrix):
+            self.matrix, self.sketches = _grown(self.matrix), _grown(self.sketches)
+        return len(self.keys) - 1
+
     def drop(self, key: str) -> None:
-        """Never find `key` again: its place is taken by nothing."""
+        """Never find `key` again: until another takes its place, nothing is there."""
         if (place := self.at.pop(key, None)) is not None:
             self.matrix[place] = self.sketches[place] = 0.0
+            self.free.append(place)
+
+    @property
+    def stale(self) -> bool:
+        """Whether so much has been added that most of it may be gone from the store."""
+        return len(self.keys) > 2 * max(self.whole, _FEW)
 
     def nearest(self, vector: Any, floor: float, most: int) -> list[tuple[str, float]]:
         import numpy as np
@@ -121,18 +141,33 @@ class Index:
     ) -> list[tuple[str, float]]:
         """Keys of `bucket` and how like `vector` they are, the likest first."""
         with self._lock:
-            held = self._buckets.get(bucket)
-            if held is None:
-                held = self._buckets[bucket] = _Bucket()
-                self._make_room()
-            self._buckets.move_to_end(bucket)
+            held = self._buckets.get(bucket) or _Bucket()
             held.add(self._store.since(bucket, held.seq))
+            held.whole = held.whole or len(held.keys)
+            if held.stale:
+                held = self._anew(bucket, held)
+            self._buckets[bucket] = held
+            self._buckets.move_to_end(bucket)
+            self._make_room()
             return held.nearest(vector, floor, most)
 
     def drop(self, bucket: str, key: str) -> None:
         with self._lock:
             if (held := self._buckets.get(bucket)) is not None:
                 held.drop(key)
+
+    def _anew(self, bucket: str, held: _Bucket) -> _Bucket:
+        """What the store still has of `held`; `held` itself until all of it is read.
+
+        A store that has little time tells some with each call.
+        """
+        anew = held.anew = held.anew or _Bucket()
+        rows = self._store.since(bucket, anew.seq)
+        anew.add(rows)
+        if rows and anew.seq < held.seq:
+            return held
+        anew.whole = len(anew.keys)
+        return anew
 
     def _make_room(self) -> None:
         while len(self._buckets) > 1 and (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import time
 import uuid
@@ -19,7 +20,7 @@ from agno_portkey.cache.entry import Entry
 from agno_portkey.cache.flights import Flight, wait_for
 from agno_portkey.cache.payload import Collected, NotKept, replayed
 from agno_portkey.cache.policy import CachePolicy
-from agno_portkey.cache.screening import Finds, found_in
+from agno_portkey.cache.screening import Finds, found_in, texts_in
 from agno_portkey.cache.verifying import Comparison, same_answers
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.drivers import Owned
@@ -31,6 +32,8 @@ __all__ = ["Caching", "cache_layer", "keep_layer"]
 # Seconds that somebody else's call for the same is waited for, and a verifier.
 _PATIENCE = 60.0
 _VERIFYING = 30.0
+# What comes of reading an answer that was never packed here.
+_NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 Tells = Callable[[dict[str, Any]], None]
 
@@ -51,9 +54,13 @@ class Caching:
 
 @dataclass(slots=True)
 class Pending:
-    """What came of one request, to be kept if all layers round it take it."""
+    """What came of one request, to be kept if all layers round it take it.
+
+    `at` is when it was made, by the cache's clock.
+    """
 
     asked: Asked
+    at: float
     near: Near | None = None
     packed: str = ""
     texts: list[str] = field(default_factory=list)
@@ -141,40 +148,45 @@ class _Looking:
         self._near = near
         if await self._io.run(partial(self._cache.serves, near, self._policy)):
             return self._given(near.entry.answer, "near", near.entry, near.likeness)
-        if self._policy.verifier is None or not self._serves:
+        if not self._serves:
             return None
-        same = await _verified(self._caching, self._compared(near, None), self._io)
+        same = await _verified(self._caching, _compared(self._asked, near, None), self._io)
         if same is None:
             return None
         self._near = None
         await self._io.run(partial(self._cache.learn, near, same, self._policy))
         return self._given(near.entry.answer, "near", near.entry, near.likeness) if same else None
 
-    def _compared(self, near: Near, answer: str | None) -> Comparison:
-        return _compared(self._asked, near, answer)
-
     def _given(
         self, packed: str, outcome: str, entry: Entry | None, likeness: float = 1.0
     ) -> Iterable[ModelResponse] | None:
-        """The deltas of a kept answer, told; None where it is only observed, or is none."""
+        """The deltas of a kept answer, told; None where it is only observed, or is none.
+
+        Another policy may have kept it: for longer, or with tool calls.
+        """
+        age = 0.0 if entry is None else self._cache.clock() - entry.created_at
+        if age > self._policy.lifetime:
+            return None
         told: dict[str, Any] = {"cache": outcome}
         if outcome == "near":
             told["likeness"] = round(likeness, 4)
         try:
             deltas = [*replayed(packed, stream=self._call.stream, told=told)]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except _NO_ANSWER:
+            return None
+        if not self._policy.tool_calls and any(delta.tool_calls for delta in deltas):
             return None
         data: dict[str, Any] = {"outcome": outcome, "likeness": likeness}
         if entry is not None:
             saved = {"tokens": entry.tokens, "cost": entry.cost, "seconds": entry.seconds}
-            data |= {"saved": saved, "age": self._cache.clock() - entry.created_at}
+            data |= {"saved": saved, "age": age}
         if not self._serves:
             self._caching.tell({**data, "outcome": f"would {outcome}"})
             return None
         timer: Any = self._call.assistant_message.metrics
         timer.start_timer()
         timer.stop_timer()
-        self._call.pending.append(Pending(self._asked, served=True))
+        self._call.pending.append(Pending(self._asked, self._cache.clock(), served=True))
         self._caching.tell(data)
         return deltas
 
@@ -235,11 +247,13 @@ class _Looking:
     async def _fresh(self, inner: Next, flight: Flight | None) -> Deltas:
         """The answer of the layers beneath; those on `flight` have it too, if others may."""
         collected, began = Collected(), time.monotonic()
-        pending = Pending(self._asked, self._near, why_not="left")
+        pending = Pending(self._asked, self._cache.clock(), self._near, why_not="left")
         try:
             async with inner(self._call) as out:
                 async for delta in out:
                     collected.take(delta)
+                    if flight is not None:
+                        flight.heard = time.monotonic()
                     yield delta
             pending.seconds = time.monotonic() - began
             await self._io.run(partial(self._packed, collected, pending))
@@ -260,8 +274,9 @@ class _Looking:
         except NotKept as why:
             pending.why_not = str(why)
             return
-        said = [m.content for m in self._call.messages if isinstance(m.content, str)]
-        pending.why_not = found_in([*said, *collected.texts], self._caching.finders) or ""
+        said = texts_in([(m.content, m.tool_calls) for m in self._call.messages])
+        texts = [*said, *collected.texts, *self._asked.sources]
+        pending.why_not = found_in(texts, self._caching.finders) or ""
 
 
 # Keeping
@@ -275,13 +290,27 @@ async def _keep(caching: Caching, pendings: Sequence[Pending], io: IO) -> None:
     first, last = pendings[0], pendings[-1]
     if last.why_not or last.served:
         return
-    asked, policy, now = first.asked, caching.policy, caching.cache.clock()
-    entry = Entry(
+    asked, now = first.asked, caching.cache.clock()
+    entry = _entry(caching.policy, pendings, now)
+    if await io.run(partial(caching.cache.keep, entry, asked, since=first.at)):
+        caching.tell({"outcome": "kept"})
+    if first.near is not None and (compared := _compared(asked, first.near, last.text)):
+        same = same_answers(compared)
+        if same is None:
+            same = await _verified(caching, compared, io)
+        if same is not None:
+            await io.run(partial(caching.cache.learn, first.near, same, caching.policy))
+        caching.tell({"outcome": "compared", "same": same, "likeness": first.near.likeness})
+
+
+def _entry(policy: CachePolicy, pendings: Sequence[Pending], now: float) -> Entry:
+    asked, cost = pendings[0].asked, sum(each.cost for each in pendings)
+    return Entry(
         key=asked.key,
         bucket=asked.bucket,
         scope=asked.scope,
         question=asked.question,
-        answer=last.packed,
+        answer=pendings[-1].packed,
         model=asked.model,
         role=asked.role,
         swarm=asked.swarm,
@@ -292,31 +321,27 @@ async def _keep(caching: Caching, pendings: Sequence[Pending], io: IO) -> None:
         created_at=now,
         expires_at=now + policy.lifetime,
         tokens=sum(each.tokens for each in pendings),
-        cost=sum(each.cost for each in pendings),
+        # A gateway can say what it likes.
+        cost=cost if math.isfinite(cost) else 0.0,
         seconds=sum(each.seconds for each in pendings),
     )
-    if await io.run(partial(caching.cache.keep, entry, asked)):
-        caching.tell({"outcome": "kept"})
-    if first.near is not None:
-        compared = _compared(asked, first.near, last.text)
-        same = same_answers(compared)
-        if same is None and policy.verifier is not None:
-            same = await _verified(caching, compared, io)
-        if same is not None:
-            await io.run(partial(caching.cache.learn, first.near, same, policy))
-        caching.tell({"outcome": "compared", "same": same, "likeness": first.near.likeness})
 
 
-def _compared(asked: Asked, near: Near, answer: str | None) -> Comparison:
-    kept = "".join(
-        each.content or "" for each in replayed(near.entry.answer, stream=False, told={})
-    )
+def _compared(asked: Asked, near: Near, answer: str | None) -> Comparison | None:
+    """The two to be compared; None where what is kept is no answer."""
+    try:
+        deltas = [*replayed(near.entry.answer, stream=False, told={})]
+    except _NO_ANSWER:
+        return None
+    kept = "".join(each.content or "" for each in deltas)
     return Comparison(asked.question, answer, near.entry.question, kept)
 
 
-async def _verified(caching: Caching, comparison: Comparison, io: IO) -> bool | None:
-    """What the verifier says; None where it fails, hangs or says anything but yes or no."""
+async def _verified(caching: Caching, comparison: Comparison | None, io: IO) -> bool | None:
+    """What the verifier says; None where there is none, it fails, hangs or says neither."""
     verifier: Any = caching.policy.verifier
+    if verifier is None or comparison is None:
+        return None
     asks = partial(verifier, comparison)
     called = type(verifier).__call__ if not inspect.isroutine(verifier) else verifier
     waits = inspect.iscoroutinefunction(called)

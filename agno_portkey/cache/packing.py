@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from agno_portkey.cache.entry import Entry
+from agno_portkey.cache.entry import Entry, Evidence
 from agno_portkey.cache.sealing import Sealing, Unreadable
 
-__all__ = ["Packed", "described", "embedding_of", "pack", "raw", "text_of", "unpack"]
+__all__ = [
+    "Packed",
+    "described",
+    "embedding_of",
+    "learnt",
+    "legible",
+    "named",
+    "names",
+    "noted",
+    "pack",
+    "raw",
+    "text_of",
+    "unpack",
+    "unread",
+]
 
 _TEXTS = ("key", "bucket", "scope", "model", "role", "swarm", "prompt", "knowledge", "embedder")
 _LISTS = ("sources", "tags")
@@ -42,6 +56,30 @@ def text_of(held: bytes) -> str:
         return str(held, "utf-8", "surrogatepass")
     except (UnicodeDecodeError, TypeError):
         raise Unreadable("it is no text") from None
+
+
+def legible(held: Any) -> str:
+    """What can be read of a text, whatever it is."""
+    try:
+        return text_of(held)
+    except Unreadable:
+        return str(held, "utf-8", "replace") if isinstance(held, bytes) else str(held)
+
+
+def named(key: bytes) -> str:
+    """The text of a key; one for any bytes, by which they are found among `names`."""
+    try:
+        return text_of(key)
+    except Unreadable:
+        return str(key, "utf-8", "surrogateescape")
+
+
+def names(key: str) -> set[bytes]:
+    """What may lie there as `key`: what `raw` makes of it, and bytes that were spoilt."""
+    try:
+        return {raw(key), key.encode("utf-8", "surrogateescape")}
+    except UnicodeEncodeError:
+        return {raw(key)}
 
 
 def pack(entry: Entry, sealing: Sealing) -> Packed:
@@ -78,6 +116,34 @@ def described(about: bytes) -> Entry:
     return _entry(_values(about), question="", answer="")
 
 
+def unread(key: str, bucket: str, **known: Any) -> Entry:
+    """What stands for an entry that can't be read, so that it can be deleted."""
+    plain = {"scope": "", "model": "", "created_at": 0.0, "expires_at": 0.0}
+    return Entry(key=key, bucket=bucket, question="", answer="", **{**plain, **known})
+
+
+def learnt(values: Any) -> Evidence:
+    """Evidence of its fields; raises Unreadable where they are none."""
+    match values:
+        case [
+            str() as stratum,
+            str() as entry,
+            int() | float() as likeness,
+            int() as same,
+            int() | float() as at,
+        ]:
+            return Evidence(stratum, entry, likeness, bool(same), at)
+    raise Unreadable("it is no evidence")
+
+
+def noted(values: Any) -> tuple[float, str, str, int]:
+    """A note of its fields; raises Unreadable where they are none."""
+    match values:
+        case [int() | float() as at, str() as by, str() as what, int() as count]:
+            return at, by, what, count
+    raise Unreadable("it is no note")
+
+
 def embedding_of(key: bytes, bucket: bytes, held: bytes, sealing: Sealing) -> bytes:
     """The embedding that was packed as that of `key` in `bucket`; raises Unreadable."""
     return _opened(held, _place(key, bucket), sealing)
@@ -96,7 +162,7 @@ def _place(key: bytes, bucket: bytes) -> bytes:
 def _values(about: bytes) -> dict[str, Any]:
     try:
         values = json.loads(text_of(about))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreadable("it is no JSON") from None
     if not isinstance(values, list) or [type(value) for value in values] != _TYPES:
         raise Unreadable("it does not describe an entry")

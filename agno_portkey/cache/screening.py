@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-__all__ = ["Finds", "found_in"]
+__all__ = ["Finds", "found_in", "texts_in"]
 
 # Whether there is something in a text that must not be kept.
 Finds = Callable[[str], bool]
@@ -16,6 +17,16 @@ _PLACEHOLDER = re.compile(
     r"|\[[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\]"
     r"|\[(?:secret: |blocked by |redacted|withheld)"
 )
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a plain value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for held in value.values() for text in texts_in(held))
+    elif isinstance(value, list | tuple):
+        yield from (text for held in value for text in texts_in(held))
 
 
 def found_in(texts: Iterable[str], finders: Iterable[tuple[str, Finds]]) -> str | None:

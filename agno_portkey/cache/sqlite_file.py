@@ -8,11 +8,13 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from functools import cache
 
-__all__ = ["MEMORY", "Link", "is_busy"]
+__all__ = ["MEMORY", "Link", "is_busy", "is_full"]
 
 MEMORY = ":memory:"
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -20,6 +22,12 @@ def is_busy(error: BaseException) -> bool:
     """Whether somebody else holds the database, and another try may do."""
     name = getattr(error, "sqlite_errorname", "") or ""
     return isinstance(error, TimeoutError) or name.startswith(_BUSY)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk takes nothing more, or fails: it may do so for a while only."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.startswith(_FULL) or getattr(error, "errno", None) in (ENOSPC, EDQUOT)
 
 
 class Link:
@@ -77,10 +85,10 @@ class Link:
             return self._open[0]
         self._drop()
         if self.path != MEMORY:
-            # For its owner alone. SQLite's locks end when any descriptor of the file is closed, so
-            # one that is there is not touched.
+            # For its owner alone, also where a link names it. SQLite's locks end when any
+            # descriptor of the file is closed, so one that is there is not touched.
             with suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+                os.close(os.open(os.path.realpath(self.path), os.O_CREAT | os.O_EXCL, 0o600))
         self._file = _file_at(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._seconds, isolation_level=None, check_same_thread=False

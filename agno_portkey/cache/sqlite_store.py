@@ -7,12 +7,23 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 from agno_portkey.cache.entry import Entry, Evidence, Selection
-from agno_portkey.cache.packing import Packed, described, embedding_of, pack, raw, text_of, unpack
+from agno_portkey.cache.packing import (
+    Packed,
+    embedding_of,
+    learnt,
+    legible,
+    names,
+    noted,
+    pack,
+    raw,
+    text_of,
+    unpack,
+)
 from agno_portkey.cache.sealing import Plain, Seal, Sealing, Unreadable
-from agno_portkey.cache.sqlite_file import MEMORY, Link, is_busy
+from agno_portkey.cache.sqlite_file import MEMORY, Link, is_busy, is_full
+from agno_portkey.cache.sqlite_rows import COLUMNS, condition, entry_row, told
 from agno_portkey.cache.sqlite_tables import NAMES, SCHEMA, sql
 from agno_portkey.cache.store import KEPT, totals
 from agno_portkey.errors import ConfigurationError
@@ -105,7 +116,7 @@ class SqliteStore:
             run(sql("DELETE FROM @entries WHERE key = ?"), (key,))
             if packed.size > self._max_bytes:
                 return
-            number = run(_PUT, _row(entry, packed)).lastrowid
+            number = run(_PUT, entry_row(entry, packed)).lastrowid
             run(sql("INSERT INTO @contents VALUES (?, ?, ?, ?)"), (number, *packed))
             run(_EXPIRED, (entry.created_at, _AT_ONCE))
             self._make_room(connection, number)
@@ -121,25 +132,26 @@ class SqliteStore:
         return found
 
     def delete(self, keys: Iterable[str]) -> int:
-        gone, left = 0, map(raw, keys)
+        gone, left = 0, (name for key in keys for name in names(key))
         while some := [*islice(left, _AT_ONCE)]:
             with self._writer.writing() as connection:
                 deleted = connection.executemany(
                     sql("DELETE FROM @entries WHERE key = ?"), [(key,) for key in some]
                 )
                 gone += deleted.rowcount
+        if gone:
+            # Else what is gone can be read in the log until the last one closes the file.
+            with suppress(sqlite3.Error), self._writer.reading() as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
     def select(self, selection: Selection, now: float) -> list[Entry]:
-        condition, values = _condition(selection, now)
-        wanted = [sql("SELECT about FROM @entries JOIN @contents USING (seq)"), "WHERE", condition]
+        selected, values = condition(selection, now)
+        tables = sql("FROM @entries LEFT JOIN @contents USING (seq)")
+        wanted = f"SELECT about, {COLUMNS} {tables} WHERE {selected}"
         with self._reader.reading() as connection:
-            rows = connection.execute(" ".join(wanted), values).fetchall()
-        found = []
-        for (about,) in rows:
-            with suppress(Unreadable):
-                found.append(described(about))
-        return found
+            rows = connection.execute(wanted, values).fetchall()
+        return [told(*row) for row in rows]
 
     def _mark(self, connection: sqlite3.Connection) -> None:
         """Write when entries were used."""
@@ -183,10 +195,11 @@ class SqliteStore:
         wanted = sql("SELECT * FROM @evidence WHERE seq > ? ORDER BY seq")
         with self._reader.reading() as connection:
             rows = connection.execute(wanted, (seq,)).fetchall()
-        return [
-            (number, Evidence(text_of(stratum), text_of(entry), likeness, bool(same), at))
-            for number, stratum, entry, likeness, same, at in rows
-        ]
+        found = []
+        for number, stratum, entry, *rest in rows:
+            with suppress(Unreadable):
+                found.append((number, learnt([text_of(stratum), text_of(entry), *rest])))
+        return found
 
     def lease(self, key: str, owner: str, seconds: float, now: float) -> bool:
         with self._writer.writing() as connection:
@@ -206,10 +219,15 @@ class SqliteStore:
             oldest = (added.lastrowid or 0) - KEPT
             connection.execute(sql("DELETE FROM @notes WHERE seq <= ?"), (oldest,))
 
-    def notes(self) -> list[tuple[float, str, str, int]]:
+    def notes(self, *, last: int | None = None) -> list[tuple[float, str, str, int]]:
+        wanted = sql("SELECT * FROM @notes ORDER BY seq DESC LIMIT ?")
         with self._reader.reading() as connection:
-            rows = connection.execute(sql("SELECT * FROM @notes ORDER BY seq")).fetchall()
-        return [(at, text_of(by), text_of(what), count) for _, at, by, what, count in rows]
+            rows = connection.execute(wanted, (-1 if last is None else last,)).fetchall()
+        found = []
+        for _, at, by, what, count in rows[::-1]:
+            with suppress(Unreadable):
+                found.append(noted([at, legible(by), legible(what), count]))
+        return found
 
     def figures(self, now: float) -> list[tuple[str, str, int, int]]:
         wanted = sql(
@@ -218,19 +236,19 @@ class SqliteStore:
         )
         with self._reader.reading() as connection:
             rows = connection.execute(wanted, (now,)).fetchall()
-        return totals((text_of(scope), text_of(role), *sums) for scope, role, *sums in rows)
+        return totals((legible(scope), legible(role), *sums) for scope, role, *sums in rows)
 
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
 
     def _look(self) -> None:
-        """Refuse a file that can't be used; whoever holds it at the moment may let it go."""
+        """Refuse a file that can't be used; one that is held, or on a full disk, may be later."""
         try:
             with self._reader.reading():
                 pass
         except (sqlite3.Error, OSError) as error:
-            if not is_busy(error):
+            if not is_busy(error) and not is_full(error):
                 raise ConfigurationError(
                     f"cache: no answers can be kept in {self.place} ({error}); give a file in a "
                     "folder that exists and may be written to, or delete it if it is an old cache"
@@ -241,32 +259,3 @@ def _place(path: str) -> str:
     if not path.strip() or "\0" in path:
         raise ConfigurationError("cache: the path of a file is needed")
     return path if path == MEMORY else os.path.abspath(path)
-
-
-def _row(entry: Entry, packed: Packed) -> tuple[Any, ...]:
-    times = (entry.created_at, entry.created_at, entry.expires_at)
-    texts = map(raw, (entry.scope, entry.model, entry.role, entry.prompt, entry.knowledge))
-    lists = (_listed(entry.sources), _listed(entry.tags))
-    place = (raw(entry.key), raw(entry.bucket), bool(packed.embedding))
-    return (*place, *times, packed.size, *texts, *lists)
-
-
-def _listed(texts: Iterable[str]) -> bytes:
-    """Texts between bytes that are in no text, so that one is found as a whole."""
-    return b"\xff" + b"".join(raw(text) + b"\xff" for text in texts)
-
-
-def _condition(selection: Selection, now: float) -> tuple[str, list[Any]]:
-    conditions: list[str] = ["1"]
-    values: list[Any] = []
-    for name, value in selection.given().items():
-        if name == "older_than":
-            conditions.append("? - created_at > ?")
-            values += [now, value]
-        elif name in ("source", "tag"):
-            conditions.append(f"instr({name}s, ?) > 0")
-            values.append(b"\xff" + raw(str(value)) + b"\xff")
-        else:
-            conditions.append(f"{name} = ?")
-            values.append(raw(str(value)))
-    return " AND ".join(conditions), values

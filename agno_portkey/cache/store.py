@@ -43,7 +43,8 @@ class Store(Protocol):
     def since(self, bucket: str, seq: int) -> list[tuple[int, str, bytes]]:
         """Number, key and embedding of what was put into `bucket` after number `seq`, in order.
 
-        Entries without an embedding are left out; the number of one that is put again is new.
+        Entries without an embedding are left out; the number of one that is put again is new. Of
+        many it may be the first only: whoever asks after the last of them is told the rest.
         """
         ...
 
@@ -54,7 +55,8 @@ class Store(Protocol):
     def select(self, selection: Selection, now: float) -> list[Entry]:
         """What is kept and selected, expired or not, without question, answer and embedding.
 
-        Those may be sealed; who has entries forgotten need not have the key.
+        Those may be sealed; who has entries forgotten need not have the key. One that can't be
+        read is there with what is known of it, so that it can be deleted.
         """
         ...
 
@@ -76,7 +78,9 @@ class Store(Protocol):
         """Keep who had entries forgotten, when, which, and how many."""
         ...
 
-    def notes(self) -> list[tuple[float, str, str, int]]: ...
+    def notes(self, *, last: int | None = None) -> list[tuple[float, str, str, int]]:
+        """What was noted, in order; only so much of it, the latest, where `last` says so."""
+        ...
 
     def figures(self, now: float) -> list[tuple[str, str, int, int]]:
         """Kind of scope, role, entries and bytes of what has not expired, in alphabetical order."""

@@ -19,6 +19,7 @@ from agno_portkey.cache import Cache, CachePolicy, Entry, Selection
 from agno_portkey.cache.answers import URL_VARIABLE
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
+from agno_portkey.gates.history.plots import shown
 
 __all__ = ["app"]
 
@@ -43,6 +44,8 @@ Address = Annotated[
 ]
 Shown = Annotated[Format, typer.Option("--format", help="A table, or JSON.")]
 _HOUR = 3600.0
+# What `list` shows of these, of which the rest is a digest.
+_KEY, _SCOPE = 12, 16
 
 
 @app.command()
@@ -76,7 +79,7 @@ def report(
         return
     console = Console()
     if not kept:
-        console.print(Text(f"Nothing is kept in {cache.store.place}."))
+        console.print(Text(shown(f"Nothing is kept in {cache.store.place}.")))
     else:
         console.print(_kept_table(kept, cache.store.place))
     if learnt:
@@ -103,20 +106,23 @@ def _learnt(cache: Cache, policy: CachePolicy) -> list[dict[str, Any]]:
                 "against": against,
                 "compared": len(compared),
                 "different": sum(not each.same for each in compared),
-                "serves_from": trust.serves_from(stratum),
-                "needed": trust.needed(stratum),
-                "false_hits": None if estimate is None else asdict(estimate),
+                # What something speaks against is not served, whatever was learnt.
+                "serves_from": None if against else trust.serves_from(stratum),
+                "needed": None if against else trust.needed(stratum),
+                "false_hits": None if against or estimate is None else asdict(estimate),
             }
         )
     return rows
 
 
 def _kept_table(kept: Iterable[tuple[str, str, int, int]], place: str) -> Table:
-    table = Table("scope", "role", title=f"Kept in {place}", title_justify="left")
+    table = Table("scope", "role", title=Text(shown(f"Kept in {place}")), title_justify="left")
     for name in ("entries", "kB"):
         table.add_column(name, justify="right")
     for scope, role, entries, size in kept:
-        table.add_row(Text(scope), Text(role or "-"), f"{entries}", f"{size / 1024:.0f}")
+        table.add_row(
+            Text(shown(scope)), Text(shown(role) or "-"), f"{entries}", f"{size / 1024:.0f}"
+        )
     return table
 
 
@@ -128,12 +134,14 @@ def _trust_table(learnt: list[dict[str, Any]], max_error: float) -> Table:
     for row in learnt:
         start, found = row["serves_from"], row["false_hits"]
         served = f"{row['needed']} more needed" if start is None else f"{start:.2f}"
+        if row["against"]:
+            served = "never"
         rate = (
             "" if found is None else f"{found['rate']:.2%} ({found['low']:.2%}-{found['high']:.2%})"
         )
         table.add_row(
-            Text(row["role"] or "-"),
-            Text(row["against"] or "nothing"),
+            Text(shown(row["role"]) or "-"),
+            Text(shown(row["against"]) or "nothing"),
             f"{row['compared']}",
             f"{row['different']}",
             served,
@@ -145,7 +153,7 @@ def _trust_table(learnt: list[dict[str, Any]], max_error: float) -> Table:
 @app.command()
 def forget(
     store: Address = None,
-    key: Annotated[str | None, typer.Option(help="One entry.")] = None,
+    key: Annotated[str | None, typer.Option(help="One entry, as `list` shows it.")] = None,
     tag: Annotated[str | None, typer.Option(help="Those with this tag.")] = None,
     scope: Annotated[
         str | None, typer.Option(help="public, or a scope as `list` shows it.")
@@ -168,9 +176,9 @@ def forget(
     cache = _cache(store)
     try:
         selection = Selection(
-            key=key,
+            key=_whole(cache, "key", key, _KEY),
             tag=tag,
-            scope=scope,
+            scope=_whole(cache, "scope", scope, _SCOPE),
             model=model,
             role=role,
             prompt=prompt,
@@ -185,10 +193,29 @@ def forget(
     except Exception as error:  # whatever a store raises
         fail(f"{cache!r} can't be changed ({type(error).__name__})")
     what = "Forgotten" if yes else "It would be forgotten"
-    Console().print(Text(f"{what}: {len(found)} of {selection} in {cache.store.place}."))
+    Console().print(Text(shown(f"{what}: {len(found)} of {selection} in {cache.store.place}.")))
     if found and not yes:
         Console().print(_entries_table(found[:20], cache.clock()))
         Console().print("Nothing has changed. The same with --yes does it.")
+
+
+def _whole(cache: Cache, name: str, given: str | None, least: int) -> str | None:
+    """The only `name` that begins with what is `given`, if that is as much as is shown of it.
+
+    Raises ConfigurationError where there are several.
+    """
+    if given is None or len(given) < least:
+        return given
+    held = cache.store.select(Selection(everything=True), cache.clock())
+    there: set[str] = {value for entry in held if (value := getattr(entry, name)).startswith(given)}
+    if given in there or not there:
+        return given
+    if len(there) > 1:
+        raise ConfigurationError(
+            f"{name}: {len(there)} of those kept begin with {given!r}; give more of it, as "
+            "`list --format json` shows it"
+        )
+    return there.pop()
 
 
 @app.command("list")
@@ -213,16 +240,16 @@ def list_(
     elif held:
         Console().print(_entries_table(held, cache.clock()))
     else:
-        Console().print(Text(f"Nothing is kept in {cache.store.place}."))
+        Console().print(Text(shown(f"Nothing is kept in {cache.store.place}.")))
 
 
 def _entries_table(entries: Iterable[Entry], now: float) -> Table:
     table = Table("key", "scope", "role", "model", "tags", box=None, pad_edge=False)
     table.add_column("hours old", justify="right")
     for entry in entries:
-        cells = (entry.key[:12], entry.scope[:16], entry.role or "-", entry.model)
+        cells = (entry.key[:_KEY], entry.scope[:_SCOPE], entry.role or "-", entry.model)
         old = f"{(now - entry.created_at) / _HOUR:.1f}"
-        table.add_row(*(Text(cell) for cell in (*cells, ", ".join(entry.tags), old)))
+        table.add_row(*(Text(shown(cell)) for cell in (*cells, ", ".join(entry.tags), old)))
     return table
 
 
@@ -240,9 +267,16 @@ def log(store: Address = None) -> None:
     table = Table("at (UTC)", "by", "what", box=None, pad_edge=False)
     table.add_column("entries", justify="right")
     for at, by, what, count in notes:
-        when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
-        table.add_row(when, Text(by), Text(what), f"{count}")
+        table.add_row(_when(at), Text(shown(by)), Text(shown(what)), f"{count}")
     Console().print(table)
+
+
+def _when(at: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        # Another clock's, or spoilt.
+        return "?"
 
 
 def _cache(store: str | None) -> Cache:

@@ -78,6 +78,53 @@ def test_vectors_of_another_length_are_passed_over() -> None:
     assert Index(rows).nearest("b", np.eye(4)[0].astype("f4"), floor=0.5) == [("one", 1.0)]
 
 
+class Few(Rows):
+    """A store that keeps the last entries only, and tells a few at a time."""
+
+    def __init__(self, keeps: int, tells: int) -> None:
+        super().__init__()
+        self.keeps, self.tells = keeps, tells
+
+    def since(self, bucket: str, seq: int) -> list[tuple[int, str, bytes]]:
+        there = [each for each in super().since(bucket, 0) if each[0] > len(self.rows) - self.keeps]
+        return [each for each in there if each[0] > seq][: self.tells]
+
+
+@pytest.mark.parametrize("tells", [10_000, 25])
+def test_one_bucket_holds_little_more_than_its_store(tells: int) -> None:
+    rows = Few(keeps=100, tells=tells)
+    vectors = unit(np.random.default_rng(3).standard_normal((3_000, 16))).astype(np.float32)
+    index, most = Index(rows), 0
+    for place, vector in enumerate(vectors):
+        rows.put("b", f"k{place}", vector)
+        [(found, _), *_] = index.nearest("b", vector, floor=0.9)
+        assert found == f"k{place}"
+        most = max(most, len(index._buckets["b"].keys))
+    assert most <= 220
+    # What is left is all found still.
+    for place in range(2_900, 3_000):
+        assert index.nearest("b", vectors[place], floor=0.9)[0][0] == f"k{place}"
+
+
+def test_the_place_of_what_is_dropped_is_taken_again() -> None:
+    rows = Rows()
+    index = Index(rows)
+    for place in range(50):
+        rows.put("b", f"k{place}", np.eye(4)[place % 4])
+        found = index.nearest("b", np.eye(4)[place % 4].astype("f4"), floor=0.5)
+        assert found == [(f"k{place}", 1.0)]
+        index.drop("b", f"k{place}")
+    assert len(index._buckets["b"].keys) == 1
+
+
+def test_what_can_not_be_read_leaves_no_bucket_behind() -> None:
+    index = Index(None)
+    for bucket in "abc":
+        with pytest.raises(AttributeError):
+            index.nearest(bucket, np.eye(4)[0].astype("f4"), floor=0.5)
+    assert len(index._buckets) == 0
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agno_portkey.cache.index._BUCKETS", 3)
     rows = Rows()

@@ -200,6 +200,34 @@ def test_only_its_owner_can_read_a_new_file(place: SqlitePlace) -> None:
         assert stat.S_IMODE(each.stat().st_mode) == 0o600, each
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["empty file", "no file"])
+def test_only_its_owner_can_read_what_a_link_names(
+    place: SqlitePlace, tmp_path: Path, there: bool
+) -> None:
+    real = tmp_path / "elsewhere" / "real.db"
+    real.parent.mkdir()
+    if there:
+        real.touch(mode=0o600)
+    place.path.symlink_to(tmp_path / "link.db")
+    (tmp_path / "link.db").symlink_to(real)
+    before = os.umask(0)
+    try:
+        place.open().put(entry())
+    finally:
+        os.umask(before)
+    assert place.path.is_symlink()
+    for each in [*real.parent.iterdir(), *tmp_path.glob("cache.db?*")]:
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600, each
+    assert keys_in(place.open(), "k") == ["k"]
+
+
+@pytest.mark.parametrize("end", ["cache.db", "none/cache.db"], ids=["itself", "nowhere"])
+def test_a_link_to_what_can_not_be_is_refused(place: SqlitePlace, end: str) -> None:
+    place.path.symlink_to(place.path.parent / end)
+    with pytest.raises(ConfigurationError, match=r"^cache: no answers can be kept in "):
+        place.open()
+
+
 def test_a_closed_store_is_opened_again(place: SqlitePlace) -> None:
     store = place.open()
     store.put(entry())

@@ -487,3 +487,25 @@ def test_what_has_run_out_is_asked_anew_and_listed_no_more(
     agent.run("Hi", user_id="ann")
     assert len(portkey_provider.calls) == 2
     cache.close()
+
+
+def test_a_policy_that_can_be_written_survives_and_one_that_cannot_is_missed(
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    plain = PortkeyModel("m", base_url=portkey_provider.url, cache=CachePolicy(scope="tenant"))
+    assert PortkeyModel.from_dict(plain.to_dict()).cache == CachePolicy(scope="tenant")
+    judged = PortkeyModel(
+        "m", base_url=portkey_provider.url, cache=CachePolicy(verifier=lambda compared: True)
+    )
+    with pytest.raises(ConfigurationError, match=r"cache: .* can't be rebuilt"):
+        PortkeyModel.from_dict(judged.to_dict())
+
+
+def test_what_was_looked_up_for_an_answer_is_noted_with_it(model: Any, cache: Cache) -> None:
+    def looked_up(query: str, **given: Any) -> list[dict[str, Any]]:
+        return [{"name": "handbook", "content": "Be kind."}, {"content": "no name"}]
+
+    agent = Agent(model=model(), knowledge_retriever=looked_up, add_knowledge_to_context=True)
+    assert agent.run("What is the rule?", user_id="ann").status == RunStatus.completed
+    [entry] = cache.entries()
+    assert entry.sources == ("handbook",)

@@ -95,7 +95,11 @@ APART = {
         ("Delete this file", "Delete that file"),
         ("Show all tasks", "Show my tasks"),
     ],
-    "plural": [("Delete the user", "Delete the users")],
+    "plural": [("Delete the user", "Delete the users"), ("Delete the user", "Delete a user")],
+    "spelling": [
+        ("What is (2+3)*4?", "What is 2+3*4?"),
+        ("What does grep -v do?", "What does grep -V do?"),
+    ],
     "word": [
         ("Best laptop for students", "Best laptop for poor students"),
         ("What is 5 + 3?", "What is 5 * 3?"),

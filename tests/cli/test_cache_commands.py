@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -86,6 +88,93 @@ def test_what_is_named_is_forgotten(store: str, arguments: tuple[str, ...], gone
     )
 
 
+ESCAPES = "\x1b]0;title\x07\x1b[2J\x1b]52;c;ZXZpbA==\x07\u202e\r\n\x9b31m\ud800"
+
+
+def kept(store: Path | str, **values: Any) -> Entry:
+    """One more entry, in a cache that may be new."""
+    cache = Cache(str(store))
+    plain: dict[str, Any] = {
+        "key": "a" * 64,
+        "bucket": "b",
+        "scope": "public",
+        "question": "q",
+        "answer": "a",
+        "model": "m",
+        "created_at": cache.clock(),
+        "expires_at": cache.clock() + 1e6,
+    }
+    held = Entry(**plain | values)
+    cache.store.put(held)
+    cache.close()
+    return held
+
+
+def test_a_terminal_obeys_nothing_that_is_kept(tmp_path: Path) -> None:
+    names = ("key", "scope", "role", "model")
+    file = tmp_path / "answers.db"
+    kept(file, tags=(ESCAPES,), **{name: ESCAPES + name for name in names})
+    cache = Cache(str(file))
+    cache.store.note(NOW, f"{ESCAPES}ann", f"{ESCAPES}what", 1)
+    cache.store.learn(Evidence(f"{ESCAPES}role/{ESCAPES}negation", "k", 0.9, True, NOW))
+    cache.close()
+    said = [
+        run(*command, "--store", str(file))
+        for command in (["list"], ["report"], ["log"], ["forget", "--all"])
+    ]
+    for name, each in zip(("role", "negation", "ann", "role"), said, strict=True):
+        assert name in each
+    for each in "".join(said):
+        assert each.isprintable() or each == "\n", f"{each!r}"
+
+
+@pytest.mark.parametrize("name", ["key", "scope"])
+def test_what_is_listed_is_what_is_forgotten(tmp_path: Path, name: str) -> None:
+    file = str(tmp_path / "answers.db")
+    for digest in ("1" * 64, "2" * 64):
+        kept(file, key=digest, scope=f"user:{digest}")
+    place = ["key", "scope"].index(name)
+    [*_, line] = run("list", "--store", file).splitlines()
+    said = run("forget", "--store", file, f"--{name}", line.split()[place], "--yes")
+    assert "Forgotten: 1 of" in said
+    [left] = json.loads(run("list", "--store", file, "--format", "json"))
+    assert left["key"][:12] not in line
+    # Who is told later which it was is told the whole.
+    [(*_, what, _)] = Cache(file).store.notes()
+    assert len(what) > 64
+
+
+def test_what_names_several_is_refused(tmp_path: Path) -> None:
+    file = str(tmp_path / "answers.db")
+    for end in "123":
+        kept(file, key="a" * 63 + end, scope=f"tenant:{'b' * 63}{end}")
+    for option, given in (("--key", "a" * 12), ("--scope", f"tenant:{'b' * 9}")):
+        said = run("forget", "--store", file, option, given, "--yes", code=1)
+        assert "3 of those kept begin with" in said
+        assert "give more of it" in said
+    # Less than is listed, nobody, and a whole one are taken as they are.
+    for option, given, gone in (
+        ("--key", "a" * 11, 0),
+        ("--key", "", 0),
+        ("--scope", "tenant:", 0),
+        ("--scope", "user:" + "b" * 12, 0),
+        ("--key", "a" * 63 + "2", 1),
+        ("--key", "a" * 63 + "1", 1),
+        ("--scope", f"tenant:{'b' * 9}", 1),
+    ):
+        assert f": {gone} of" in run("forget", "--store", file, option, given, "--yes")
+
+
+def test_what_can_not_be_read_is_forgotten_too(store: str) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE agno_portkey_cache_1_contents SET about = x'00' WHERE seq = 2")
+        connection.execute("INSERT INTO agno_portkey_cache_1_notes VALUES (1, 1e300, 'a', 'b', 1)")
+    connection.close()
+    assert "Forgotten: 3 of everything" in run("forget", "--store", store, "--all", "--yes")
+    assert "Nothing is kept" in run("list", "--store", store)
+    assert "?" in run("log", "--store", store)
+
+
 def test_nothing_named_is_refused(store: str) -> None:
     assert "say which entries" in run("forget", "--store", store, "--yes", code=1)
     assert "not both" in run("forget", "--store", store, "--all", "--tag", "x", code=1)
@@ -103,21 +192,26 @@ def test_the_report_says_how_far_likeness_is_trusted(store: str) -> None:
     cache = Cache(store)
     for number in range(400):
         cache.store.learn(Evidence("Researcher/", f"k{number}", 0.9, True, NOW + number))
-    for number in range(20):
-        cache.store.learn(Evidence("Researcher/negation", "k", 0.95, False, NOW + number))
+    for number in range(400):
+        # Served nevertheless: never, for something speaks against it.
+        cache.store.learn(Evidence("Researcher/negation", f"k{number}", 0.95, True, NOW + number))
+    for number in range(3):
+        cache.store.learn(Evidence("Writer/", f"k{number}", 0.9, True, NOW + number))
     cache.close()
     rows = {
-        row["against"]: row
+        row["role"] + row["against"]: row
         for row in json.loads(run("report", "--store", store, "--format", "json"))["trust"]
     }
-    assert (rows[""]["compared"], rows[""]["different"], rows[""]["needed"]) == (400, 0, 0)
-    assert rows[""]["serves_from"] <= 0.9
-    assert rows[""]["false_hits"]["high"] < 0.011
-    assert (rows["negation"]["serves_from"], rows["negation"]["different"]) == (None, 20)
-    assert rows["negation"]["needed"] > 100
+    trusted, vetoed = rows["Researcher"], rows["Researchernegation"]
+    assert (trusted["compared"], trusted["different"], trusted["needed"]) == (400, 0, 0)
+    assert trusted["serves_from"] <= 0.9
+    assert trusted["false_hits"]["high"] < 0.011
+    assert (vetoed["serves_from"], vetoed["needed"], vetoed["compared"]) == (None, None, 400)
+    assert rows["Writer"]["needed"] > 100
     shown = run("report", "--store", store)
     assert "more needed" in shown
     assert "negation" in shown
+    assert "never" in shown
     stricter = json.loads(
         run("report", "--store", store, "--max-error", "0.001", "--format", "json")
     )

@@ -35,6 +35,7 @@ class Tables:
     words: dict[str, str]
     phrases: dict[str, tuple[tuple[tuple[str, ...], str], ...]]
     units: frozenset[str]
+    cased: dict[str, str]
     agents: dict[str, str]
     measures: dict[str, str]
     implied: frozenset[tuple[str, str]]
@@ -59,13 +60,15 @@ def tables() -> Tables:
                     phrases.setdefault(way[0], []).append((way, name))
                 elif way != (name,):
                     words[" ".join(way)] = name
+    cased = dict(line.split() for line in raw["cased"])
     return Tables(
         words=words,
         phrases={
             head: tuple(sorted(ways, key=lambda way: -len(way[0])))
             for head, ways in phrases.items()
         },
-        units=frozenset(units),
+        units=frozenset(units).union(cased.values()),
+        cased=cased,
         agents={
             agent: f"{aux} {verb}"
             for kind, aux in (("agents", "did"), ("holders", "does"))
@@ -132,7 +135,8 @@ def _verb(base: str) -> str | None:
 def _known() -> frozenset[str]:
     """The words of the tables, and those that BERT's vocabulary holds whole, names among them."""
     raw = _raw()
-    ours = " ".join(line for kind in ("same", "units", "agents", "opposites") for line in raw[kind])
+    kinds = ("same", "units", "cased", "agents", "opposites")
+    ours = " ".join(line for kind in kinds for line in raw[kind])
     return frozenset(
         word
         for word in f"{vocabulary().decode()} {ours}".split()

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from agno_portkey.cache.semantic.english import tables
 
-__all__ = ["framed"]
+__all__ = ["bare", "framed"]
 
 # "Give me a summary of" asks for something to be done.
 _DONE = re.compile(r"@list (?:a |an |the )?(summary|translation|explanation|comparison) of ")
@@ -26,19 +26,21 @@ class _Patterns:
 
 
 def framed(text: str) -> str:
-    """`text`, lower-case tokens between single spaces, with `@` and what it asks for before it.
+    """`text`, as `bare` leaves it, with `@` and what it asks for before it.
 
     A text that asks for nothing, such as an order, has no `@`.
     """
-    text = _bare(text)
     for pattern, instead in _patterns().rules:
         if match := pattern.match(text):
             text = match.expand(instead) + text[match.end() :]
     return _by_agent(_by_measure(_DONE.sub(r"\1 ", text)))
 
 
-def _bare(text: str) -> str:
-    """Without what is only said to whoever answers, as long as something is left."""
+def bare(text: str) -> str:
+    """`text`, lower-case tokens between single spaces, without what is only said to who answers.
+
+    Something is always left.
+    """
     looking = True
     while looking:
         looking = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 
 from agno_portkey.cache.semantic.english import listed, tables
 
@@ -56,7 +57,7 @@ def _with_suffix(number: str, suffix: str, word: str) -> Iterator[str]:
     if suffix in ("st", "nd", "rd", "th"):
         yield f"{number}th"
     elif suffix in _SHORT_SCALES:
-        value = float(number.replace(",", "")) if _real(number) else None
+        value = Fraction(number.replace(",", "")) if _real(number) else None
         yield word if value is None else _plain(value * _SHORT_SCALES[suffix])
     elif tables().words.get(suffix, suffix) in tables().units and suffix not in ("l", "c", "f"):
         yield from (number, suffix)
@@ -68,8 +69,13 @@ def _real(number: str) -> bool:
     return re.fullmatch(r"\d+(,\d{3})*(\.\d+)?", number) is not None
 
 
-def _plain(value: float) -> str:
-    return f"{value:.10f}".rstrip("0").rstrip(".")
+def _plain(value: Fraction) -> str:
+    """All digits of `value`, a decimal fraction."""
+    places = 0
+    while value.denominator > 1:
+        value, places = value * 10, places + 1
+    digits = str(value.numerator).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
 
 
 def _numbers(words: list[str]) -> Iterator[str]:
@@ -90,30 +96,30 @@ def _numbers(words: list[str]) -> Iterator[str]:
         place += 1
 
 
-def _value(words: list[str], start: int) -> tuple[float, int]:
+def _value(words: list[str], start: int) -> tuple[Fraction, int]:
     """The number that begins at `start`, and how many words it takes; 0 if there is none."""
-    place, total, group, seen = start, 0.0, 0.0, False
+    place, total, group, seen = start, Fraction(0), Fraction(0), False
     if words[start] == "one" and (
         start + 1 == len(words) or words[start - 1 : start] in _BEFORE_ONE
     ):
-        return 0, 0
+        return total, 0
     while place < len(words):
         word = words[place]
         if word in _VALUES and _fits(group, _VALUES[word]):
             group += _VALUES[word]
         elif not seen and _real(word) and place + 1 < len(words) and words[place + 1] in _SCALES:
-            group = float(word.replace(",", ""))
+            group = Fraction(word.replace(",", ""))
         elif word in _SCALES and seen:
             group *= _SCALES[word]
             if word != "hundred":
-                total, group = total + group, 0.0
+                total, group = total + group, Fraction(0)
         else:
             break
         seen, place = True, place + 1
     return total + group, place - start
 
 
-def _fits(group: float, value: int) -> bool:
+def _fits(group: Fraction, value: int) -> bool:
     """Whether `value` can be said behind `group`: "five" behind "twenty"."""
     return group % 100 == 0 or (group % 10 == 0 and group % 100 >= 20 and value < 10)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from agno_portkey.cache.semantic.english import basic, is_common, listed, tables
-from agno_portkey.cache.semantic.frames import framed
+from agno_portkey.cache.semantic.frames import bare, framed
 from agno_portkey.cache.semantic.numbers import is_number, spelt
+from agno_portkey.cache.semantic.persons import Persons, persons
 from agno_portkey.cache.semantic.spelling import tokens
 
 __all__ = ["STRONG", "Reading", "Word", "read"]
@@ -21,6 +22,8 @@ _JOINS = frozenset(listed("joins"))
 _CLASSES = frozenset(listed("classes"))
 _GOVERNING = frozenset(listed("governing"))
 _BEFORE_TO = frozenset(listed("before_to"))
+_BEING = frozenset(("am", "is", "are", "was", "were", "be", "been", "being"))
+_CLAUSES = frozenset(("who", "which", "that", "and", "or", ","))
 # Left by frames.py: what kind of time is asked for, and that all of them are.
 _KINDS = frozenset(("?all", "?time", "?year", "?date", "?day", "?month"))
 _TENSE = {"was": "past", "were": "past", "did": "past", "will": "future", "shall": "future"}
@@ -52,9 +55,11 @@ class Word:
     going: bool = False
     plural: bool = False
     definite: bool = False
+    indefinite: bool = False  # behind "a"
     name: bool = False
     first: bool = False  # where a small word has a capital too
     joined: bool = False  # "and" or "or" stands before it
+    passive: bool = False  # what is done to something: "was hired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Reading:
     tense: str
     words: tuple[Word, ...]
     pointing: frozenset[str]
+    persons: Persons
     kinds: frozenset[str]
     plain: tuple[str, ...]
 
@@ -78,7 +84,8 @@ def read(text: str) -> Reading:
     found = tokens(text)
     names = frozenset(token.text for token in found if token.name)
     first = frozenset(token.text for token in found if token.first)
-    plain = framed(" ".join(token.text for token in found)).split()
+    said = bare(" ".join(token.text for token in found))
+    plain = framed(said).split()
     asked = plain.pop(0)[1:] if plain and plain[0].startswith("@") else ""
     if asked == "list" and not _SOME.intersection(plain[:1]):
         asked = "what"
@@ -90,6 +97,7 @@ def read(text: str) -> Reading:
         tense=_tense([word for word in plain if word not in names], content, asked),
         words=content,
         pointing=_pointing(plain, asked),
+        persons=persons(said.split(), plain, asked),
         kinds=kinds,
         plain=tuple(plain),
     )
@@ -158,11 +166,13 @@ def _particles(words: list[Word]) -> list[Word]:
 
 def _content(words: list[Word], asked: str) -> Iterator[Word]:
     link: str | None = None
-    definite = joined = False
+    definite = indefinite = joined = being = False
     for place, word in enumerate(words):
         text = word.text
+        being = text in _BEING or (being and text not in _CLAUSES)
         if text in _DEFINITE:
             definite = True
+        indefinite |= text in ("a", "an")
         if text in _JOINS:
             joined = True
         elif text in _LINKS and place + 1 < len(words):
@@ -175,8 +185,16 @@ def _content(words: list[Word], asked: str) -> Iterator[Word]:
             after = words[place + 1].text if place + 1 < len(words) else ""
             if (text in _BEFORE_TO and after == "to") or (text in _GOVERNING and after in _LINKS):
                 word = replace(word, text=f"{text} {after}")
-            yield replace(word, link=link, definite=definite, joined=joined)
-            definite = joined = False
+            passive = being and word.past
+            yield replace(
+                word,
+                link=link,
+                definite=definite,
+                indefinite=indefinite,
+                joined=joined,
+                passive=passive,
+            )
+            definite = indefinite = joined = False
 
 
 def _silent(text: str, asked: str, *, last: bool) -> bool:

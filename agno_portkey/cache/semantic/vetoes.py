@@ -2,7 +2,8 @@
 
 Each is reduced to what it asks for and its words of content (reading.py). A word that stands in
 only one of them is a veto, and so is another order, unless prepositions say that it means the same.
-What the words mean decides only how a veto is called.
+What the words mean decides only how a veto is called. Signs and capitals that make another thing
+of a word are compared as they are written (literal.py).
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from agno_portkey.cache.semantic.english import listed, tables
+from agno_portkey.cache.semantic.literal import is_written_otherwise
 from agno_portkey.cache.semantic.naming import name_of
 from agno_portkey.cache.semantic.numbers import is_number
+from agno_portkey.cache.semantic.persons import have_changed_places
 from agno_portkey.cache.semantic.reading import Reading, Word, read
 
 __all__ = ["vetoes"]
@@ -26,6 +29,8 @@ _COMING = frozenset(listed("coming"))
 _WEAK = frozenset(("of", "in", "on", "for", "about", "with"))
 _OF_FOR = frozenset(listed("of_for"))
 _HOMOGRAPHS = frozenset(listed("homographs"))
+# What stands on either side of these does not move.
+_ARITHMETIC = frozenset(listed("arithmetic"))
 # Ways to ask that may get the same answer.
 _LIKE = [{"what", ""}, {"what", "which"}, {"list", ""}]
 # A relation that has no direction.
@@ -38,7 +43,7 @@ def vetoes(asked: str, kept: str) -> tuple[str, ...]:
     """Names of what speaks against giving both the same answer, sorted; none if nothing does.
 
     "entity", "modality", "negation", "number", "person", "plural", "polarity", "question", "role",
-    "scope", "tense", "time", "unit" or "word". The order of the two does not matter.
+    "scope", "spelling", "tense", "time", "unit" or "word". The order of the two does not matter.
     """
     if asked == kept:
         return ()
@@ -55,6 +60,8 @@ def vetoes(asked: str, kept: str) -> tuple[str, ...]:
         found.add("tense")
     if _other_count(one, two, matched):
         found.add("plural")
+    if is_written_otherwise(asked, kept):
+        found.add("spelling")
     if not found and _other_roles(one.words, two.words, matched):
         found.add("role")
     return tuple(sorted(found))
@@ -65,8 +72,14 @@ def _of_sentences(one: Reading, two: Reading) -> set[str]:
     found = set()
     if {one.asked, two.asked} not in ({one.asked}, *_LIKE) or _apart(one.kinds, two.kinds):
         found.add("question")
-    if _apart(one.pointing, two.pointing):
+    if _apart(one.pointing, two.pointing) or have_changed_places(one.persons, two.persons):
         found.add("person")
+    points = [[word for word in each.plain if word in ("this", "that")] for each in (one, two)]
+    if sorted(points[0]) == sorted(points[1]) and points[0] != points[1]:
+        found.add("person")
+    ways = [[word for word in each.plain if word in ("and", "or")] for each in (one, two)]
+    if ways[0] != ways[1] and "or" in (*ways[0], *ways[1]):
+        found.add("scope")
     return found
 
 
@@ -91,6 +104,12 @@ def _match(one: tuple[Word, ...], two: tuple[Word, ...]) -> tuple[Matched, list[
     return matched, _telling(left, common), _telling(right, common)
 
 
+def _both(
+    one: tuple[Word, ...], two: tuple[Word, ...], matched: Matched
+) -> list[tuple[Word, Word]]:
+    return [(one[here], two[there]) for here, there in matched]
+
+
 def _doubled(words: tuple[Word, ...]) -> list[str]:
     """Words that mean the same beside each other: "the cost" and "the price" of one question."""
     ways: dict[str, set[str]] = defaultdict(set)
@@ -106,13 +125,16 @@ def _telling(words: list[Word], common: set[str]) -> list[Word]:
 
 def _other_name(a: Word, b: Word) -> bool:
     """Whether one is a name and the other the same letters: "Turkey", "turkey"."""
-    return a.name != b.name and not (a.first or b.first) and a.text in _HOMOGRAPHS
+    other = a.name != b.name and not (a.first or b.first)
+    return other and bool({a.text, a.stem} & _HOMOGRAPHS)
 
 
 def _other_tense(one: Reading, two: Reading, matched: Matched) -> bool:
-    both = [(one.words[here], two.words[there]) for here, there in matched]
+    both = _both(one.words, two.words, matched)
     # "Hired" and "hiring"; "open" and "opening".
     if one.asked != "howto" and any((a.going and b.past) or (a.past and b.going) for a, b in both):
+        return True
+    if one.asked == "yesno" and ("being" in one.plain) != ("being" in two.plain):
         return True
     if one.tense == two.tense:
         return one.asked == "yesno" and any(a.going != b.going for a, b in both)
@@ -121,17 +143,21 @@ def _other_tense(one: Reading, two: Reading, matched: Matched) -> bool:
 
 
 def _other_count(one: Reading, two: Reading, matched: Matched) -> bool:
-    """Whether one says "the user" and the other "the users", where this matters."""
+    """Whether one says "the user" and the other "the users" or "a user", where this matters."""
     if one.asked not in ("", "yesno", "who", "when"):
         return False
-    for here, there in matched:
-        a, b = one.words[here], two.words[there]
-        if a.plural != b.plural and (b if a.plural else a).definite:
+    for a, b in _both(one.words, two.words, matched):
+        single = b if a.plural else a
+        if a.plural != b.plural and (single.definite or single.indefinite):
+            return True
+        if (a.definite and b.indefinite) or (a.indefinite and b.definite):
             return True
     return False
 
 
 def _other_roles(one: tuple[Word, ...], two: tuple[Word, ...], matched: Matched) -> bool:
+    if any(a.passive != b.passive and a.stem == b.stem for a, b in _both(one, two, matched)):
+        return True
     if any(one[here].text in _MUTUAL for here, _ in matched) and _exchanged(one, two, matched):
         return False
     swapped = [
@@ -140,7 +166,7 @@ def _other_roles(one: tuple[Word, ...], two: tuple[Word, ...], matched: Matched)
         for late in range(early + 1, len(matched))
         if matched[early][1] > matched[late][1]
     ]
-    if swapped and len(matched) > _MANY:
+    if swapped and (len(matched) > _MANY or any(word.text in _ARITHMETIC for word in one)):
         return True
     if not all(_may_swap(one, two, matched[early], matched[late]) for early, late in swapped):
         return True
@@ -190,14 +216,16 @@ def _may_swap(
 ) -> bool:
     """Whether two words that change places mean the same in both orders."""
     a, b = (one[first[0]], one[last[0]]), (two[first[1]], two[last[1]])
-    if a[0].text in _FREE or a[1].text in _FREE:
+    if (a[0].text in _FREE) != (a[1].text in _FREE):
         return True
     if a[0].link == b[0].link and a[1].link == b[1].link and a[0].link != a[1].link:
         return True
     between = _links(one, first[0], last[0]), _links(two, last[1], first[1])
     if bool(between[0]) != bool(between[1]):
         return (between[0] or between[1]) <= _WEAK
-    return not any(between) and _joined(one, first[0], last[0]) and _joined(two, last[1], first[1])
+    if any(between) or _inside(one, first[0], last[0]) & _inside(two, last[1], first[1]):
+        return False
+    return _joined(one, first[0], last[0]) and _joined(two, last[1], first[1])
 
 
 def _links(words: tuple[Word, ...], start: int, end: int) -> set[str]:
@@ -207,6 +235,11 @@ def _links(words: tuple[Word, ...], start: int, end: int) -> set[str]:
         for place in range(start + 1, end + 1)
         if words[place].link is not None and words[place].link != words[place - 1].link
     }
+
+
+def _inside(words: tuple[Word, ...], start: int, end: int) -> set[str]:
+    """The words between two places: "buy A and sell B" has a verb there, "A and B" has none."""
+    return {word.text for word in words[start + 1 : end]}
 
 
 def _joined(words: tuple[Word, ...], start: int, end: int) -> bool:
