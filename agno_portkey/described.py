@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from agno_portkey.contracts import Contract
 from agno_portkey.gates import original
 from agno_portkey.gates.checks import Check
+from agno_portkey.gates.given import given_to, parameters_of
 from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.routing.unkeyed import without_secrets
 
@@ -88,7 +89,7 @@ def made_with(made: Any, *, within: bool = True) -> Any:
     kind = type(made)
     if not hasattr(made, "__dict__"):
         return [kind_of(kind)]
-    known = set(inspect.signature(kind.__init__).parameters)
+    known = parameters_of(kind)
     told = {}
     for name, value in vars(made).items():
         given = name in known or name.removeprefix("_") in known
@@ -206,7 +207,7 @@ def plain(value: Any) -> Any:
 
 def _function(function: Function) -> Any:
     entry = function.entrypoint
-    code = None if entry is None else _callable(original(entry))
+    code = None if entry is None else _callable(entry)
     told = [function.name, function.description, plain(function.parameters), code]
     said = function.instructions if function.add_instructions else None
     run_by = {name: plain(getattr(function, name)) for name in _RUN_BY}
@@ -218,11 +219,12 @@ def _callable(value: Any) -> Any:
     if isinstance(value, partial):
         return [_callable(value.func), plain(value.args), plain(value.keywords)]
     found: Any = original(value)
-    if inspect.isroutine(found) or isinstance(found, type):
-        return _source(found)
-    # An object that can be called: what it does is in its class.
-    kind: Any = type(found)
-    return _source(kind)
+    if not (inspect.isroutine(found) or isinstance(found, type)):
+        # An object that can be called: what it does is in its class.
+        found = type(found)
+    code = _source(found)
+    given = [plain(without_secrets(each)) for each in given_to(value)]
+    return [code, given] if any(given) else code
 
 
 def _class(kind: type) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from agno.agent import Agent
 from agno.team import Team
+from agno.tools import Toolkit
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.gates.interlock import THINKING
 
 __all__ = [
     "FALLBACKS",
@@ -102,12 +105,27 @@ def unheld(owner: Owner, runner: Agent) -> Iterator[str]:
         yield f"{name_of(runner)}.learning calls models beside the Runner's"
     above = set(speakers(owner, runner))
     for leader in (member for member, _ in walk(owner, None) if id(member) in above):
+        if leader is not runner:
+            for tool in _tools_to_think(leader):
+                held = f"{name_of(leader)}.tools has {tool}"
+                yield f"{held}, which thinks aloud before the gate is settled"
         if not isinstance(leader, Team):
             continue
         if leader.reasoning_model is not None:
             yield f"{name_of(leader)}.reasoning_model thinks aloud before the gate is settled"
         if leader.output_model is not None and mode_of(leader) == "tasks":
             yield f"{name_of(leader)}.output_model speaks after every turn in tasks mode"
+
+
+def _tools_to_think(owner: Owner) -> Iterator[str]:
+    for tool in owner.tools if isinstance(owner.tools, list | tuple) else ():
+        held: list[Any] = [tool]
+        if isinstance(tool, Toolkit):
+            held = [*tool.functions.values(), *tool.async_functions.values()]
+        for each in held:
+            name = getattr(each, "name", None) or getattr(each, "__name__", "")
+            if str(name).lower() in THINKING:
+                yield str(name)
 
 
 def has_schema(owner: Owner, schema: type) -> bool:

@@ -19,6 +19,7 @@ from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Outcome, Sampling, record_suite
 from agno_portkey.gates.checks.suite import recording
+from agno_portkey.gates.history.plots import shown
 from agno_portkey.gates.suites import CaseVerdict, SuiteVerdict, run_suite
 from agno_portkey.stopping import DATABASE_VARIABLE
 
@@ -159,7 +160,7 @@ def _table(verdict: SuiteVerdict, suite: str) -> Table:
     table = Table("case", "", "runs", "score", title=f"{suite}: {verdict.outcome.value.upper()}")
     table.add_column("why", overflow="fold")
     for case in verdict.cases:
-        table.add_row(Text(case.case.name), *_cells(case), Text(case.reason))
+        table.add_row(Text(case.case.name), *_cells(case), Text(shown(case.reason)))
     return table
 
 

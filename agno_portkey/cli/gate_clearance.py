@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.cli.report import fail, operator
-from agno_portkey.contracts import canonical
+from agno_portkey.contracts import Plan, Risk, Step, canonical
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import approving
 from agno_portkey.gates.books import PUBLIC_KEY, Books, books_of
@@ -28,6 +29,8 @@ __all__ = ["approve", "export_", "key", "revoke", "verify_", "waiting"]
 
 # Read from the environment alone: a key on a command line is seen by everybody on the machine.
 KEY_VARIABLE = "AGNO_PORTKEY_CLEARANCE_KEY"
+
+_RISKS = {Risk.LOW: "green", Risk.MEDIUM: "yellow", Risk.HIGH: "bold red"}
 
 Database = Annotated[
     str | None,
@@ -53,7 +56,7 @@ def waiting(
         grants, altered = kept.waiting(swarm), kept.altered()
     for problem in altered:
         # Of whichever team: what an altered row says of it is not to be trusted.
-        Console(stderr=True).print(Text(f"Passed over: {problem}", "red"), soft_wrap=True)
+        Console(stderr=True).print(Text(shown(f"Passed over: {problem}"), "red"), soft_wrap=True)
     if as_json:
         typer.echo(json.dumps([_as_dict(grant) for grant in grants], indent=2))
         return
@@ -69,19 +72,37 @@ def waiting(
 
 def _print(console: Console, grant: Grant, where: str) -> None:
     until = f"{grant.expires_at:%Y-%m-%d %H:%M} UTC"
-    console.print(Text.assemble((grant.id, "bold"), f"  {grant.swarm or ''}, until {until}"))
-    console.print(Text(f"  {grant.plan.goal}"))
-    for number, step in enumerate(grant.plan.steps, start=1):
-        inputs = ", ".join(f"{given.name}={given.value!r}" for given in step.inputs)
-        calls = f" [{step.tool}({inputs})]" if step.tool else ""
-        console.print(Text(f"  {number}. {step.action}{calls}"))
+    id = shown(grant.id)
+    head = Text.assemble((id, "bold"), f"  {shown(grant.swarm)}, until {until}")
+    console.print(head, soft_wrap=True)
+    told = _plan_table(grant.plan)
     if grant.passed:
-        console.print(Text("  The gate has passed it: a person is to approve.", "green"))
-        console.print(Text(f"  agno-portkey gate approve {grant.id}{where}"), soft_wrap=True)
+        told.add_row("  gate", Text("The gate has passed it: a person is to approve.", "green"))
     else:
-        console.print(Text(f"  The gate has refused it: {grant.reason}", "red"))
-        how = f"  agno-portkey gate approve {grant.id}{where} --override --reason '...'"
-        console.print(Text(how), soft_wrap=True)
+        told.add_row("  gate", Text(f"The gate has refused it: {shown(grant.reason)}", "red"))
+    console.print(told)
+    override = "" if grant.passed else " --override --reason '...'"
+    console.print(Text(f"  agno-portkey gate approve {id}{where}{override}"), soft_wrap=True)
+
+
+def _plan_table(plan: Plan) -> Table:
+    """The plan, with a column for what models wrote: however long, it begins no line."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold")
+    table.add_row("  goal", Text(shown(plan.goal)))
+    for number, step in enumerate(plan.steps, start=1):
+        table.add_row(f"  {number}.", Text(_call_of(step)))
+        table.add_row("  risk", Text(step.risk, _RISKS[step.risk]))
+        if step.expected:
+            table.add_row("  then", Text(shown(step.expected)))
+    return table
+
+
+def _call_of(step: Step) -> str:
+    inputs = ", ".join(f"{shown(given.name)}={given.value!r}" for given in step.inputs)
+    calls = f" [{shown(step.tool)}({inputs})]" if step.tool else ""
+    return f"{shown(step.action)}{calls}"
 
 
 def approve(

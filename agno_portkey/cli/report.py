@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.gates.history.plots import shown
+
 __all__ = ["Level", "Row", "fail", "operator", "report"]
 
 Level = Literal["ok", "warning", "problem"]
@@ -44,8 +46,8 @@ def report(console: Console, rows: Sequence[Row], *, title: str, also: Table | N
 
 
 def fail(error: Exception | str, code: int = 1) -> NoReturn:
-    """Say on stderr what went wrong, and end with that exit code."""
-    Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
+    """Say on stderr, in one line, what went wrong, and end with that exit code."""
+    Console(stderr=True).print(Text(shown(str(error)), "red"), soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agno_portkey.calls import IO
 from agno_portkey.contracts import Plan, digest
 from agno_portkey.errors import ClearanceRefused
-from agno_portkey.gates.approving import entry_of
+from agno_portkey.gates.approving import entry_of, reason_of, withdraw
 from agno_portkey.gates.books import database_failed
 from agno_portkey.gates.clearance import Asking, Grant, digest_of_request, new_id
 from agno_portkey.gates.gathering import gather
@@ -25,12 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["Admission"]
 
 _SUPERSEDED = "its run was cleared again"
+_GONE_ON = "its run was called off, or has another plan by now"
 
 
 class Admission:
-    """One request of the Runner's run `runner_run_id` to be let in."""
+    """One request of the Runner's run `runner_run_id` to be let in.
+
+    Raises GateClosed where its team's run is closed.
+    """
 
     def __init__(self, charter: Charter, station: Station, runner_run_id: str, io: IO) -> None:
+        charter.require_open(station)
         self._charter = charter
         self._books = charter.books
         self._run: Run = station.run
@@ -88,6 +93,8 @@ class Admission:
         """Clear `plan` in memory, which nobody else can then, and take it back if it isn't kept."""
         run, charter = self._run, self._charter
         with run.lock:
+            if (closed := charter.closed(run)) is not None:
+                return self._refused(closed), None  # since its checks were asked
             judgement = run.judgement
             if run.plan is not plan or not charter.decide(run).passed:
                 return self._refused("the plan was changed while it was decided on"), None
@@ -96,18 +103,25 @@ class Admission:
             clearance = run.clear(
                 self._runner_run_id, id=self._leave_of(grant), expires_at=grant.expires_at
             )
-        revoke = partial(self._revoke, grant.id, "its run was called off")
         try:
-            keep = partial(self._keep, grant, judgement, earlier)
-            await self._io.run(keep, undo=lambda kept: self._io.later(revoke))
+            keep = partial(self._keep, grant, clearance, judgement, earlier)
+            lost = await self._io.run(keep, undo=lambda lost: self._later(grant.id))
         except BaseException:
-            with run.lock:
-                if run.clearance is clearance:
-                    run.unclear(judgement)
+            self._unclear(clearance, judgement)
             raise
+        if lost is not None:
+            self._unclear(clearance, judgement)
+            return self._refused(lost), None
         return verdict, clearance
 
-    def _keep(self, grant: Grant, judgement: Evidence | None, earlier: Clearance | None) -> None:
+    def _keep(
+        self,
+        grant: Grant,
+        clearance: Clearance,
+        judgement: Evidence | None,
+        earlier: Clearance | None,
+    ) -> str | None:
+        """Keep what was decided and given; returns why it is taken back at once, if it is."""
         self._record(judgement)
         if earlier is not None and earlier.id is not None:
             self._revoke(earlier.id, _SUPERSEDED)
@@ -117,7 +131,33 @@ class Admission:
         self._run.waiting.clear()
         # Last: it is good in every process, and what can't be noted is not to be cleared.
         if self._enforces:
+            self._put(grant)
+        if (lost := self._lost(clearance)) is not None:
+            self._withdraw(grant, lost)
+        return lost
+
+    def _put(self, grant: Grant) -> None:
+        try:
             self._books.clearances.put(grant)
+        except BaseException as error:
+            # It may be there all the same: a database can fail after it has committed.
+            self._withdraw(grant, f"it could not be kept: {reason_of(error)}")
+            raise
+
+    def _lost(self, clearance: Clearance) -> str | None:
+        """Why the run can't go on with the `clearance` that it was just given."""
+        with self._run.lock:
+            held = self._run.clearance
+            return self._charter.closed(self._run) or (None if held is clearance else _GONE_ON)
+
+    def _unclear(self, clearance: Clearance, judgement: Evidence | None) -> None:
+        with self._run.lock:
+            if self._run.clearance is clearance:
+                self._run.unclear(judgement)
+
+    def _withdraw(self, grant: Grant, reason: str) -> None:
+        if self._enforces:
+            withdraw(self._books, grant, by=self._charter.name, reason=reason)
 
     def _revoke(self, id: str, reason: str) -> None:
         self._books.clearances.revoke(id, by=self._charter.name, reason=reason)
@@ -164,7 +204,7 @@ class Admission:
             # It is looked at and told, and stays as it is for a run that it holds in.
             look = partial(self._books.claim, presented, self._asking(), look=True)
             return await self._used(await self._io.run(look))
-        claim = partial(self._books.claim, presented, self._asking())
+        claim = partial(self._claim, presented)
         grant = await self._io.run(claim, undo=lambda given: self._later(given.id))
         try:
             return await self._used(grant)
@@ -172,9 +212,27 @@ class Admission:
             self._later(grant.id)
             raise
 
+    def _claim(self, presented: str, asking: Asking | None = None) -> Grant:
+        try:
+            return self._books.claim(presented, asking or self._asking())
+        except ClearanceRefused:
+            raise
+        except BaseException:
+            # It may be claimed all the same.
+            self._books.owed.note(f"of the run {self._runner_run_id}", self._unclaim)
+            raise
+
+    def _unclaim(self) -> None:
+        """Take back what the Runner's run has claimed and does not know of."""
+        claimed = self._books.clearances.held_by(self._runner_run_id, self._books.clock())
+        if claimed is not None and claimed.state == "claimed":
+            self._revoke(claimed.id, "it could not be claimed")
+
     def _later(self, id: str) -> None:
         """Take back a clearance whose run did not come about."""
-        self._io.later(partial(self._revoke, id, "its run did not come about"))
+        revoke = partial(self._revoke, id, "its run was called off")
+        if self._enforces:
+            self._io.later(self._books.owed.note, id, revoke)
 
     async def _used(self, grant: Grant) -> tuple[Verdict, Clearance | None]:
         charter, run = self._charter, self._run
@@ -193,6 +251,10 @@ class Admission:
                 self._runner_run_id, id=self._leave_of(grant), expires_at=grant.expires_at
             )
         await self._io.run(partial(self._books.dropped, earlier, _SUPERSEDED))
+        if (lost := self._lost(clearance)) is not None:
+            self._unclear(clearance, None)
+            await self._io.run(partial(self._withdraw, grant, lost))
+            return self._refused(lost), None
         verdict = Verdict(
             True,
             charter.name,

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
-from agno_portkey.gates.books import Books
-from agno_portkey.gates.clearance import Grant
+from agno_portkey.errors import ClearanceRefused
+from agno_portkey.gates.books import Books, database_failed
+from agno_portkey.gates.clearance import Grant, MemoryClearances
 from agno_portkey.gates.history import Decided
+from agno_portkey.sql import trouble_of
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
-__all__ = ["APPROVE", "OVERRIDE", "READ", "approve", "entry_of", "revoke"]
+__all__ = [
+    "APPROVE",
+    "OVERRIDE",
+    "READ",
+    "approve",
+    "entry_of",
+    "reason_of",
+    "revoke",
+    "withdraw",
+]
 
 # The scopes for seeing gates, for deciding on what they let pass, and on what they have refused.
 READ, APPROVE, OVERRIDE = "gates:read", "gates:approve", "gates:override"
+
+_log = logging.getLogger("agno_portkey")
 
 # Who takes back what could not be written down.
 _SELF = "agno-portkey"
@@ -31,21 +46,47 @@ def approve(
 ) -> Grant:
     """Grant the plan that waits under `id`, for `max_age` seconds, else as long as it could wait.
 
-    An approval that can't be written into the history is taken back. Raises ClearanceRefused for
+    It is written into the history first; what can't be is taken back. Raises ClearanceRefused for
     one that does not wait any more, ConfigurationError for an override (the gate itself has refused
     the plan) without a reason, and whatever the database raises.
     """
-    waited = books.clearances.get(id)
+    # An approval that has failed may still have to be taken back: that comes first.
+    books.owed.settle()
+    waited, now = books.clearances.get(id), books.clock()
     lasts = (waited.expires_at - waited.issued_at).total_seconds() if max_age is None else max_age
-    granted = books.clearances.approve(id, by=by, reason=reason, now=books.clock(), max_age=lasts)
+    # On a copy at first: one that would be refused is not written down.
+    copied = MemoryClearances(leeway=books.clearances.leeway)
+    copied.put(waited)
+    granted = copied.approve(id, by=by, reason=reason, now=now, max_age=lasts)
     said = "approved" if granted.passed else "approved against the gate"
     try:
-        books.record([entry_of(granted, True, said, by, reason, books.clock())])
-    except BaseException:
-        books.clearances.revoke(id, by=_SELF, reason="its approval could not be written down")
+        books.record([entry_of(granted, True, said, by, reason, now)])
+        books.clearances.approve(id, by=by, reason=reason, now=now, max_age=lasts)
+    except BaseException as error:
+        _not_granted(books, waited, granted, by, error)
         raise
     _tell(observers, granted, True, said, by, reason)
     return granted
+
+
+def _not_granted(books: Books, waited: Grant, meant: Grant, by: str, error: BaseException) -> None:
+    """Take back an approval that has failed, and write that down: it may be granted all the same.
+
+    What another person has granted meanwhile is left as it is, and what waits still if the
+    database was only locked or down: it can be approved again.
+    """
+    again = isinstance(error, ClearanceRefused) or trouble_of(error) is not None
+
+    def take_back() -> None:
+        kept = books.clearances.get(meant.id)
+        mine = (kept.approved_by, kept.expires_at) == (by, meant.expires_at)
+        if mine or (kept == waited and not again):
+            reason = "its approval could not be written down"
+            books.clearances.revoke(meant.id, by=_SELF, reason=reason)
+
+    books.owed.note(meant.id, take_back)
+    said, why = "could not be approved", reason_of(error)
+    _write_down(books, entry_of(meant, False, said, by, why, books.clock()))
 
 
 def revoke(
@@ -64,6 +105,26 @@ def revoke(
     _tell(observers, revoked, False, "revoked", by, reason)
     books.record([entry_of(revoked, False, "revoked", by, reason, books.clock())])
     return revoked
+
+
+def withdraw(books: Books, grant: Grant, *, by: str, reason: str) -> None:
+    """Take back what the run of `grant` did not get, now or soon, and write that down."""
+    revoke = partial(books.clearances.revoke, grant.id, by=by, reason=reason)
+    books.owed.note(grant.id, revoke)
+    _write_down(books, entry_of(grant, False, "taken back", by, reason, books.clock()))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a clearance could not be given: what refuses it, or that its database failed."""
+    return str(error) if isinstance(error, ClearanceRefused) else database_failed(error)
+
+
+def _write_down(books: Books, said: Decided) -> None:
+    """Keep a no: that it can't be kept opens nothing, and is logged."""
+    try:
+        books.record([said])
+    except Exception:
+        _log.exception("what became of the clearance of %s can't be recorded", said.run_id)
 
 
 def entry_of(

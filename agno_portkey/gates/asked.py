@@ -22,6 +22,8 @@ ASKED_ANEW = (
     "a run of its own"
 )
 _MARK = "agno_portkey_asked"
+# Who else speaks in a conversation; a request may bear any other name, which its model maps.
+_OTHERS = frozenset({"assistant", "model", "tool", "system", "developer"})
 
 
 def asked_by_another(run: Run, context: Any) -> str | None:
@@ -55,5 +57,5 @@ def is_asked_anew(run: Run, call: Call) -> bool:
 def _requests(call: Call) -> Iterator[Message]:
     """What the model is to answer in this run; what earlier ones were asked for is no request."""
     for message in call.messages:
-        if message.role == "user" and not message.from_history and not message.temporary:
+        if message.role not in _OTHERS and not message.from_history and not message.temporary:
             yield message

@@ -6,6 +6,7 @@ they ask. Everything it can't establish is a no; what a no does is for `Ruling` 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -64,6 +65,7 @@ class Charter(Ending):
         self._books = books or Books()
         # The books in a database that the team was given since, if it was.
         self.books_since: Callable[[], Books | None] | None = None
+        self._giving, self._restoring = threading.RLock(), threading.RLock()
         # What the team is at this moment, where that is known.
         self.fingerprint_now: Callable[[], Fingerprint] | None = None
         self.meter = Meter(self.runs)
@@ -82,11 +84,14 @@ class Charter(Ending):
     @property
     def books(self) -> Books:
         """Where decisions and clearances are kept; a server gives a team its database late."""
-        if self.books_since is not None and (since := self.books_since()) is not None:
-            # What was used, approved or dropped before stays so.
-            since.clearances.take_over(self._books.clearances)
-            self.books_since, self._books = None, since
-        return self._books
+        if self.books_since is None:
+            return self._books
+        with self._giving:
+            if self.books_since is not None and (since := self.books_since()) is not None:
+                # What was used, approved or dropped before stays so.
+                since.clearances.take_over(self._books.clearances)
+                self._books, self.books_since = since, None
+            return self._books
 
     @books.setter
     def books(self, books: Books) -> None:
@@ -147,11 +152,12 @@ class Charter(Ending):
     async def aadmit(self, station: Station, run_id: str, io: IO) -> Clearance:
         """Clear the judged plan for the Runner's run `run_id`, or raise `GateClosed`."""
         run = station.run
-        self._require_open(station)
+        # Made first: it refuses a closed run, whatever that holds.
+        admission = Admission(self, station, run_id, io)
         held = run.clearance
         if held is not None and held.runner_run_id == run_id and not run.spent:
             return held  # the same run again: the host retries it
-        verdict, clearance = await Admission(self, station, run_id, io).decided()
+        verdict, clearance = await admission.decided()
         if clearance is None:
             run.refuse(verdict)
         self.tell("gate", station, verdict)
@@ -183,8 +189,14 @@ class Charter(Ending):
 
     async def read_thresholds(self, run: Run, io: IO) -> None:
         """Have `run` decided on by the thresholds that hold now, where any was adjusted."""
-        if self.books.thresholds is not None:
-            run.thresholds = await io.run(partial(self.books.thresholds_of, self.gates))
+        if self.books.thresholds is None:
+            return
+        now = await io.run(partial(self.books.thresholds_of, self.gates))
+        with run.lock:
+            if now != run.thresholds:
+                # What was said by the thresholds of before has to be asked anew.
+                run.found.clear()
+            run.thresholds = now
 
     def decide(self, run: Run) -> Verdict:
         """All gates' verdicts on `run` as one."""
@@ -237,20 +249,17 @@ class Charter(Ending):
             held = run.clearance
             if run.spent and held is not None and held.runner_run_id == run_id:
                 raise self.refusal(station, "the clearance is used up: the Runner has finished")
-            self._require_open(station)
+            self.require_open(station)
             if held is None or run.steps is None or held.runner_run_id != run_id:
                 raise self.refusal(station, _UNCLEARED)
             if held.expires_at is not None and self.books.clock() >= held.expires_at:
                 raise self.refusal(station, "the clearance has run out: have the plan judged anew")
             return station, run.steps
 
-    def _require_open(self, station: Station) -> None:
-        """Refuse the Runner of a team run that has ended: nobody would hear of what it does."""
-        run = station.run
-        if run.declined is not None:
-            raise self.refusal(station, "its team's run was declined")
-        if run.ended and run.mode == "enforce":
-            raise self.refusal(station, "its team's run has ended")
+    def require_open(self, station: Station) -> None:
+        """Refuse the Runner of a team run that is closed."""
+        if (closed := self.closed(station.run)) is not None:
+            raise self.refusal(station, closed)
 
     async def require_good(self, station: Station, io: IO) -> None:
         """Refuse a run whose clearance was taken back since, by whomever."""
@@ -290,7 +299,9 @@ class Charter(Ending):
         if known is not None or run_id is None:
             return known
         try:
-            return restored(self, run_id)
+            with self._restoring:
+                # Once: to begin a run takes back what another thread has just known again.
+                return self.runs.find(run_id) or restored(self, run_id)
         except GateClosed:
             raise
         except ClearanceRefused as refused:

@@ -15,6 +15,8 @@ from agno_portkey.gates.checks.base import Check, Outcome, number, outcome_of
 from agno_portkey.gates.checks.combined import joined, leaves, several
 from agno_portkey.gates.checks.critique import CritiqueCheck
 from agno_portkey.gates.checks.judgement import JudgementCheck
+from agno_portkey.gates.clearance.clearances import check_age
+from agno_portkey.gates.clearance.record import LONGEST, check_keys
 from agno_portkey.gates.sampling import Sampling
 from agno_portkey.verdict import Verdict, failure_of
 
@@ -49,9 +51,12 @@ class Gate:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ConfigurationError(f"Gate.name: a non-empty text, not {self.name!r}")
+        # It is a clearance's, too.
+        check_keys(self, "name")
         number(self, "min_score", least=0, most=10)
         number(self, "max_rounds", least=1, whole=True)
         number(self, "max_age", above=0)
+        check_age("Gate.max_age", self.max_age)
         for flag in ("ordered", "approval"):
             if not isinstance(getattr(self, flag), bool):
                 raise ConfigurationError(f"Gate.{flag}: True or False, not {getattr(self, flag)!r}")
@@ -146,6 +151,8 @@ def check_gates(gates: Gate | Iterable[Gate]) -> tuple[Gate, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError(f"gate: two gates are named {', '.join(map(repr, twice))}")
+    if len(", ".join(names)) > LONGEST:
+        raise ConfigurationError(f"gate: the names come to more than {LONGEST} characters")
     return given
 
 

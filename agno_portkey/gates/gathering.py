@@ -29,11 +29,14 @@ async def gather(gates: tuple[Gate, ...], run: Run, case: Case, io: IO) -> None:
     wanted = list(_unasked(gates, run, case))
     if not wanted:
         return
+    asked_by = run.thresholds
     jobs = [
         Job(partial(told_by, check, _for(gate, run, case)), check.timeout) for gate, check in wanted
     ]
     outcomes = await io.race(jobs, lambda place, outcome: False)
     with run.lock:
+        if run.thresholds != asked_by:
+            return  # they were adjusted meanwhile, and whoever read them asks anew
         known = run.found.setdefault(case.plan_digest, {})
         for (gate, check), outcome in zip(wanted, outcomes, strict=True):
             known.setdefault(gate.name, {})[check.name] = _verdict(check, outcome)

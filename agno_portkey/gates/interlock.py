@@ -24,7 +24,12 @@ from agno_portkey.runs import Part, Run, Station, run_in
 from agno_portkey.stopping import Brake
 from agno_portkey.verdict import failure_of
 
-__all__ = ["Seat", "guard_call", "interlock"]
+__all__ = ["THINKING", "Seat", "guard_call", "interlock"]
+
+# What is said to a tool of these names, in any case, the host tells as reasoning, of whomever.
+THINKING = ("think", "analyze")
+# Whose results are the words of members, by the host's names.
+_DELEGATES = ("delegate_task_to_member", "delegate_task_to_members")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,9 @@ def guard_call(seat: Seat, call: FunctionCall) -> None:
         station.run.led(call)
     if not charter.enforces(run_id) or (station is not None and station.run.settled):
         return
-    if not function.name.startswith("delegate_task_to_member"):
+    if (seat.part == "leader" or seat.holds) and function.name.lower() in THINKING:
+        raise charter.refusal(station, f"{seat.role} thinks aloud ({function.name})")
+    if function.name not in _DELEGATES:
         # The host would show its result as the speaker's own words.
         function.show_result = False
     if seat.part == "leader" and _ends_a_task(function.name, call.arguments or {}):

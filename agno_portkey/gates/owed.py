@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,15 +25,18 @@ class Owed:
 
     def __init__(self, pause: float = 0.5, longest: float = 30.0) -> None:
         self._pause, self._longest = pause, longest
-        self._lock = threading.Lock()
         self._open: dict[str, Callable[[], object]] = {}
-        self._retrying = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock, self._retrying, self._pid = threading.Lock(), False, os.getpid()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Owed:
         return self
 
     def note(self, id: str, change: Callable[[], object]) -> None:
         """Make `change` of the clearance `id`, now or as soon as its database lets it."""
+        self._require_own()
         with self._lock:
             self._open[id] = change
         try:
@@ -43,8 +47,14 @@ class Owed:
 
     def settle(self) -> None:
         """Make what is open; raises whatever the database raises."""
+        self._require_own()
         for id, change in [*self._open.items()]:
             self._make(id, change)
+
+    def _require_own(self) -> None:
+        if self._pid != os.getpid():
+            # After a fork the thread is the parent's, and so may be whoever holds the lock.
+            self._begin()
 
     def _make(self, id: str, change: Callable[[], object]) -> None:
         try:
@@ -54,6 +64,9 @@ class Owed:
                 raise
             # There is no such row, or none that anybody could use.
             _log.warning("clearance %s can't be noted: %s", id, refused)
+        except UnicodeError:
+            # Nor can anybody use one that holds no text.
+            _log.warning("clearance %s can't be noted: its row can't be read", id)
         with self._lock:
             if self._open.get(id) is change:
                 del self._open[id]

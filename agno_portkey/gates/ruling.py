@@ -66,6 +66,16 @@ class Ruling:
     def mode_of(self, run: Run | None) -> Mode:
         return mode_now("gate", self.mode) if run is None else run.mode
 
+    def closed(self, run: Run) -> str | None:
+        """Why nobody would hear of what the Runner of `run` does any more, if nobody would."""
+        if run.declined is not None:
+            return "its team's run was declined"
+        if run.ended and run.mode == "enforce":
+            return "its team's run has ended"
+        if (known := self.runs.find(run.id)) is None or known.run is not run:
+            return "its team's run began anew, or is forgotten here"
+        return None
+
     def enforces(self, run_id: str | None) -> bool:
         """Whether a no stops what the run `run_id` does."""
         return self.mode_of(self._run_of(run_id)) == "enforce"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from agno.workflow.types import HumanReview, StepInput, StepOutput
@@ -166,15 +167,17 @@ class _Passage(Admission):
 
     async def taken(self, held: Clearance) -> Clearance:
         """Claim what the workflow's run holds, once, for the run of the Runner."""
-        run, asking = self._run, self._asking(held.plan_digest)
+        run, asking, grant = self._run, self._asking(held.plan_digest), None
         if self._enforces:
-            await self._io.run(lambda: self._books.claim(str(held.id), asking))
+            claim = partial(self._claim, str(held.id), asking)
+            grant = await self._io.run(claim, undo=lambda given: self._later(given.id))
         with run.lock:
-            if run.clearance is not held:
-                station = Station(run, "leader", self._charter.swarm)
-                raise self._charter.refusal(station, "another plan was put forward meanwhile")
-            run.clearance = replace(held, runner_run_id=self._runner_run_id)
-            return run.clearance
+            if (lost := self._lost(held)) is None:
+                run.clearance = replace(held, runner_run_id=self._runner_run_id)
+                return run.clearance
+        if grant is not None:
+            await self._io.run(partial(self._withdraw, grant, lost))
+        raise self._charter.refusal(Station(run, "leader", self._charter.swarm), lost)
 
     async def _by_clearance(self, presented: str) -> tuple[Verdict, Clearance | None]:
         """Use up what was presented, and leave one of its own for the Runner's run."""
@@ -184,9 +187,12 @@ class _Passage(Admission):
         if claimed is None or not self._enforces:
             return verdict, claimed
         try:
-            left = await self._io.run(lambda: self._left(claimed))
+            left = await self._io.run(
+                lambda: self._left(claimed), undo=lambda given: self._later(given.id)
+            )
         except BaseException:
             run.unclear(None)
+            self._later(str(claimed.id))
             raise
         with run.lock:
             run.clearance = clearance = replace(claimed, id=left.id, expires_at=left.expires_at)

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from agno.tools.function import Function
+from pydantic import BaseModel
 
 from agno_portkey.contracts import Step
 from agno_portkey.contracts.strict import STRICT, same
@@ -24,11 +25,13 @@ from agno_portkey.gates.charter import Charter
 from agno_portkey.runs import Clearance, Station, Steps
 from agno_portkey.verdict import Verdict
 
-__all__ = ["is_of", "is_protected", "original", "protect", "same_value", "step_matches"]
+__all__ = ["is_of", "is_protected", "layers", "original", "protect", "same_value", "step_matches"]
 
 _MARK = "_agno_portkey_charter"
 # Agno fills this parameter itself and never takes it from a model.
 _CONTEXT = "_agno_run_context"
+# Where a wrapper, a partial or a bound method holds the function under it.
+_UNDER = ("__wrapped__", "raw_function", "func", "__func__")
 
 
 def protect(function: Function, charter: Charter) -> Function:
@@ -58,14 +61,17 @@ def is_of(charter: Charter, function: Function) -> bool:
 
 def original(callable_: Callable[..., Any]) -> Callable[..., Any]:
     """The user's own function under every wrapper, partial and bound method."""
-    while True:
-        for name in ("__wrapped__", "raw_function", "func", "__func__"):
-            inner = getattr(callable_, name, None)
-            if callable(inner):
-                callable_ = inner
-                break
-        else:
-            return callable_
+    *_, last = layers(callable_)
+    return last
+
+
+def layers(callable_: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """`callable_`, and what is under each wrapper, partial and bound method of it, inwards."""
+    inner: Any = callable_
+    while inner is not None:
+        yield inner
+        under = (getattr(inner, name, None) for name in _UNDER)
+        inner = next(filter(callable, under), None)
 
 
 def _guarded(inner: Callable[..., Any], name: str, charter: Charter) -> Callable[..., Any]:
@@ -243,17 +249,22 @@ def same_value(planned: Any, actual: Any) -> bool:
 
 
 def _same_structure(planned: str, actual: Any) -> bool:
-    dump = getattr(actual, "model_dump", None)
-    plain = dump(mode="json") if callable(dump) else actual
-    if not isinstance(plain, dict | list | tuple):
-        return False
     try:
+        plain = _told_in_full(actual) if isinstance(actual, BaseModel) else actual
+        if not isinstance(plain, dict | list | tuple):
+            return False
         # As strictly as contracts read: of a key that stands twice a person may have read the
         # other value. Written first, since what is called may have keys of a number's type.
         written = json.dumps(plain, allow_nan=False)
         return same(STRICT.decode(planned), STRICT.decode(written))
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _told_in_full(actual: BaseModel) -> Any:
+    """The model as JSON types, None where they leave out or hide some of it."""
+    again = type(actual).model_validate(actual.model_dump(mode="json", by_alias=True))
+    return actual.model_dump(mode="json") if again == actual else None
 
 
 def _bound(signature: inspect.Signature, arguments: dict[str, Any]) -> dict[str, Any]:

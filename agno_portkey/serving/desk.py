@@ -51,9 +51,14 @@ class Desk:
     Each method blocks, and raises whatever the books raise.
     """
 
-    books: Books
+    source: Charter | Books
     swarm: str | None
     observers: tuple[Observer, ...]
+
+    @property
+    def books(self) -> Books:
+        """Those of this moment: a server gives a team its database after its routes are made."""
+        return self.source.books if isinstance(self.source, Charter) else self.source
 
     def waiting(self, caller: Caller) -> list[Grant]:
         """What waits for a person and is for `caller` to see, oldest first."""
@@ -117,7 +122,7 @@ def desk_of(source: Any, observers: tuple[Observer, ...]) -> Desk:
             raise ConfigurationError(
                 f"gate_router: {name} has no gate: govern it with one first, or give a database"
             )
-        return Desk(charter.books, charter.swarm, (*charter.observers, *observers))
+        return Desk(charter, charter.swarm, (*charter.observers, *observers))
     books = books_of(source)
     if books.history is None:
         raise ConfigurationError(

@@ -7,7 +7,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import asdict, replace
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 import pytest
@@ -104,8 +104,10 @@ def test_samples_that_scatter_more_than_the_noise_make_it_less_sure(
     count, mean = len(scores), fmean(scores)
     sd = math.sqrt(sum((score - mean) ** 2 for score in scores) / max(1, count - 1))
     poll = replace(sampling, noise=1e-3, sequential=False).poll(scores, threshold)
-    assert poll.low <= max(0.0, mean - sd / math.sqrt(count))
-    assert poll.high >= min(10.0, mean + sd / math.sqrt(count))
+    # Were the scatter known for certain, the bound of each side would be this far from the mean.
+    far = NormalDist().inv_cdf(sampling.confidence) * sd / math.sqrt(count)
+    assert poll.low <= max(0.0, mean - far)
+    assert poll.high >= min(10.0, mean + far)
 
 
 @given(st.lists(st.floats(6.8, 7.6), min_size=1, max_size=20), SCORES)

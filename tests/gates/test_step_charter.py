@@ -83,8 +83,35 @@ async def test_a_plan_that_is_put_forward_meanwhile_is_not_what_was_cleared() ->
     with pytest.raises(GateClosed) as closed:
         await one.aadmit()
     # And not for a database that would have failed.
-    assert closed.value.verdict.reasons == ("another plan was put forward meanwhile",)
+    assert "has another plan by now" in closed.value.verdict.reason
     assert one.run.clearance is None
+    assert [kept.state for kept in clearances.of_swarm("Release")] == ["revoked"]
+
+
+async def test_a_run_that_is_over_meanwhile_gets_nothing() -> None:
+    clearances = Meanwhile()
+    charter, one = desk(clearances=clearances)
+    await passed(charter, one.judged(9))
+    clearances.happens = lambda: setattr(one.run, "ended", True)
+    with pytest.raises(GateClosed):
+        await one.aadmit()
+    assert [kept.state for kept in clearances.of_swarm("Release")] == ["revoked"]
+
+
+class LostAfter(MemoryClearances):
+    """Claims, and fails before it has told."""
+
+    def claim(self, *given: Any, **options: Any) -> Grant:
+        super().claim(*given, **options)
+        raise OSError
+
+
+async def test_what_was_claimed_by_a_database_that_failed_then_is_taken_back() -> None:
+    clearances = LostAfter()
+    charter, one = desk(clearances=clearances)
+    await passed(charter, one.judged(9))
+    with pytest.raises(GateClosed, match="OSError"):
+        await one.aadmit()
     assert [kept.state for kept in clearances.of_swarm("Release")] == ["revoked"]
 
 

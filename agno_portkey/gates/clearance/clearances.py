@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +19,12 @@ from agno_portkey.gates.clearance.refusing import (
 from agno_portkey.gates.clearance.row import Row, altered, check_digest, packed, readable, unpacked
 from agno_portkey.gates.clearance.store import store_of
 
-__all__ = ["Clearances", "MemoryClearances"]
+__all__ = ["Clearances", "MemoryClearances", "check_age"]
 
 # Each time that a change is not made, somebody else's was.
 _TRIES = 100
+# Seconds in a hundred years.
+_OLDEST = 100 * 365 * 24 * 3600
 
 
 def _utc_now() -> datetime:
@@ -106,8 +107,8 @@ class Clearances:
         """
         now = self._now(now)
         _check_named("by", by)
-        if max_age is not None and not 0 < max_age < math.inf:
-            raise ConfigurationError(f"max_age: seconds above 0, not {max_age!r}")
+        if max_age is not None:
+            check_age("max_age", max_age)
 
         def approved(grant: Grant) -> Grant:
             if grant.state != "waiting":
@@ -349,6 +350,14 @@ class MemoryClearances(Clearances):
 
     def __init__(self, *, leeway: float = 60.0, clock: Callable[[], datetime] = _utc_now) -> None:
         super().__init__(None, leeway=leeway, clock=clock)
+
+
+def check_age(where: str, seconds: float) -> None:
+    """Refuse what no clearance can last: the end of it has to be a time."""
+    if not 0 < seconds <= _OLDEST:
+        raise ConfigurationError(
+            f"{where}: seconds above 0, at most {_OLDEST} (a hundred years), not {seconds!r}"
+        )
 
 
 def _check_named(what: str, said: object) -> None:

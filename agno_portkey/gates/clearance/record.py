@@ -11,13 +11,13 @@ from typing import Any, Literal, get_args
 from agno_portkey.contracts import Plan
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["Asking", "Grant", "State", "digest_of_request", "new_id"]
+__all__ = ["LONGEST", "Asking", "Grant", "State", "check_keys", "digest_of_request", "new_id"]
 
 # `waiting` is for a person's approval; `spent` once its run has finished.
 State = Literal["waiting", "granted", "claimed", "spent", "revoked"]
 
 # Characters of what is looked up by.
-_LONGEST = 255
+LONGEST = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Grant:
     state: State = "granted"
 
     def __post_init__(self) -> None:
-        _keys(self, "id", "gate", "plan_digest")
+        check_keys(self, "id", "gate", "plan_digest")
         _texts(self, "swarm", "tenant", "session_id", "user_id", "fingerprint")
         _texts(self, "approved_by", "reason", "revoked_by", "request_digest")
         if "." in self.id:
@@ -65,7 +65,7 @@ class Grant:
         if not isinstance(self.fingerprint, str) or not isinstance(self.passed, bool):
             raise _wrong(self, "fingerprint, passed", "a text, and True or False, are needed")
         if self.team_run_id is not None:
-            _keys(self, "team_run_id")
+            check_keys(self, "team_run_id")
         if not isinstance(self.plan, Plan):
             raise _wrong(self, "plan", "a Plan is needed")
         check_time(self, "issued_at")
@@ -79,7 +79,7 @@ class Grant:
     def _check_use(self) -> None:
         """Its use fits its state: nothing is done before it is claimed."""
         if self.claimed_by is not None:
-            _keys(self, "claimed_by")
+            check_keys(self, "claimed_by")
             check_time(self, "claimed_at")
         elif self.claimed_at is not None or self.state in ("claimed", "spent"):
             raise _wrong(self, "claimed_by", "it was claimed, and nobody is named")
@@ -115,10 +115,10 @@ class Asking:
     request: str = ""
 
     def __post_init__(self) -> None:
-        _keys(self, "runner_run_id")
+        check_keys(self, "runner_run_id")
         _texts(self, "swarm", "tenant", "session_id", "user_id", "plan_digest", "fingerprint")
         if self.team_run_id is not None:
-            _keys(self, "team_run_id")
+            check_keys(self, "team_run_id")
 
 
 def new_id() -> str:
@@ -139,12 +139,12 @@ def check_time(owner: Any, field: str) -> None:
         raise _wrong(owner, field, "a time with its zone is needed")
 
 
-def _keys(owner: Any, *fields: str) -> None:
+def check_keys(owner: Any, *fields: str) -> None:
     """Texts that are looked up by: not blank, and not too long for a key of any database."""
     for field in fields:
         value = getattr(owner, field)
-        if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST:
-            raise _wrong(owner, field, f"a text of 1 to {_LONGEST} characters is needed")
+        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST:
+            raise _wrong(owner, field, f"a text of 1 to {LONGEST} characters is needed")
     _texts(owner, *fields)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import lru_cache
 from typing import Any
 
@@ -96,11 +97,21 @@ class SqlStore:
             try:
                 rows = self._table.read(wanted, same)
             except DBAPIError as error:
-                if not error.connection_invalidated:
+                if _is_undecoded(error):
+                    rows = self._read_undecoded(wanted, same)
+                elif error.connection_invalidated:
+                    # The server was started anew since.
+                    rows = self._table.read(wanted, same)
+                else:
                     raise
-                # The server was started anew since.
-                rows = self._table.read(wanted, same)
         return [row._asdict() for row in rows]
+
+    def _read_undecoded(self, wanted: Any, same: dict[str, str]) -> list[Any]:
+        """The rows with bytes for what is no UTF-8: one that was altered holds up no others."""
+        with self._table.connection() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.text_factory = _text_or_bytes
+            return list(connection.execute(wanted, same))
 
     def _written(self, statement: Any) -> int | None:
         """How many rows were changed; None where an id or a run has one already."""
@@ -109,6 +120,18 @@ class SqlStore:
                 return int(connection.execute(statement).rowcount)
         except IntegrityError:
             return None
+
+
+def _is_undecoded(error: DBAPIError) -> bool:
+    """Whether SQLite holds a text that is no UTF-8; Postgres takes none."""
+    return isinstance(error.orig, sqlite3.Error) and "decode to UTF-8" in str(error.orig)
+
+
+def _text_or_bytes(held: bytes) -> str | bytes:
+    try:
+        return held.decode()
+    except UnicodeDecodeError:
+        return held
 
 
 @lru_cache

@@ -124,7 +124,7 @@ def parsed(kept: Any) -> Decided:
         )
         at = datetime.fromisoformat(given["at"])
         return Decided(**{**given, "checks": checks, "at": at})
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no decision of a gate ({type(error).__name__}: {error})") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -11,10 +12,15 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
+    LargeBinary,
     MetaData,
     Select,
     String,
     Table,
+    Text,
+    case,
+    cast,
+    func,
     inspect,
     select,
 )
@@ -31,6 +37,8 @@ __all__ = ["SqlRuns"]
 _TRIES = 3
 # How many more are read than are asked for, at first.
 _SPARE = 16
+# In SQLite a text may be no text to Python.
+_HELD = Text().with_variant(LargeBinary(), "sqlite")
 
 
 class SqlRuns:
@@ -82,19 +90,19 @@ class SqlRuns:
         size = None if wanted.limit is None else wanted.limit + _SPARE
         while True:
             rows = self._read(wanted, size)
-            newest = [row for row in rows if wanted.takes(row._mapping)]
+            newest = [row for row in rows if wanted.takes(row)]
             # Those of one second come in any order.
-            newest.sort(key=lambda row: str(row.eval_data[KEY]["at"]), reverse=True)
+            newest.sort(key=lambda row: str(row["eval_data"][KEY]["at"]), reverse=True)
             newest = newest[: wanted.limit]
             if size is None or len(rows) < size:
                 break
-            if len(newest) == wanted.limit and newest[-1].created_at > rows[-1].created_at:
+            if len(newest) == wanted.limit and newest[-1]["created_at"] > rows[-1]["created_at"]:
                 break
             # Some are others', or more than were read are of the last second.
             size *= 4
-        return [row.eval_data[KEY] for row in newest]
+        return [row["eval_data"][KEY] for row in newest]
 
-    def _read(self, wanted: Wanted, size: int | None) -> list[Any]:
+    def _read(self, wanted: Wanted, size: int | None) -> list[dict[str, Any]]:
         seen = self._table.seen
         try:
             found = self._table.read(self._select(wanted).limit(size))
@@ -105,12 +113,14 @@ class SqlRuns:
                 raise DatabaseGone(self._gone) from None
             return []
         self._table.seen = True
-        return found
+        return [{**row._mapping, "eval_data": _data_of(row.eval_data)} for row in found]
 
     def _select(self, wanted: Wanted) -> Select[*tuple[Any, ...]]:
         """What holds all that is wanted; `Wanted.takes` says which of them are."""
         rows = self._rows.c
-        chosen = select(rows.name, rows.evaluated_component_name, rows.created_at, rows.eval_data)
+        # As it is held: one row that is no JSON, or is too deep, must not hold up all others.
+        held = cast(rows.eval_data, _HELD).label("eval_data")
+        chosen = select(rows.name, rows.evaluated_component_name, rows.created_at, held)
         if wanted.name is None:
             chosen = chosen.where(rows.name.startswith(wanted.prefix, autoescape=True))
         else:
@@ -126,11 +136,16 @@ class SqlRuns:
         if wanted.fields and self._rows.schema is not None:
             # Postgres takes any value of a field for rare, and would look into all rows for it;
             # behind an OFFSET it takes them in order. SQLite does so of itself.
-            ordered = chosen.offset(0).subquery()
-            chosen = select(*ordered.c).order_by(ordered.c.created_at.desc())
-            data = ordered.c.eval_data
+            ordered = chosen.add_columns(data.label("data")).offset(0).subquery()
+            named = (each for each in ordered.c if each.name != "data")
+            chosen = select(*named).order_by(ordered.c.created_at.desc())
+            data = ordered.c.data
         for field, text in wanted.fields.items():
-            chosen = chosen.where(data[(KEY, field)].as_string() == text)
+            same = data[(KEY, field)].as_string() == text
+            if self._rows.schema is None:
+                # SQLite refuses the whole question where one row is no JSON to it.
+                same = case((func.json_valid(data) == 1, same), else_=False)
+            chosen = chosen.where(same)
         return chosen
 
     def _exists(self) -> bool:
@@ -151,6 +166,14 @@ class SqlRuns:
             kind = type(error).__name__
             logging.getLogger("agno_portkey").warning("no index for %s (%s)", name, kind)
         self._indexed = True
+
+
+def _data_of(held: bytes | str | None) -> Any:
+    """What a row holds as JSON; None where that can't be read."""
+    try:
+        return None if held is None else json.loads(held)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _table(name: str, schema: str | None) -> Table:

@@ -72,7 +72,8 @@ def _read(kept: Any) -> Decided | None:
         return parsed(kept)
     except ValueError as error:
         which = kept.get("id") if isinstance(kept, Mapping) else None
-        logging.getLogger("agno_portkey").warning("the history leaves out %r: %s", which, error)
+        named = which if isinstance(which, str) else type(which).__name__
+        logging.getLogger("agno_portkey").warning("the history leaves out %r: %s", named, error)
         return None
 
 
