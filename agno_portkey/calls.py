@@ -66,6 +66,9 @@ class IO(Protocol):
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         """Send a chat completion through `model`'s client."""
 
+    async def embed(self, model: Any, params: dict[str, Any]) -> Any:
+        """Have texts embedded through `model`'s client."""
+
     def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         """The chunks of a streamed completion; TimeoutError where `patience` ends first."""
         ...

@@ -32,6 +32,9 @@ class SyncIO:
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         return model.get_client().chat.completions.create(**params)
 
+    async def embed(self, model: Any, params: dict[str, Any]) -> Any:
+        return model.get_client().embeddings.create(**params)
+
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         chunks = iter(stream)
         with model.watchdog.over(stream.response, patience):
@@ -69,6 +72,9 @@ class AsyncIO:
 
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
         return await model.get_async_client().chat.completions.create(**params)
+
+    async def embed(self, model: Any, params: dict[str, Any]) -> Any:
+        return await model.get_async_client().embeddings.create(**params)
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         chunks = aiter(stream)

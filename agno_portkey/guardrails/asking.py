@@ -30,7 +30,7 @@ from agno_portkey.guardrails.pieces import Pieces
 from agno_portkey.guardrails.segments import Ranges, Release
 from agno_portkey.guardrails.stage import Stage, placeholder
 from agno_portkey.guardrails.surroundings import beside_of, scene_of
-from agno_portkey.modes import override_of
+from agno_portkey.modes import Mode, override_of
 from agno_portkey.verdict import Observer, Verdict
 from agno_portkey.workers import Failed, Job
 
@@ -54,7 +54,8 @@ class Asking:
         fields: Callable[[Call], Mapping[str, Any]],
     ) -> None:
         # Read once: one call has one mode.
-        self._override = said = override_of("guards")
+        self._override: Mode | None = override_of("guards")
+        said = self._override
         self._guards = [g for g in guards if (said or g.mode) != "off"]
         self.observes = said == "observe" or all(g.mode == "observe" for g in self._guards)
         self._call, self._fields = call, fields

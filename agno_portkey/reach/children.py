@@ -82,8 +82,8 @@ _CLOSED = frozenset(
         "mcp",
     }
 )
-# Of this package only guards hold what a user gave; the rest goes through the gateway.
-_OURS_OPEN = "guardrails"
+# Of this package these hold what a user gave; the rest goes through the gateway.
+_OURS_OPEN = frozenset({"guardrails", "knowledge"})
 # Names of what a wrapper wraps: left out of the path, as they say nothing.
 _WRAPPED = frozenset({"__wrapped__", "entrypoint", "func", "function", "wrapped"})
 
@@ -247,7 +247,7 @@ def _open(kind: type[Any]) -> bool:
         return False
     root, *rest = kind.__module__.split(".")
     if root == "agno_portkey":
-        return rest[:1] == [_OURS_OPEN]
+        return bool(rest) and rest[0] in _OURS_OPEN
     if root in _OPEN_STDLIB:
         return True
     return root not in _CLOSED and root not in sys.stdlib_module_names

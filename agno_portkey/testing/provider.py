@@ -52,11 +52,14 @@ class _Armed:
     fault: Fault
     left: int | None = None
     model: str | None = None
+    text: str = ""
     until: float | None = None
 
     def strikes(self, request: Request) -> bool:
         """Whether this request is hit; counts it if so."""
         if self.left == 0 or (self.model is not None and request.model != self.model):
+            return False
+        if self.text and not any(self.text in said for said in request.said):
             return False
         if self.fault.kind == "outage":
             self.until = request.at + self.fault.seconds if self.until is None else self.until
@@ -157,15 +160,22 @@ class EmbeddedProvider:
         with self._lock:
             self._rules.append(_Rule(applies, answers, _checked_times(times)))
 
-    def fault(self, fault: Fault, *, times: int | None = 1, model: str | None = None) -> None:
-        """Arm a fault for the next requests, those for `model` if it is given.
+    def fault(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        model: str | None = None,
+        text: str = "",
+    ) -> None:
+        """Arm a fault for the next requests: those for `model`, and that say `text`, if given.
 
         With `times=None` it lasts until it is cleared; an outage lasts as long as it says.
         """
         if not isinstance(fault, Fault):
             raise ConfigurationError(f"fault: must be a Fault, not a {type(fault).__name__}")
         with self._lock:
-            self._faults.append(_Armed(fault, _checked_times(times), model))
+            self._faults.append(_Armed(fault, _checked_times(times), model, text))
 
     def moderate(self, words: str, scores: Mapping[str, object]) -> None:
         """Have the moderation endpoint give these scores to texts that contain the words."""

@@ -72,6 +72,14 @@ class Request:
         return next(iter(self._texts("user")[::-1]), "")
 
     @property
+    def said(self) -> list[str]:
+        """The texts of all messages, or those that are to be embedded."""
+        asked = self.body.get("input", []) if isinstance(self.body, dict) else []
+        texts = [asked] if isinstance(asked, str) else asked
+        roles = ("system", "developer", "user", "assistant", "tool")
+        return [*self._texts(*roles), *(text for text in texts if isinstance(text, str))]
+
+    @property
     def tools(self) -> list[str]:
         """The names of the offered tools."""
         offered = self._field("tools", list) or []
