@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
 
 from agno.guardrails import BaseGuardrail
@@ -49,6 +49,7 @@ class PortkeyEmbedder(Embedder):
     """
 
     id: str = "text-embedding-3-small"
+    _: KW_ONLY
     dimensions: int | None = None
     enable_batch: bool = True
     batch_size: int = 256

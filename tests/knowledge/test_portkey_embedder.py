@@ -100,6 +100,14 @@ def test_texts_go_out_in_batches_each_once_and_come_back_in_order(
     assert found.requests == 7
 
 
+def test_its_first_argument_is_the_model(portkey_provider: EmbeddedProvider) -> None:
+    PortkeyEmbedder("my-model", base_url=portkey_provider.url, api_key="k", dimensions=8).embed(
+        ["a"]
+    )
+    assert portkey_provider.requests[0].model == "my-model"
+    assert PortkeyEmbedder("text-embedding-3-large").dimensions == 3072
+
+
 def test_nothing_asks_nothing(
     embedder: Makes, portkey_provider: EmbeddedProvider, form: str
 ) -> None:
