@@ -140,10 +140,12 @@ class PortkeyEmbedder(Embedder):
 
     def _settings(self, progress: Callable[[int, int], None] | None) -> Settings:
         asked = {k: v for k, v in (self.request_params or {}).items() if k != "extra_headers"}
+        # Whichever gateway it goes through, who answers is the same.
+        _gateway, *whose = self.model.router.plan(self.model).identity
         return Settings(
             model=self.model,
             params=self._params(),
-            about=[self.id, self.dimensions, self.model.router.plan(self.model).identity, asked],
+            about=[self.id, self.dimensions, whose, asked],
             dimensions=self.dimensions,
             batch_size=self.batch_size if self.enable_batch else 1,
             batch_tokens=self.batch_tokens,

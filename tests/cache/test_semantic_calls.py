@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from random import Random
 from typing import Any
 
 import pytest
 from agno.agent import Agent
+from cached_agents import Always
 from four_forms import FORMS, play
 
 from agno_portkey import PortkeyModel
@@ -17,13 +17,6 @@ from agno_portkey.testing import EmbeddedProvider, Reply
 
 FRANCE = ["What is the capital of France?", "What's the capital of France?", "capital of France?"]
 AUSTRIA = "What is the capital of Austria?"
-
-
-class Always(Random):
-    """Draws the least there is: what may be served is."""
-
-    def random(self) -> float:
-        return 0.0
 
 
 @pytest.fixture

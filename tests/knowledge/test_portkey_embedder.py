@@ -281,6 +281,9 @@ def test_kept_vectors_are_not_asked_for(
     assert sent(portkey_provider) == [TEXTS, ["new"]]
     for one, other in zip(first.vectors, again.vectors, strict=False):
         assert other == pytest.approx(one, rel=1e-6)
+    # By another gateway the same provider is reached.
+    beside = portkey_provider.url.replace("127.0.0.1", "localhost")
+    assert embedded(embedder(cache=path, base_url=beside), TEXTS, form).kept == len(TEXTS)
     # What is made otherwise is another vector.
     for options in (
         {"id": "other"},
