@@ -6,8 +6,10 @@ import logging
 
 import pytest
 from admission_scene import ROUND, Scene, play
+from agno.utils import log
 
 from agno_portkey import Gate
+from agno_portkey.gates import ruling
 from agno_portkey.testing import EmbeddedProvider
 
 
@@ -32,12 +34,12 @@ def test_a_runner_that_is_run_alone_is_logged_by_the_host(
 ) -> None:
     team = Scene(portkey_provider).team()
     [runner] = [each for each in team.members if each.name == "Runner"]
-    # Whatever else in this process has made of the host's loggers.
-    for name in ("agno", "agno-team", "agno-workflow"):
-        monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
-        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
-    with caplog.at_level(logging.INFO):
-        runner.run("Deploy it")
+    # Whatever else in this process has made of the host's loggers; what `govern` did is kept.
+    fresh = logging.Logger("host", logging.INFO)
+    fresh.addHandler(caplog.handler)
+    fresh.addFilter(ruling._TOLD_ONCE)
+    for name in ("logger", "agent_logger", "team_logger", "workflow_logger"):
+        monkeypatch.setattr(log, name, fresh)
+    runner.run("Deploy it")
     lines = [each.getMessage() for each in caplog.records]
     assert any("the Runner was not asked by its governed team" in each for each in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import sqlite3
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from admission_scene import ROUND, Desk, Scene, play
 from agno.db.sqlite import SqliteDb
@@ -19,7 +21,6 @@ from agno.run.base import RunStatus
 from agno.tools.function import Function
 from dropping import superseded
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from agno_portkey import Gate, PortkeyModel
 from agno_portkey.errors import ClearanceRefused
@@ -286,14 +287,22 @@ def test_routes_show_what_is_in_the_database_of_now(scene: Scene, file: str) -> 
     app = FastAPI()
     app.include_router(gate_router(team, allow_unauthenticated=True))
     served = AgentOS(teams=[team], base_app=app, telemetry=False, db=SqliteDb(db_file=file))
-    with TestClient(served.get_app()) as client:
-        asked = {"message": REQUEST, "stream": "false", "session_id": "s"}
-        client.post(f"/teams/{team.id}/runs", data=asked)
-        [waits] = Clearances(file).waiting("Release")
-        assert [each["id"] for each in client.get("/gates").json()["gates"]] == [waits.id]
-        assert client.post(f"/gates/{waits.id}/approve").json()["state"] == "granted"
-        decisions = client.get("/gates/history").json()["decisions"]
-        assert [each["outcome"] for each in decisions] == ["waiting", "pass"]
-        revoked = client.post(f"/gates/{waits.id}/revoke", json={"reason": "wrong one"})
-        assert revoked.json()["state"] == "revoked"
+    transport = httpx.ASGITransport(app=served.get_app())
+
+    def told(method: str, path: str, **options: Any) -> Any:
+        async def asks() -> Any:
+            async with httpx.AsyncClient(transport=transport, base_url="http://os") as client:
+                return (await client.request(method, path, **options)).json()
+
+        return asyncio.run(asks())
+
+    asked = {"message": REQUEST, "stream": "false", "session_id": "s"}
+    told("POST", f"/teams/{team.id}/runs", data=asked)
+    [waits] = Clearances(file).waiting("Release")
+    assert [each["id"] for each in told("GET", "/gates")["gates"]] == [waits.id]
+    assert told("POST", f"/gates/{waits.id}/approve")["state"] == "granted"
+    decisions = told("GET", "/gates/history")["decisions"]
+    assert [each["outcome"] for each in decisions] == ["waiting", "pass"]
+    revoked = told("POST", f"/gates/{waits.id}/revoke", json={"reason": "wrong one"})
+    assert revoked["state"] == "revoked"
     assert Clearances(file).get(waits.id).state == "revoked"

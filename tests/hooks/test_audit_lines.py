@@ -120,7 +120,7 @@ def test_every_line_is_one_object_and_no_word_is_in_it(
                 "tags": {tag: tag},
                 "issues": 3,
                 "status": {secret: secret},
-                "object": secret.encode(),
+                "object": secret.encode("utf-8", "surrogatepass"),
                 "state": RunStatus.error,
                 "seconds": float("inf"),
             },
