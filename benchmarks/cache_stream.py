@@ -107,7 +107,8 @@ class Verified:
         self.trust = Trust(budget, clock=lambda: self.now)
 
     def serves(self, entry: str, likeness: float, stratum: str, draw: float) -> bool:
-        return self.trust.decide(stratum, entry, likeness, draw) == "serve"
+        # As the cache does: what a veto speaks against is not served, whatever was learnt.
+        return not stratum and self.trust.decide(stratum, entry, likeness, draw) == "serve"
 
     def learn(self, entry: str, likeness: float, stratum: str, same: bool, at: int) -> None:
         self.now = float(at)
