@@ -9,11 +9,26 @@ from pathlib import Path
 import pytest
 from cache_entries import KEY, PATIENCE
 from cache_places import Place, RedisPlace, SqlitePlace
+from cached_agents import Always
 from redis_server import RedisServer
 
+from agno_portkey.cache import Cache, CacheFigures
 from agno_portkey.cache.sealing import Seal
 from agno_portkey.cache.sqlite_store import SqliteStore
 from agno_portkey.cache.store import Store
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache]:
+    """One in memory, that serves whatever it may."""
+    made = Cache(":memory:", random=Always())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def figures() -> CacheFigures:
+    return CacheFigures()
 
 
 @pytest.fixture(scope="session")

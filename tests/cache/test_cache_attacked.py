@@ -7,7 +7,7 @@ import json
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -30,18 +30,6 @@ from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 
 PARIS = ["What is the capital of France?", "What's the capital of France?"]
 CARD = "4111 1111 1111 1111"
-
-
-@pytest.fixture
-def cache() -> Iterator[Cache]:
-    made = Cache(":memory:", random=Always())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def figures() -> CacheFigures:
-    return CacheFigures()
 
 
 Makes = Callable[..., Agent]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,18 +17,6 @@ from agno_portkey.testing import EmbeddedProvider, Reply
 
 FRANCE = ["What is the capital of France?", "What's the capital of France?", "capital of France?"]
 AUSTRIA = "What is the capital of Austria?"
-
-
-@pytest.fixture
-def cache() -> Iterator[Cache]:
-    made = Cache(":memory:", random=Always())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def figures() -> CacheFigures:
-    return CacheFigures()
 
 
 Makes = Callable[..., Agent]
