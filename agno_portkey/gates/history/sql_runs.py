@@ -118,9 +118,7 @@ class SqlRuns:
     def _select(self, wanted: Wanted) -> Select[*tuple[Any, ...]]:
         """What holds all that is wanted; `Wanted.takes` says which of them are."""
         rows = self._rows.c
-        # As it is held: one row that is no JSON, or is too deep, must not hold up all others.
-        held = cast(rows.eval_data, _HELD).label("eval_data")
-        chosen = select(rows.name, rows.evaluated_component_name, rows.created_at, held)
+        chosen = select(rows.name, rows.evaluated_component_name, rows.created_at, rows.eval_data)
         if wanted.name is None:
             chosen = chosen.where(rows.name.startswith(wanted.prefix, autoescape=True))
         else:
@@ -136,17 +134,18 @@ class SqlRuns:
         if wanted.fields and self._rows.schema is not None:
             # Postgres takes any value of a field for rare, and would look into all rows for it;
             # behind an OFFSET it takes them in order. SQLite does so of itself.
-            ordered = chosen.add_columns(data.label("data")).offset(0).subquery()
-            named = (each for each in ordered.c if each.name != "data")
-            chosen = select(*named).order_by(ordered.c.created_at.desc())
-            data = ordered.c.data
+            ordered = chosen.offset(0).subquery()
+            chosen = select(ordered).order_by(ordered.c.created_at.desc())
+            data = ordered.c.eval_data
         for field, text in wanted.fields.items():
             same = data[(KEY, field)].as_string() == text
             if self._rows.schema is None:
                 # SQLite refuses the whole question where one row is no JSON to it.
                 same = case((func.json_valid(data) == 1, same), else_=False)
             chosen = chosen.where(same)
-        return chosen
+        # As it is held: one row that is no JSON, or is too deep, must not hold up all others.
+        *others, _data = chosen.selected_columns
+        return chosen.with_only_columns(*others, cast(data, _HELD).label("eval_data"))
 
     def _exists(self) -> bool:
         with self._table.connection() as connection:
