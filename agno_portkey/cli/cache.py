@@ -52,7 +52,7 @@ _KEY, _SCOPE = 12, 16
 def report(
     store: Address = None,
     max_error: Annotated[
-        float, typer.Option(help="The share of wrong answers that is allowed.")
+        float, typer.Option(help="The share of wrong answers that the model's policy allows.")
     ] = CachePolicy.max_error,
     format: Shown = Format.table,
 ) -> None:
@@ -174,6 +174,9 @@ def forget(
 ) -> None:
     """Forget entries; without --yes say which ones it would be. Each time is noted: see `log`."""
     cache = _cache(store)
+    chosen = (key, tag, scope, model, role, prompt, knowledge, source, older_than)
+    if everything == any(each is not None for each in chosen):
+        fail("Say which entries: by --tag, --source or others of --help, or --all; not both.")
     try:
         selection = Selection(
             key=_whole(cache, "key", key, _KEY),
@@ -280,9 +283,10 @@ def _when(at: float) -> str:
 
 
 def _cache(store: str | None) -> Cache:
-    if store is not None and "://" not in store and not Path(store).exists():
+    path = (store or "").removeprefix("sqlite:///")
+    if path and "://" not in path and not Path(path).exists():
         # One made now would be one that nothing is kept in.
-        fail(f"There is no {store}: give --store the one that the model's policy names.")
+        fail(f"There is no {path}: give --store the one that the model's policy names.")
     try:
         return Cache(store)
     except (ConfigurationError, MissingExtraError) as error:

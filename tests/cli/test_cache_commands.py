@@ -176,14 +176,15 @@ def test_what_can_not_be_read_is_forgotten_too(store: str) -> None:
 
 
 def test_nothing_named_is_refused(store: str) -> None:
-    assert "say which entries" in run("forget", "--store", store, "--yes", code=1)
+    assert "Say which entries: by --tag" in run("forget", "--store", store, "--yes", code=1)
     assert "not both" in run("forget", "--store", store, "--all", "--tag", "x", code=1)
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     missing = tmp_path / "none.db"
     for command in ("report", "list", "log"):
-        assert "There is no" in run(command, "--store", str(missing), code=1)
+        for address in (str(missing), f"sqlite:///{missing}"):
+            assert "There is no" in run(command, "--store", address, code=1)
     assert not missing.exists()
     assert "keeps no answers" in run("list", "--store", "mysql://u:secret@h/d", code=1)
 
