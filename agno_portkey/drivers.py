@@ -114,6 +114,18 @@ class AsyncIO:
         return await arace(jobs, ends)
 
 
+def beside_loop(function: Callable[[], object]) -> None:
+    """Call what blocks: here, or beside the event loop that runs here.
+
+    It raises nothing; a loop that ends waits for it.
+    """
+    try:
+        asyncio.get_running_loop().run_in_executor(None, function)
+    except RuntimeError:
+        # There is no loop, or it takes nothing more.
+        function()
+
+
 def step(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends; one that does is ended there and reported."""
     try:

@@ -107,10 +107,15 @@ class Ending(Ruling):
             return
         if run.recorded == (run.plan_digest, run.judgements):
             return
-        try:
-            self.books.decided(self.gates, self.verdicts(run), run, run.judgement)
-        except Exception:
-            logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
+        verdicts, judgement = self.verdicts(run), run.judgement
+
+        def keep() -> None:
+            try:
+                self.books.decided(self.gates, verdicts, run, judgement)
+            except Exception:
+                logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
+
+        self.books.owed.note(f"of the end of {run.id}", keep)
 
     def decline_unknown(self) -> RunDeclined:
         """The error that ends a team run of which nothing is known here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from agno.models.message import Message
@@ -156,6 +157,7 @@ def _runner(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         mute = False
         if call.run_response is not None:
+            await _station(charter, call, io)
             station, steps = charter.require_clearance(call.run_id)
             charter.require_same(station.run, call.run_response)
             if is_asked_anew(station.run, call):
@@ -218,7 +220,7 @@ def _require_any(charter: Charter) -> None:
 
 def _speaker(charter: Charter, seat: Seat) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
-        run = _run_of(charter, seat, call)
+        run = await _run_of(charter, seat, call, io)
         if run is not None:
             outermost = run.id == call.run_id
             charter.require_whose(run, call.run_response)
@@ -226,9 +228,9 @@ def _speaker(charter: Charter, seat: Seat) -> Layer:
                 _refuse_anew(charter, run, call)
             _tell_refusals(run, call.messages)
             if outermost and (run.barred or run.declined or charter.out_of_rounds(run)):
-                raise _decline(charter, run, call)
+                raise await _decline(charter, run, call, io)
             if seat.holds and not run.settled:
-                async with Owned(_held(charter, seat, run, call, inner)) as held:
+                async with Owned(_held(charter, seat, run, call, io, inner)) as held:
                     async for delta in held:
                         yield delta
                 return
@@ -248,12 +250,12 @@ def _refuse_anew(charter: Charter, run: Run, call: Call) -> None:
     charter.bar(run, ASKED_ANEW)
 
 
-def _run_of(charter: Charter, seat: Seat, call: Call) -> Run | None:
+async def _run_of(charter: Charter, seat: Seat, call: Call, io: IO) -> Run | None:
     """The run that this call is part of; none for an auxiliary call or a member tried alone."""
     if call.run_response is None:
         return None
-    find = charter.station if seat.part == "leader" else charter.runs.find
-    station = find(call.run_id)
+    leads = seat.part == "leader"
+    station = await _station(charter, call, io) if leads else charter.runs.find(call.run_id)
     if station is not None:
         return station.run
     if seat.part != "leader":
@@ -263,7 +265,13 @@ def _run_of(charter: Charter, seat: Seat, call: Call) -> Run | None:
     raise declined
 
 
-async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next) -> Deltas:
+async def _station(charter: Charter, call: Call, io: IO) -> Station | None:
+    """Where the run of `call` belongs, looked up in the database where nobody here knows it."""
+    known = charter.runs.find(call.run_id)
+    return known or await io.run(partial(charter.station, call.run_id))
+
+
+async def _held(charter: Charter, seat: Seat, run: Run, call: Call, io: IO, inner: Next) -> Deltas:
     """Let tool calls through and keep the words until the gate is settled."""
     calls_tools = False
     text: list[str] = []
@@ -275,7 +283,7 @@ async def _held(charter: Charter, seat: Seat, run: Run, call: Call, inner: Next)
             yield _without_words(delta)
     if run.id == call.run_id:
         if not calls_tools and seat.ends_on_text:
-            raise _decline(charter, run, call)
+            raise await _decline(charter, run, call, io)
         with run.lock:
             run.held.append("".join(text))
     elif not calls_tools:
@@ -302,9 +310,10 @@ def _release(run: Run) -> str:
     return "\n\n".join([*said, ""]) if said else ""
 
 
-def _decline(charter: Charter, run: Run, call: Call) -> Exception:
+async def _decline(charter: Charter, run: Run, call: Call, io: IO) -> Exception:
     declined = charter.decline(run)
     put_declined(call.run_response, declined)
+    await io.run(charter.books.owed.made)
     return declined
 
 

@@ -6,8 +6,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from agno_portkey.drivers import beside_loop
 from agno_portkey.errors import ClearanceRefused
 
 __all__ = ["Owed"]
@@ -20,7 +22,8 @@ class Owed:
 
     Until then other processes that share the database take the clearance for what it was. It is
     tried again in the background, at first after `pause` seconds and then ever less often, and at
-    each touch of the books. A process that ends before leaves it so until it runs out.
+    each touch of the books. A process that ends before leaves it so until it runs out. On an event
+    loop they are made beside it: who goes on awaits `made` first.
     """
 
     def __init__(self, pause: float = 0.5, longest: float = 30.0) -> None:
@@ -30,6 +33,8 @@ class Owed:
 
     def _begin(self) -> None:
         self._lock, self._retrying, self._pid = threading.Lock(), False, os.getpid()
+        # Nobody goes on while what is open is being made.
+        self._making, self._now = threading.RLock(), set[str]()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Owed:
         return self
@@ -39,11 +44,18 @@ class Owed:
         self._require_own()
         with self._lock:
             self._open[id] = change
-        try:
-            self._make(id, change)
-        except Exception:
-            _log.exception("clearance %s can't be noted yet: it is tried again", id)
-            self._retry_later()
+        beside_loop(partial(self._attempt, id, change))
+
+    @property
+    def due(self) -> bool:
+        """Whether anything is open."""
+        return bool(self._open)
+
+    def made(self) -> None:
+        """Make what is open; what can't be made now is tried again."""
+        self._require_own()
+        for id, change in [*self._open.items()]:
+            self._attempt(id, change)
 
     def settle(self) -> None:
         """Make what is open; raises whatever the database raises."""
@@ -56,7 +68,24 @@ class Owed:
             # After a fork the thread is the parent's, and so may be whoever holds the lock.
             self._begin()
 
+    def _attempt(self, id: str, change: Callable[[], object]) -> None:
+        try:
+            self._make(id, change)
+        except Exception:
+            _log.exception("clearance %s can't be noted yet: it is tried again", id)
+            self._retry_later()
+
     def _make(self, id: str, change: Callable[[], object]) -> None:
+        with self._making:
+            # A change may itself ask for what is open first.
+            if self._open.get(id) is change and id not in self._now:
+                self._now.add(id)
+                try:
+                    self._make_now(id, change)
+                finally:
+                    self._now.discard(id)
+
+    def _make_now(self, id: str, change: Callable[[], object]) -> None:
         try:
             change()
         except ClearanceRefused as refused:

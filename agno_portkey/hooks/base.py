@@ -127,10 +127,17 @@ class Hook(BaseGuardrail, metaclass=Made):
 
 
 class WaitingHook(Hook):
-    """A hook whose `before` may have to wait: it is awaited by whoever can; write `abefore`."""
+    """A hook that may have to wait, and is awaited by whoever can.
+
+    Write `abefore`; where what follows a run has to wait too, `aafter` beside `after`.
+    """
 
     async def abefore(self, moment: Moment, io: IO) -> None:
         """Called with the run's input; waits through `io` alone."""
+
+    async def aafter(self, moment: Moment, io: IO) -> None:
+        """Called with the run's output; waits through `io` alone."""
+        self.after(moment)
 
     def before(self, moment: Moment) -> None:
         step(self.abefore(moment, SyncIO()))
@@ -158,7 +165,7 @@ async def _asked(
         if run_output is None:
             await hook.abefore(moment, io)
         else:
-            hook.after(moment)
+            await hook.aafter(moment, io)
 
 
 @contextmanager

@@ -71,7 +71,20 @@ class GateHook(WaitingHook):
 
     async def abefore(self, moment: Moment, io: IO) -> None:
         self._enter(moment)
+        await self._noted(io)
         await self.charter.aheld(moment.run_id, lambda: self._admit(moment, io))
+
+    async def aafter(self, moment: Moment, io: IO) -> None:
+        try:
+            self.after(moment)
+        finally:
+            await self._noted(io)
+
+    async def _noted(self, io: IO) -> None:
+        """Have what was taken back or used up written down, before anybody goes on."""
+        owed = self.charter.books.owed
+        if owed.due:
+            await io.run(owed.made)
 
     def after(self, moment: Moment) -> None:
         try:

@@ -52,6 +52,37 @@ def test_it_waits_as_the_run_does(form: str, model: PortkeyModel) -> None:
     assert len(hook.said) == 5
 
 
+class WaitsAfter(WaitingHook):
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.waited: list[type] = []
+
+    async def aafter(self, moment: Moment, io: Any) -> None:
+        self.waited.append(type(io))
+        await io.run(lambda: None)
+        if self.error is not None:
+            raise self.error
+
+    def after(self, moment: Moment) -> None:
+        raise AssertionError("aafter is to be asked")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_waits_after_a_run_too(form: str, model: PortkeyModel) -> None:
+    hook = WaitsAfter()
+    assert play(Agent(model=model, post_hooks=[hook]), form).content == "Hello"
+    assert hook.waited == [AsyncIO if form in ("arun", "astream") else SyncIO]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_it_raises_after_a_run_takes_the_answer_away(form: str, model: PortkeyModel) -> None:
+    hook = WaitsAfter(ZeroDivisionError("secret"))
+    ended = play(Agent(model=model, post_hooks=[hook]), form)
+    assert ended.status == RunStatus.error
+    assert "Hello" not in str(ended.content)
+    assert "secret" not in str(ended.content)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("secret"), InputBlocked(Verdict(False, "x", ("no",)))]
