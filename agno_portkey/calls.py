@@ -67,7 +67,7 @@ class IO(Protocol):
         """Send a chat completion through `model`'s client."""
 
     async def embed(self, model: Any, params: dict[str, Any]) -> Any:
-        """Have texts embedded through `model`'s client."""
+        """Have texts embedded through `model`'s client: the answer's JSON, not looked at."""
 
     def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         """The chunks of a streamed completion; TimeoutError where `patience` ends first."""

@@ -33,7 +33,7 @@ class SyncIO:
         return model.get_client().chat.completions.create(**params)
 
     async def embed(self, model: Any, params: dict[str, Any]) -> Any:
-        return model.get_client().embeddings.create(**params)
+        return model.get_client().embeddings.with_raw_response.create(**params).content
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         chunks = iter(stream)
@@ -74,7 +74,9 @@ class AsyncIO:
         return await model.get_async_client().chat.completions.create(**params)
 
     async def embed(self, model: Any, params: dict[str, Any]) -> Any:
-        return await model.get_async_client().embeddings.create(**params)
+        # An object for each vector would take longer than all else.
+        given = await model.get_async_client().embeddings.with_raw_response.create(**params)
+        return given.content
 
     async def iterate(self, model: Any, stream: Any, patience: Any) -> AsyncIterator[Any]:
         chunks = aiter(stream)

@@ -50,9 +50,10 @@ class Event:
 
     `kind` is `call`, `attempt` (each request that a call made), `circuit` (a breaker's change of
     state), `plan`, `critique`, `judgement`, `gate`, `approval` (what a person decided),
-    `adjustment` (of a gate's threshold), `tool` or `declined`; `role` the agent, `swarm` the team,
-    `run_id` the outermost run (a call's and attempt's own). `data` holds digests and figures; the
-    reasons of verdicts and judgements are the only words of models in it.
+    `adjustment` (of a gate's threshold), `guard`, `contract`, `cache`, `embedding`, `search`,
+    `batch`, `tool`, `stop` or `declined`; `role` the agent, `swarm` the team, `run_id` the
+    outermost run (a call's and attempt's own). `data` holds digests and figures; the reasons of
+    verdicts and judgements are the only words of models in it.
     """
 
     kind: str

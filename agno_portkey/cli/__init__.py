@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agno_portkey.cli import cache, demo, doctor, gate, gateway, keys, policy, routing, stop
+from agno_portkey.cli import batch, cache, demo, doctor, gate, gateway, keys, policy, routing, stop
 
 __all__ = ["app", "main"]
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(batch.app, name="batch")
 app.add_typer(cache.app, name="cache")
 app.add_typer(gate.app, name="gate")
 app.add_typer(gateway.app, name="gateway")

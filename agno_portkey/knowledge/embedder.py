@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
 
+import openai
 from agno.guardrails import BaseGuardrail
 from agno.knowledge.embedder.base import Embedder, raise_embedding_error
 from rich.progress import Progress
@@ -130,9 +131,12 @@ class PortkeyEmbedder(Embedder):
 
     def _params(self) -> dict[str, Any]:
         model, plan = self.model, self.model.router.plan(self.model)
-        headers = dict(model.metadata_of(None, {}))
+        headers: dict[str, Any] = dict(model.metadata_of(None, {}))
         if (emitted := plan.emit(frozenset())) is not None and emitted.header:
             headers["x-portkey-config"] = emitted.header
+        if model.api_key is None:
+            # A made-up provider key would be sent on.
+            headers["Authorization"] = openai.Omit()
         params = {"model": self.id, **(self.request_params or {})}
         if self._asks_length:
             params["dimensions"] = self.dimensions

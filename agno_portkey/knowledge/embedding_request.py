@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import threading
 import time
+from array import array
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -61,7 +65,7 @@ async def requested(
         if model.seat is not None and model.seat.brake is not None and model.seat.brake.holds:
             await model.seat.brake.require(io, None)
         try:
-            answer = await io.embed(model, {**params, "input": [*texts]})
+            answer = _read(await io.embed(model, {**params, "input": [*texts]}), model.id)
             vectors = _checked(answer, len(texts), model.id)
             return Answered(vectors, _tokens(answer), attempt)
         except Exception as raised:
@@ -94,18 +98,43 @@ def _pause(error: Exception, attempt: int, wait: Any, recovery: Recovery) -> flo
     return seconds
 
 
-def _checked(answer: Any, count: int, model_id: str) -> list[list[float]]:
+def _read(content: bytes, model_id: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _bad("what is no JSON", model_id) from None
+    if not isinstance(answer, dict):
+        raise _bad("what is no list of vectors", model_id)
+    return answer
+
+
+def _unpacked(said: Any) -> Any:
+    """A vector that was asked for in base64: four bytes a number, the lowest first."""
+    if not isinstance(said, str):
+        return said
+    try:
+        numbers = array("f", b64decode(said, validate=True))
+    except ValueError:
+        return None
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _checked(answer: dict[str, Any], count: int, model_id: str) -> list[list[float]]:
     """The vectors in the order that was asked for; BadResponse where one is missing, or is none."""
-    entries = getattr(answer, "data", None)
+    entries = answer.get("data")
     if not isinstance(entries, list) or len(entries) != count:
         got = len(entries) if isinstance(entries, list) else "no"
         raise _bad(f"{got} vectors in place of {count}", model_id)
-    places = [getattr(each, "index", None) for each in entries]
+    if not all(isinstance(each, dict) for each in entries):
+        raise _bad("what is no list of vectors", model_id)
+    places = [each.get("index") for each in entries]
     if sorted(p for p in places if isinstance(p, int)) == [*range(count)]:
         entries = [each for _, each in sorted(zip(places, entries, strict=True), key=_place)]
     elif set(places) not in ({None}, {0}):
         raise _bad("vectors whose places are not those of the texts", model_id)
-    vectors = [getattr(each, "embedding", None) for each in entries]
+    vectors = [_unpacked(each.get("embedding")) for each in entries]
     if not all(_is_vector(each) for each in vectors):
         raise _bad("vectors that hold what is no number", model_id)
     if len({len(each) for each in vectors if each}) > 1:
@@ -131,6 +160,7 @@ def _bad(what: str, model_id: str) -> BadResponse:
     return BadResponse(f"the provider answered with {what}", model_id=model_id)
 
 
-def _tokens(answer: Any) -> int:
-    tokens = getattr(getattr(answer, "usage", None), "total_tokens", 0)
+def _tokens(answer: dict[str, Any]) -> int:
+    usage = answer.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
     return tokens if isinstance(tokens, int) else 0

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 _FOR_ALL = (GatewayUnauthorized, CircuitOpen)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Embedded:
     """What came of some texts, in their order.
 
@@ -47,6 +47,11 @@ class Embedded:
     failures: Mapping[int, Exception] = field(default_factory=dict)
     requests: int = 0
     kept: int = 0
+
+    def __repr__(self) -> str:
+        # An event loop writes down what its tasks give.
+        told = f"{len(self.vectors)} texts, {len(self.failures)} failed, {self.kept} kept"
+        return f"Embedded({told}, {self.requests} requests)"
 
     def require(self) -> list[list[float]]:
         """The vectors, if all are there; else raises what kept the first one from being."""

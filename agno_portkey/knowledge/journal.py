@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from agno.run.team import TeamRunOutput
 from pydantic import BaseModel
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.alone import hold_alone
 
 __all__ = ["Journal"]
 
@@ -51,7 +51,7 @@ class Journal:
             ) from error
         file = self._file = os.fdopen(held, "rb+", buffering=0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold_alone(file)
         except OSError:
             self.close()
             raise ConfigurationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Self, TypeAlias
 from pydantic import BaseModel
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.testing.armed import Armed
+from agno_portkey.testing.batches import Batches
 from agno_portkey.testing.faults import Answer, Fault, error_answer, script
 from agno_portkey.testing.replies import Completion, Reply
 from agno_portkey.testing.requests import Request, refused, text_of
@@ -47,33 +50,13 @@ class _Rule:
         return answer
 
 
-@dataclass
-class _Armed:
-    fault: Fault
-    left: int | None = None
-    model: str | None = None
-    text: str = ""
-    until: float | None = None
-
-    def strikes(self, request: Request) -> bool:
-        """Whether this request is hit; counts it if so."""
-        if self.left == 0 or (self.model is not None and request.model != self.model):
-            return False
-        if self.text and not any(self.text in said for said in request.said):
-            return False
-        if self.fault.kind == "outage":
-            self.until = request.at + self.fault.seconds if self.until is None else self.until
-            return request.at < self.until
-        self.left = None if self.left is None else self.left - 1
-        return True
-
-
 class EmbeddedProvider:
     """A provider on a loopback port that says what a test tells it to, and remembers every request.
 
     It is a context manager. An armed fault comes first, then the first rule that applies, then
     the queue; without any, an answer that fits the asked schema or repeats the user's words.
-    Answers that are callables run in threads of their own; predicates must not block.
+    Answers that are callables run in threads of their own; predicates must not block. `batches`
+    are its files and batches, whose lines are answered in the same way.
     """
 
     def __init__(
@@ -87,10 +70,11 @@ class EmbeddedProvider:
         self._serials = itertools.count(1)
         self._queue: deque[Scripted] = deque()
         self._rules: list[_Rule] = []
-        self._faults: list[_Armed] = []
+        self._faults: list[Armed] = []
         self._requests: list[Request] = []
         self._errors: list[BaseException] = []
         self._harmful: dict[str, Mapping[str, object]] = {}
+        self.batches = Batches(self._answer_line)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -167,15 +151,17 @@ class EmbeddedProvider:
         times: int | None = 1,
         model: str | None = None,
         text: str = "",
+        route: str = "",
     ) -> None:
         """Arm a fault for the next requests: those for `model`, and that say `text`, if given.
 
+        A `route`, as `POST /batches`, is where they go, or begins so.
         With `times=None` it lasts until it is cleared; an outage lasts as long as it says.
         """
         if not isinstance(fault, Fault):
             raise ConfigurationError(f"fault: must be a Fault, not a {type(fault).__name__}")
         with self._lock:
-            self._faults.append(_Armed(fault, _checked_times(times), model, text))
+            self._faults.append(Armed(fault, _checked_times(times), model, text, route))
 
     def moderate(self, words: str, scores: Mapping[str, object]) -> None:
         """Have the moderation endpoint give these scores to texts that contain the words."""
@@ -196,6 +182,7 @@ class EmbeddedProvider:
             self._requests.clear()
             self._errors.clear()
             self._harmful.clear()
+        self.batches.reset()
 
     @property
     def requests(self) -> list[Request]:
@@ -249,6 +236,8 @@ class EmbeddedProvider:
             case "GET /models":
                 listed = [{"id": name, "object": "model", "created": 0} for name in self._models]
                 return Answer.of_json({"object": "list", "data": listed}), None
+        if (answer := await self.batches.answer(request)) is not None:
+            return answer, None
         return error_answer(404, f"Unknown request URL: {request.route}", code="unknown_url"), None
 
     async def _chat(self, request: Request) -> tuple[Answer, Fault | None]:
@@ -268,6 +257,16 @@ class EmbeddedProvider:
         )
         return completion.streamed() if request.stream else completion.whole(), fault
 
+    async def _answer_line(self, request: Request) -> tuple[int, object]:
+        """What a line of a batch is answered with, as it would be by itself."""
+        with self._lock:
+            fault = self._struck(request)
+        answer = fault.answer if fault is not None else None
+        if answer is None:
+            answer, scripted = await self._chat(request)
+            answer = (scripted and scripted.answer) or answer
+        return answer.status, json.loads(b"".join(answer.parts))
+
     async def _content(self, request: Request) -> Content:
         with self._lock:
             scripted = self._next(request)
@@ -285,7 +284,7 @@ class EmbeddedProvider:
 
     def _begin_outage(self, fault: Fault, request: Request) -> None:
         with self._lock:
-            self._faults.append(_Armed(fault, until=request.at + fault.seconds))
+            self._faults.append(Armed(fault, until=request.at + fault.seconds))
 
 
 class _CallableFailed(Exception):

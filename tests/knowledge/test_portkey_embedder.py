@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agno_portkey.errors import (
+    BadResponse,
     Blocked,
     ConfigurationError,
     ContextOverflow,
@@ -79,6 +82,22 @@ def test_it_is_sent_through_the_gateway_with_tags(
     assert sent(portkey_provider) == [TEXTS, TEXTS]
     # The gateway keeps tags to itself.
     assert '"team": "search"' in portkey_provider.requests[1].headers["x-portkey-metadata"]
+
+
+@pytest.mark.parametrize(("key", "sent"), [(None, None), ("k", "Bearer k")])
+def test_no_key_is_made_up(
+    key: str | None,
+    sent: str | None,
+    embedder: Makes,
+    portkey_provider: EmbeddedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+) -> None:
+    """The gateway would send it on in place of the key that it holds itself."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert embedded(embedder(api_key=key), TEXTS, form).require()
+    [request] = portkey_provider.requests
+    assert request.headers.get("authorization") == sent
 
 
 def test_texts_go_out_in_batches_each_once_and_come_back_in_order(
@@ -331,9 +350,9 @@ class Lies:
         asked = drivers.SyncIO.embed
 
         async def embed(io: Any, model: Any, params: Any) -> Any:
-            answer = await asked(io, model, params)
-            spoil(answer.data)
-            return answer
+            answer = json.loads(await asked(io, model, params))
+            spoil(answer["data"])
+            return json.dumps(answer).encode()
 
         monkeypatch.setattr(drivers.SyncIO, "embed", embed)
 
@@ -343,11 +362,16 @@ class Lies:
     [
         lambda data: data.pop(),
         lambda data: data.append(data[0]),
-        lambda data: setattr(data[0], "index", 1),
-        lambda data: setattr(data[0], "embedding", []),
-        lambda data: setattr(data[0], "embedding", [float("nan")] * LENGTH),
-        lambda data: setattr(data[0], "embedding", ["a"] * LENGTH),
-        lambda data: [setattr(each, "embedding", [1.0]) for each in data],
+        lambda data: data[0].update(index=1),
+        lambda data: data[0].update(embedding=[]),
+        lambda data: data[0].update(embedding=[float("nan")] * LENGTH),
+        lambda data: data[0].update(embedding=["a"] * LENGTH),
+        lambda data: data[0].update(embedding="no base64"),
+        lambda data: data[0].update(embedding="AAAA"),
+        lambda data: data[0].update(embedding=b64encode(b"\0\0\xc0\x7f" * LENGTH).decode()),
+        lambda data: data[0].pop("embedding"),
+        lambda data: data.__setitem__(0, "a vector"),
+        lambda data: [each.update(embedding=[1.0]) for each in data],
     ],
 )
 def test_an_answer_that_can_not_be_is_none(
@@ -357,6 +381,33 @@ def test_an_answer_that_can_not_be_is_none(
     found = embedder().embed(["a", "b", "c"])
     assert 0 in found.failures
     assert found.vectors[0] == []
+
+
+@pytest.mark.parametrize("said", [b"", b"<html>", b"[]", b"[" * 100_000, b'{"data": 3}', b"\xff"])
+def test_an_answer_that_is_no_list_of_vectors_is_none(
+    said: bytes, embedder: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agno_portkey import drivers
+
+    async def embed(io: Any, model: Any, params: Any) -> bytes:
+        return said
+
+    monkeypatch.setattr(drivers.SyncIO, "embed", embed)
+    found = embedder().embed(["a"])
+    assert isinstance(found.failures[0], BadResponse)
+    assert found.vectors == [[]]
+
+
+@pytest.mark.parametrize("form", ["float", "base64"])
+def test_vectors_come_as_numbers_however_they_are_written(form: str, embedder: Makes) -> None:
+    written = embedder(request_params={"encoding_format": form}).embed(TEXTS)
+    assert written.require() == embedder().embed(TEXTS).vectors
+    assert all(isinstance(number, float) for number in written.vectors[0])
+
+
+def test_what_is_printed_of_vectors_is_short() -> None:
+    found = Embedded([[0.0] * 1000] * 1000, [1] * 1000, {3: ValueError("no")}, 4, 7)
+    assert repr(found) == "Embedded(1000 texts, 1 failed, 7 kept, 4 requests)"
 
 
 def test_vectors_in_another_order_find_their_texts(

@@ -259,3 +259,13 @@ def test_bad_settings_are_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=named):
         many(Agent(model=model()), inputs, **options)
+
+
+def test_where_no_file_can_be_held_alone_a_journal_is_refused(
+    model: Makes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    agent = Agent(model=model())
+    assert run_many(agent, INPUTS[:2]).require()
+    with pytest.raises(ConfigurationError, match="can't hold a file alone"):
+        run_many(agent, INPUTS[:2], journal=tmp_path / "journal")

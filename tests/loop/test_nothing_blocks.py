@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from agno.agent import Agent
 from agno.db.sqlite import SqliteDb
+from agno.knowledge.document import Document
 from agno.team import Team
 from agno.tools.function import Function
+from agno.vectordb.lancedb import LanceDb
 from agno.workflow import Workflow
 from watchdog import Watchdog
 
@@ -22,7 +24,15 @@ from agno_portkey.contracts import Plan
 from agno_portkey.gates import BudgetCheck
 from agno_portkey.gates.history import History
 from agno_portkey.hooks import ProgressHook, TagHook
-from agno_portkey.knowledge import LocalEmbedder, PortkeyEmbedder, arun_many
+from agno_portkey.knowledge import (
+    BatchJob,
+    Feedback,
+    HybridSearch,
+    LocalEmbedder,
+    PortkeyEmbedder,
+    Rewrites,
+    arun_many,
+)
 from agno_portkey.routing import Fallback, Target
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
@@ -246,6 +256,35 @@ def many_runs(stage: Stage) -> Scene:
     return play
 
 
+def search(stage: Stage) -> Scene:
+    """Chunks written, found, expanded, and deleted."""
+    db = LanceDb(uri=str(stage.folder / "lance"), table_name="docs", embedder=LocalEmbedder())
+    found = HybridSearch(db, expansion=[Feedback(), Rewrites(stage.model())])
+    stage.provider.when(lambda request: True, '{"queries": ["who asks about an order"]}')
+
+    async def play() -> None:
+        await found.async_upsert("all", [Document(content=text, name=text) for text in TEXTS])
+        assert await found.async_search("order 7", 3, user_id="ann")
+        assert len(await found.afind("order 7", 3)) == 3
+
+    return play
+
+
+def batch(stage: Stage) -> Scene:
+    """Sent, waited for and fetched."""
+    agent = Agent(model=stage.model())
+    journals = iter("ab")
+
+    async def play() -> None:
+        journal = stage.folder / f"{next(journals)}.journal"
+        job = BatchJob(agent, [text[-9:] for text in TEXTS[:10]], journal=journal)
+        await job.asubmit()
+        await job.await_(every=0.01)
+        assert not (await job.afetch()).errors
+
+    return play
+
+
 SCENES = [
     team_run,
     team_streamed,
@@ -259,6 +298,8 @@ SCENES = [
     embeddings,
     local_embeddings,
     many_runs,
+    search,
+    batch,
 ]
 
 

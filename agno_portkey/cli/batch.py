@@ -1,0 +1,287 @@
+"""`agno-portkey batch`: many inputs of an agent through the provider's Batch API."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from agno_portkey.cli.objects import named
+from agno_portkey.cli.report import fail
+from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
+from agno_portkey.gates.history.plots import shown
+from agno_portkey.knowledge.batch import BatchJob, BatchResult, BatchStatus
+from agno_portkey.knowledge.batch.job import status_of
+from agno_portkey.knowledge.batch.journal import JobJournal
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Many inputs of an agent through the provider's Batch API: slower, and cheaper.",
+    no_args_is_help=True,
+)
+
+# Lines that failed; a job that is not over; a command that could not do what it was to.
+_FAILED, _RUNNING, _BROKEN = 1, 3, 2
+
+Who = Annotated[
+    str, typer.Argument(help="An agent or model: package.module:NAME or file.py:NAME (agent).")
+]
+Inputs = Annotated[
+    Path,
+    typer.Argument(
+        help='What it is asked: a JSON string a line, or {"id": ..., "input": ...}.',
+        metavar="INPUTS.jsonl",
+    ),
+]
+Kept = Annotated[
+    Path,
+    typer.Option(
+        "--journal",
+        help="The file that tells what was sent where; no text in it. What was asked again stands "
+        "beside it, in JOURNAL.retried.",
+    ),
+]
+Target = Annotated[
+    str | None, typer.Option(help="The target of the model's route that the batches are at.")
+]
+Concurrency = Annotated[
+    int, typer.Option(help="Inputs that are made ready, or answers looked at, at once.", min=1)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def submit(
+    agent: Who,
+    inputs: Inputs,
+    journal: Kept,
+    target: Target = None,
+    max_lines: Annotated[int, typer.Option(help="Requests in one file.", min=1)] = 50_000,
+    max_bytes: Annotated[int, typer.Option(help="Bytes of one file.", min=1)] = 200_000_000,
+    concurrency: Concurrency = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Send what was not sent yet, split by the provider's limits; after a kill, what is left of it.
+
+    Each input passes the model's guards first; one that they refuse is not sent, and `fetch` tells
+    why. Ends with 0 if all is sent, and with 2 if it can't be.
+    """
+    with _told() as progress:
+        _, given = _read(inputs)
+        job = BatchJob(
+            named(agent, "agent"),
+            given,
+            journal=journal,
+            target=target,
+            max_lines=max_lines,
+            max_bytes=max_bytes,
+            concurrency=concurrency,
+            progress=progress,
+        )
+        status = job.submit()
+    _print_status(status, as_json)
+
+
+@app.command()
+def status(
+    journal: Annotated[Path, typer.Argument(help="The file that `submit` was given.")],
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            help="The agent, whose model knows the provider: module:NAME or file.py:NAME."
+        ),
+    ] = None,
+    target: Target = None,
+    as_json: AsJson = False,
+) -> None:
+    """How far a job is; without --agent what the journal knows, and nobody is asked.
+
+    Ends with 0 if it is over, with 3 if it is not, and with 2 if that can't be told.
+    """
+    with _told():
+        if agent is None:
+            found = status_of(JobJournal(journal).read(), {})
+        else:
+            found = BatchJob(named(agent, "agent"), [], journal=journal, target=target).status()
+    _print_status(found, as_json)
+    if not found.over:
+        raise typer.Exit(_RUNNING)
+
+
+@app.command()
+def cancel(agent: Who, journal: Kept, target: Target = None, as_json: AsJson = False) -> None:
+    """Have nothing more answered; what is answered already can be fetched."""
+    with _told():
+        found = BatchJob(named(agent, "agent"), [], journal=journal, target=target).cancel()
+    _print_status(found, as_json)
+
+
+@app.command()
+def fetch(
+    agent: Who,
+    inputs: Inputs,
+    journal: Kept,
+    out: Annotated[Path, typer.Option(help="Where the results go, a JSON object a line.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job is over.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.01)] = 60.0,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Ask failed lines again, by calls at the usual price; what they bring is kept.",
+        ),
+    ] = False,
+    target: Target = None,
+    concurrency: Concurrency = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Write the outputs of what is over: each answer goes through the guards and the contract.
+
+    A line has the `id` of its input (or its number), and its `output`, or the `error` and a
+    `message`. Ends with 0 if all are there, with 1 if some failed, with 3 if some are not answered
+    yet, and with 2 if nothing can be fetched.
+    """
+    with _told() as progress:
+        if out.resolve() in (inputs.resolve(), journal.resolve()):
+            raise ConfigurationError(f"--out: {out} is what the job is known by; name another file")
+        ids, given = _read(inputs)
+        job = BatchJob(
+            named(agent, "agent"),
+            given,
+            journal=journal,
+            target=target,
+            concurrency=concurrency,
+            progress=progress,
+        )
+        if wait:
+            job.wait(every=every)
+        found = job.fetch(retry=retry)
+        _write(out, ids, found)
+    _print_result(found, out, as_json)
+    if found.pending:
+        raise typer.Exit(_RUNNING)
+    if found.errors:
+        raise typer.Exit(_FAILED)
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[int, int], None]]:
+    """A block whose errors are told in a line, with a bar that its work can move."""
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("inputs", total=None, visible=False)
+            yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+    except (AgnoPortkeyError, OSError) as error:
+        fail(error, _BROKEN)
+
+
+def _read(path: Path) -> tuple[list[Any], list[Any]]:
+    """The ids and inputs of a file; ConfigurationError names the line that is wrong."""
+    ids: list[Any] = []
+    given: list[Any] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                said = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except (ValueError, RecursionError):
+                raise ConfigurationError(f"{path}: line {number} is no JSON in UTF-8") from None
+            name: Any = len(ids)
+            if isinstance(said, dict) and said.keys() == {"id", "input"}:
+                name, said = said["id"], said["input"]
+            if not isinstance(said, str) or not said or not isinstance(name, str | int):
+                raise ConfigurationError(
+                    f'{path}: line {number} is neither a text nor {{"id": ..., "input": a text}}'
+                )
+            ids.append(name)
+            given.append(said)
+    if len(set(map(str, ids))) < len(ids):
+        raise ConfigurationError(f"{path}: an id stands there twice")
+    return ids, given
+
+
+def _write(path: Path, ids: list[Any], found: BatchResult) -> None:
+    """The results, all or none; for the eyes of whoever runs this alone."""
+    # Made for its owner alone, and under a name that is nobody's.
+    held, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(held, "w", encoding="utf-8") as file:
+            file.writelines(_lines(ids, found))
+        os.replace(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def _lines(ids: list[Any], found: BatchResult) -> Iterator[str]:
+    for place, name in enumerate(ids):
+        if (output := found.outputs[place]) is not None:
+            content = output.content
+            if isinstance(content, BaseModel):
+                content = content.model_dump(mode="json")
+            line = {"id": name, "output": content}
+        elif (error := found.errors.get(place)) is not None:
+            line = {"id": name, "error": type(error).__name__, "message": str(error)}
+        else:
+            continue
+        yield json.dumps(line, default=str) + "\n"
+
+
+def _print_status(status: BatchStatus, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**asdict(status), "state": status.state}, indent=2))
+        return
+    said = f"Job {status.job}: {status.state}, {status.inputs} inputs, {status.refused} refused"
+    console = Console()
+    console.print(Text(shown(said)), soft_wrap=True)
+    table = Table("batch", "")
+    for name in ("lines", "completed", "failed"):
+        table.add_column(name, justify="right")
+    for part in status.parts:
+        table.add_row(
+            Text(shown(part.batch or "-")),
+            Text(shown(part.status or ("submitted" if part.batch else "not sent"))),
+            *(str(count) for count in (part.lines, part.completed, part.failed)),
+        )
+    console.print(table)
+
+
+def _print_result(found: BatchResult, out: Path, as_json: bool) -> None:
+    kinds: dict[str, int] = {}
+    for error in found.errors.values():
+        kinds[type(error).__name__] = kinds.get(type(error).__name__, 0) + 1
+    told = {
+        "outputs": sum(output is not None for output in found.outputs),
+        "errors": kinds,
+        "pending": len(found.pending),
+        "retried": len(found.retried),
+        "foreign": found.foreign,
+        "models": list(found.models),
+        "tokens": found.tokens,
+        "out": str(out),
+    }
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+        return
+    failed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+    said = f"{told['outputs']} outputs in {out}; failed: {failed}; pending: {told['pending']}"
+    if found.retried:
+        said += f"; asked again: {told['retried']}"
+    if found.foreign:
+        said += f"; lines of no input: {found.foreign}"
+    said = f"{said}; {found.tokens} tokens of {', '.join(found.models) or 'nobody'}"
+    Console().print(Text(shown(said)), soft_wrap=True)

@@ -1,0 +1,175 @@
+"""Answers on their way out of batches: each held to its request, and guarded as any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agno_portkey.calls import IO
+from agno_portkey.errors import ConfigurationError, GatewayError
+from agno_portkey.knowledge.batch.journal import JobState, Part
+from agno_portkey.knowledge.batch.lines import Lines
+from agno_portkey.knowledge.batch.provider import Provider
+from agno_portkey.knowledge.batch.results import OVER, found_in, is_to_be_asked_again
+from agno_portkey.knowledge.batch.retried import Retried
+from agno_portkey.knowledge.batch.submitting import FOR_ALL, spread_over
+from agno_portkey.knowledge.batch.told import BatchResult
+from agno_portkey.routing.answered import named
+
+__all__ = ["Fetching"]
+
+
+class Fetching:
+    """One pass over the parts of a job that are over."""
+
+    def __init__(
+        self,
+        lines: Lines,
+        inputs: Sequence[Any],
+        state: JobState,
+        provider: Provider,
+        kept: Retried,
+        *,
+        workers: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._lines, self._inputs, self._state = lines, inputs, state
+        self._provider, self._kept = provider, kept
+        self._workers, self._progress = workers, progress
+        self._outputs: dict[int, Any] = {}
+        self._errors: dict[int, Exception] = {}
+        self._pending: list[int] = []
+        self._retried: list[int] = []
+        self._digest = {place: said for part in state.parts for place, said in part.lines.items()}
+        # Of these there may be answers, which are paid for.
+        self._unread: set[int] = set()
+        self._models: set[str] = set()
+        self._foreign = self._tokens = 0
+
+    async def run(self, io: IO, *, retry: bool) -> None:
+        """Fetch what there is; raises what is a word on all lines."""
+        await self._parts(io)
+        refused = sorted(self._state.refused)
+        await self._replay(dict.fromkeys(refused), dict.fromkeys(refused), io)
+        if not retry:
+            await self._replay_kept(io)
+        elif self._failing():
+            with self._kept.asking():
+                await self._replay_kept(io)
+                self._retried = self._failing()
+                await spread_over(self._retried, self._ask, io, workers=self._workers)
+
+    def _failing(self) -> list[int]:
+        """Those that a call of their own may bring."""
+        return [
+            place
+            for place, error in sorted(self._errors.items())
+            if place not in self._unread and is_to_be_asked_again(error)
+        ]
+
+    async def _parts(self, io: IO) -> None:
+        unread = None
+        for part in self._state.parts:
+            try:
+                await self._part(part, io)
+            except FOR_ALL:
+                raise
+            except GatewayError as error:
+                unread = error
+                self._unread.update(part.lines)
+                for place in part.lines:
+                    self._failed(place, error)
+        if unread is not None and len(self._unread) == sum(len(p.lines) for p in self._state.parts):
+            raise unread
+
+    async def _replay_kept(self, io: IO) -> None:
+        """Have what an earlier pass has asked again."""
+        failing = self._failing()
+        kept = await io.run(self._kept.read) if failing else {}
+        answers = {place: kept[place] for place in failing if place in kept}
+        await self._replay(answers, self._digest, io)
+
+    async def _part(self, part: Part, io: IO) -> None:
+        if part.batch is None:
+            raise ConfigurationError("job: it was not submitted to its end; submit it again")
+        batch = await self._provider.batch(part.batch, part.file, io)
+        if batch.status not in OVER:
+            self._pending += part.lines
+            return
+        places = {self._state.id_of(place): place for place in part.lines}
+        found = await found_in(
+            batch, places, self._provider, io, model_id=str(self._lines.model.id)
+        )
+        self._foreign += found.foreign
+        for name, error in found.errors.items():
+            self._failed(places[name], error)
+        answers = {places[name]: body for name, body in found.answers.items()}
+        for body in answers.values():
+            self._count(body)
+        await self._replay(answers, part.lines, io)
+
+    def _count(self, body: Any) -> None:
+        usage = body.get("usage")
+        taken = usage.get("total_tokens") if isinstance(usage, dict) else None
+        self._tokens += taken if isinstance(taken, int) else 0
+        if (name := named(body.get("model"))) is not None:
+            self._models.add(name)
+
+    async def _replay(
+        self, answers: dict[int, Any], digests: Mapping[int, str | None], io: IO
+    ) -> None:
+        async def one(place: int, io: IO) -> None:
+            try:
+                output = await self._lines.replayed(
+                    self._inputs[place],
+                    digests[place],
+                    answers[place],
+                    io,
+                    job=self._state.job,
+                )
+            except FOR_ALL:
+                raise
+            except Exception as error:
+                self._failed(place, error)
+            else:
+                self._have(place, output)
+
+        await spread_over([*answers], one, io, workers=self._workers)
+
+    async def _ask(self, place: int, io: IO) -> None:
+        """Ask for one line by itself, as any call."""
+        digest = self._digest[place]
+        try:
+            output, answer = await self._lines.asked(self._inputs[place], digest, io)
+        except FOR_ALL:
+            raise
+        except Exception as error:
+            self._failed(place, error)
+            return
+        if answer is not None:
+            await io.run(lambda: self._kept.note(place, answer))
+        self._have(place, output)
+
+    def _have(self, place: int, output: Any) -> None:
+        self._errors.pop(place, None)
+        self._outputs[place] = output
+        self._tell()
+
+    def _failed(self, place: int, error: Exception) -> None:
+        self._errors[place] = error
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(len(self._outputs) + len(self._errors), len(self._inputs))
+
+    def result(self) -> BatchResult:
+        return BatchResult(
+            outputs=[self._outputs.get(place) for place in range(len(self._inputs))],
+            errors=dict(sorted(self._errors.items())),
+            pending=tuple(sorted(self._pending)),
+            retried=tuple(self._retried),
+            foreign=self._foreign,
+            models=tuple(sorted(self._models)),
+            tokens=self._tokens,
+        )

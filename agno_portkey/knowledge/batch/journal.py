@@ -1,0 +1,188 @@
+"""The journal of a batch job: what was sent where, in a file that a kill leaves readable.
+
+It holds digests, ids and figures: no text of an input or answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import Any
+from uuid import uuid4
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.alone import hold_alone
+
+__all__ = ["JobJournal", "JobState", "Part", "keep_name"]
+
+_FORMAT = "agno-portkey batch 1"
+
+
+@dataclass
+class Part:
+    """One file of a job: the digests of its lines, by place, and how far it came.
+
+    `creating` says that its batch may be there although its name is not known.
+    """
+
+    number: int
+    lines: dict[int, str]
+    file: str | None = None
+    creating: bool = False
+    batch: str | None = None
+
+
+@dataclass
+class JobState:
+    """What a journal tells: the job's name, of how many inputs, its parts, and who was refused."""
+
+    job: str
+    inputs: int
+    parts: list[Part] = field(default_factory=list)
+    refused: set[int] = field(default_factory=set)
+    whole: bool = False
+
+    def id_of(self, place: int) -> str:
+        """The `custom_id` of the line for the input at `place`: nobody else's."""
+        return f"{self.job}-{place}"
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Go on to what `record` says."""
+        match record:
+            case {"part": int(number), "lines": dict(lines)}:
+                if number != len(self.parts):
+                    raise ValueError("a part out of its order")
+                known = {int(place): str(digest) for place, digest in lines.items()}
+                self.parts.append(Part(number, known))
+            case {"uploaded": int(number), "file": str(name)}:
+                self.parts[number].file = name
+            case {"creating": int(number)}:
+                self.parts[number].creating = True
+            case {"created": int(number), "batch": str(name)}:
+                self.parts[number].batch = name
+            case {"refused": list(places)}:
+                self.refused |= {int(place) for place in places}
+            case {"whole": True}:
+                self.whole = True
+            case _:
+                raise ValueError("no record")
+
+
+class JobJournal:
+    """The file of one job, which one process at a time writes and any may read."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = fspath(path)
+        self._file: int | None = None
+
+    def read(self) -> JobState:
+        """What is in the file; ConfigurationError where there is none, or another one."""
+        try:
+            with open(self.path, "rb") as file:
+                return self._state(file.read())
+        except OSError as error:
+            raise ConfigurationError(
+                f"journal: {self.path} can't be read ({type(error).__name__}); submit the batch "
+                "first"
+            ) from error
+
+    @contextmanager
+    def written(self, inputs: int) -> Iterator[JobState]:
+        """The state of the job, begun if there is none; nobody else writes meanwhile."""
+        try:
+            held = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"journal: {self.path} can't be written ({type(error).__name__})"
+            ) from error
+        self._file = held
+        try:
+            self._lock(held)
+            yield self._begun(held, inputs)
+        finally:
+            self._file = None
+            os.close(held)
+
+    def _lock(self, held: int) -> None:
+        try:
+            hold_alone(held)
+        except OSError:
+            raise ConfigurationError(
+                f"journal: another process is at {self.path}; wait for it, or give another file"
+            ) from None
+
+    def _begun(self, held: int, inputs: int) -> JobState:
+        size = os.fstat(held).st_size
+        text = os.pread(held, size, 0)
+        if b"\n" not in text and _is_begun(text):
+            os.ftruncate(held, 0)
+            state = JobState(uuid4().hex[:16], inputs)
+            os.fchmod(held, 0o600)
+            self._write({"journal": _FORMAT, "job": state.job, "inputs": inputs})
+            keep_name(self.path)
+            return state
+        state = self._state(text)
+        if not text.endswith(b"\n"):
+            # A kill cut it off, before anything was done of what it was to say.
+            os.ftruncate(held, text.rfind(b"\n") + 1)
+        if state.inputs != inputs:
+            raise ConfigurationError(
+                f"journal: {self.path} is of a job of {state.inputs} inputs, not {inputs}; give "
+                "another file"
+            )
+        return state
+
+    def note(self, state: JobState, record: Mapping[str, Any]) -> None:
+        """Write `record` down and go on to it; it is on the disk when this returns."""
+        self._write(record)
+        state.take(json.loads(json.dumps(record)))
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise RuntimeError("the journal is not open")
+        line = json.dumps(record).encode() + b"\n"
+        while line:
+            line = line[os.write(self._file, line) :]
+        os.fsync(self._file)
+
+    def _state(self, text: bytes) -> JobState:
+        first, *others = text[: text.rfind(b"\n") + 1].splitlines() or [b""]
+        try:
+            head = json.loads(first)
+            if head["journal"] != _FORMAT:
+                raise ValueError(head["journal"])
+            state = JobState(str(head["job"]), int(head["inputs"]))
+            for number, line in enumerate(others, 2):
+                try:
+                    state.take(json.loads(line))
+                except (ValueError, LookupError, TypeError) as error:
+                    raise ConfigurationError(
+                        f"journal: line {number} of {self.path} is damaged: what was sent is not "
+                        "known any more; look at the provider's batches"
+                    ) from error
+        except ConfigurationError:
+            raise
+        except (ValueError, LookupError, TypeError) as error:
+            raise ConfigurationError(
+                f"journal: {self.path} is not the journal of a batch; give another file"
+            ) from error
+        return state
+
+
+def keep_name(path: str) -> None:
+    """Have the name of a file that was made outlast a loss of power, as what is in it does."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _is_begun(text: bytes) -> bool:
+    """Whether `text`, without a line's end, is the beginning of a first line."""
+    begun = f'{{"journal": "{_FORMAT}"'.encode()
+    return text.startswith(begun) or begun.startswith(text)

@@ -1,0 +1,306 @@
+"""`LanceChunks`: the rows of Agno's LanceDb, with their words in a SQLite file beside the table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from hashlib import md5
+from operator import mul
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lancedb
+from agno.knowledge.document import Document
+from agno.vectordb.distance import Distance
+from agno.vectordb.lancedb import LanceDb
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.search import words as kept
+from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
+from agno_portkey.knowledge.search.words import Broken, Row, Words
+
+__all__ = ["LanceChunks"]
+
+T = TypeVar("T")
+_METRICS = {Distance.cosine: "cosine", Distance.l2: "l2", Distance.max_inner_product: "dot"}
+# So many ids are named to LanceDB; of more, what is found is tested afterwards, in wider circles.
+_NAMED = 5_000
+_AT_ONCE = 1_000
+# The stamp of no table.
+_NONE = "none"
+
+
+class LanceChunks:
+    """The rows of a LanceDb on a disk.
+
+    LanceDB has no transaction that would take the words along. So each state of the table has a
+    stamp, its version and the time of it, and the words know the stamp they are true of: another
+    one, after a kill or a write by others, and they follow before anything is searched.
+    """
+
+    def __init__(self, db: LanceDb, path: str | os.PathLike[str] | None = None) -> None:
+        if db._is_cloud():
+            raise ConfigurationError(
+                "vector_db: a LanceDb on a disk or bucket; LanceDB Cloud has search by words itself"
+            )
+        self.db = db
+        if path is None:
+            if "://" in str(db.uri):
+                raise ConfigurationError("words: the path of a local file, as the table is not one")
+            path = Path(str(db.uri), f"{db.table_name}.words.db")
+        self._words = Words(os.fspath(path))
+        self._state: list[int] = [0]
+
+    # The rows
+
+    def _table(self) -> Any:
+        """The table as it is now, whoever wrote to it last; None if there is none."""
+        db = self.db
+        if db.table is not None:
+            try:
+                db.table.checkout_latest()
+            except Exception:
+                db.table = None
+        if db.table is not None:
+            state = _state(db.table)
+            if state[0] <= self._state[0] and state != self._state:
+                # It was dropped and made anew, and what is known of its files is not so any more.
+                db.connection = lancedb.connect(db.uri)
+                db.table = None
+            self._state = state
+        if db.table is None and db.exists():
+            opened: Any = db.connection.open_table(db.table_name)
+            db.table = opened
+            self._state = _state(db.table)
+        return db.table
+
+    def _stamp(self) -> str:
+        table = self._table()
+        return json.dumps(_state(table)) if table is not None else _NONE
+
+    def _rows(self, where: str | None = None) -> Iterator[Row]:
+        table = self._table()
+        if table is None:
+            return
+        columns = ["id", "payload", *self._owned()]
+        asked = table.search().select(columns).limit(max(1, table.count_rows()))
+        for batch in (asked.where(where) if where else asked).to_batches(_AT_ONCE):
+            for row in batch.to_pylist():
+                yield _row(row)
+
+    def _owned(self) -> list[str]:
+        return [self.db.USER_ID_COL] if self.db._user_id_column_exists() else []
+
+    def nearest(self, vector: Sequence[float], limit: int, scope: Scope) -> dict[str, float]:
+        table = self._table()
+        if table is None or not vector or (rows := table.count_rows()) == 0:
+            return {}
+        owner = self._owner(scope)
+        if scope.condition is None:
+            return self._asked(table, vector, limit, owner)
+        named = self._words.admitted(scope, _NAMED + 1)
+        if not named:
+            return {}
+        if len(named) <= _NAMED:
+            where = _and(owner, f"id IN ({_quoted(named)})")
+            return self._asked(table, vector, limit, where)
+        width = limit
+        while True:
+            width = min(rows, 4 * width)
+            found = self._asked(table, vector, width, owner)
+            fits = self._words.among([*found], scope)
+            if len(fits) >= limit or width >= rows:
+                return dict([item for item in found.items() if item[0] in fits][:limit])
+
+    def _owner(self, scope: Scope) -> str | None:
+        # A table without owners is searched for none of them.
+        self.db._require_owner_column(scope.user_id)
+        return self.db._user_scope_where_clause(scope.user_id)
+
+    def _asked(
+        self, table: Any, vector: Sequence[float], limit: int, where: str | None
+    ) -> dict[str, float]:
+        asked = table.search([*vector], vector_column_name=self.db._vector_col)
+        asked = asked.distance_type(_METRICS[self.db.distance]).limit(limit)
+        if where is not None:
+            asked = asked.where(where, prefilter=True)
+        if self.db.nprobes:
+            asked.nprobes(self.db.nprobes)
+        found: dict[str, float] = {}
+        for row in asked.select(["id", "_distance"]).to_list():
+            likeness = _likeness(row["_distance"], self.db.distance)
+            if likeness is not None:
+                found.setdefault(row["id"], likeness)
+        return found
+
+    def likeness(
+        self, vector: Sequence[float], ids: Sequence[str], scope: Scope
+    ) -> dict[str, float]:
+        table = self._table()
+        if table is None or not vector or not ids:
+            return {}
+        # What is in scope the words have said. LanceDB would measure all rows for it.
+        where = _and(self._owner(scope), f"id IN ({_quoted(ids)})")
+        columns = ["id", self.db._vector_col]
+        asked = table.search().where(where).select(columns).limit(max(1, table.count_rows()))
+        rows = {row["id"]: row[self.db._vector_col] for row in asked.to_list()}
+        found = {
+            key: _likeness(_distance(vector, there, self.db.distance), self.db.distance)
+            for key, there in rows.items()
+        }
+        return {key: likeness for key, likeness in found.items() if likeness is not None}
+
+    def documents(self, ids: Sequence[str], scope: Scope) -> dict[str, Document]:
+        table = self._table()
+        if table is None or not ids:
+            return {}
+        where = _and(self._owner(scope), f"id IN ({_quoted(ids)})")
+        asked = table.search().where(where).limit(max(1, table.count_rows()))
+        return {row["id"]: self._document(row) for row in asked.to_list()}
+
+    def _document(self, row: dict[str, Any]) -> Document:
+        payload = json.loads(row["payload"])
+        return Document(
+            id=row["id"],
+            name=payload.get("name"),
+            meta_data=payload.get("meta_data") or {},
+            content=payload["content"],
+            embedder=self.db.embedder,
+            embedding=row["vector"],
+            usage=payload.get("usage"),
+            content_id=payload.get("content_id"),
+        )
+
+    # The words
+
+    def ready(self) -> None:
+        try:
+            if self._words.stamp() == self._stamp():
+                return
+        except Broken:
+            self._words.set_aside()
+        self._followed()
+
+    def _followed(self, *, anew: bool = False) -> int:
+        """Have the words follow the rows, by who is first; how many rows they did not have."""
+        with self._words.writing() as connection:
+            stamp = self._stamp()
+            if anew or stamp == _NONE:
+                kept.clear(connection)
+            if kept.stamp_in(connection) == stamp:
+                return 0
+            changed = kept.follow(connection, self._rows())
+            kept.set_stamp(connection, stamp)
+            return changed
+
+    def matching(
+        self, terms: Any, limit: int, scope: Scope, also: Collection[str] = ()
+    ) -> dict[str, float]:
+        try:
+            return self._words.matching(terms, limit, scope, also)
+        except Broken:
+            # It broke since it was looked at.
+            self._words.set_aside()
+            self._followed()
+            return self._words.matching(terms, limit, scope, also)
+
+    def writing(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+        self.ready()
+        ids = list(dict.fromkeys(touched())) if touched is not None else None
+        with self._words.writing() as connection:
+            # Others may have written since, and are to be followed, too.
+            before = kept.stamp_in(connection) == self._stamp()
+            # If it raises, the words stay as they were, with their old stamp: the next search
+            # has them follow whatever was written.
+            result = act()
+            if before and ids is not None:
+                self._follow_some(connection, ids)
+            else:
+                kept.follow(connection, self._rows())
+            kept.set_stamp(connection, self._stamp())
+            return result
+
+    def _follow_some(self, connection: sqlite3.Connection, ids: Sequence[str]) -> None:
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            there = {row.id: row for row in self._rows(f"id IN ({_quoted(some)})")}
+            kept.put(connection, there.values())
+            kept.remove(connection, [key for key in some if key not in there])
+
+    def ids_of(self, **fields: Any) -> list[str]:
+        return self._words.ids_of(fields)
+
+    def new_id(self, document: Document, content_hash: str, user_id: str | None) -> str:
+        content = document.content.replace("\x00", "\ufffd")
+        base = document.id or md5(content.encode(), usedforsecurity=False).hexdigest()
+        return self.db._scoped_doc_id(base, content_hash, user_id)
+
+    def rebuild(self) -> int:
+        try:
+            self._followed(anew=True)
+        except Broken:
+            self._words.set_aside()
+            self._followed(anew=True)
+        return len(self._words.admitted(Scope(), -1))
+
+    def drop(self) -> None:
+        try:
+            self._followed()
+        except SearchUnavailable:
+            self._words.set_aside()
+
+
+def _state(table: Any) -> list[int]:
+    """The version, and the time and size of its manifest.
+
+    A table that was dropped and made anew counts its versions from 1.
+    """
+    version = int(table.version)
+    for name in (f"{2**64 - 1 - version:020d}.manifest", f"{version}.manifest"):
+        with suppress(OSError, AttributeError):
+            at = os.stat(Path(str(table.uri), "_versions", name))
+            return [version, at.st_mtime_ns, at.st_size]
+    return [version, int(table.count_rows())]
+
+
+def _row(row: dict[str, Any]) -> Row:
+    payload = json.loads(row["payload"])
+    return Row(
+        id=row["id"],
+        text=payload["content"],
+        owner=row.get(LanceDb.USER_ID_COL),
+        name=payload.get("name"),
+        content_id=payload.get("content_id"),
+        content_hash=payload.get("content_hash"),
+        meta=payload.get("meta_data"),
+    )
+
+
+def _likeness(distance: float | None, metric: Distance) -> float | None:
+    """The greater the more alike; None where the distance is no number, as to a vector of 0."""
+    if distance is None or not math.isfinite(distance):
+        return None
+    return 1 / (1 + distance) if metric is Distance.l2 else 1 - distance
+
+
+def _distance(one: Sequence[float], other: Sequence[float], metric: Distance) -> float | None:
+    """As LanceDB measures it: L2 is squared."""
+    if metric is Distance.l2:
+        return math.fsum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+    product = math.fsum(map(mul, one, other))
+    if metric is Distance.cosine:
+        lengths = math.hypot(*one) * math.hypot(*other)
+        return 1 - product / lengths if lengths else None
+    return 1 - product
+
+
+def _quoted(ids: Sequence[str]) -> str:
+    return ",".join("'" + key.replace("'", "''") + "'" for key in ids)
+
+
+def _and(*parts: str | None) -> str:
+    return " AND ".join(part for part in parts if part)

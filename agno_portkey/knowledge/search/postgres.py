@@ -1,0 +1,208 @@
+"""`PgChunks`: the rows of Agno's PgVector, with their words in the same schema."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from agno.knowledge.document import Document
+from agno.vectordb.distance import Distance
+from agno.vectordb.pgvector import PgVector
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
+from agno_portkey.knowledge.search.postgres_sql import Names, condition_sql
+
+__all__ = ["PgChunks"]
+
+T = TypeVar("T")
+_OPERATORS = {Distance.cosine: "<=>", Distance.l2: "<->", Distance.max_inner_product: "<#>"}
+# More candidates than that pgvector's index does not look at.
+_MOST = 1000
+
+
+class PgChunks:
+    """The rows of a PgVector. Triggers keep their words: writes need no care here."""
+
+    def __init__(self, db: PgVector) -> None:
+        if db.schema is None:
+            raise ConfigurationError("vector_db: a PgVector with a schema")
+        self.db = db
+        self._names = Names(db.schema, db.table_name, db.content_language)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self.db.db_engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            # Its own words would quote the values.
+            kind = type(getattr(error, "orig", None) or error).__name__
+            raise SearchUnavailable(
+                f"{self._names.table}: the database can't search it ({kind}): {_state(error)}"
+            ) from error
+
+    def ready(self) -> None:
+        with self._connected() as connection:
+            self._ready(connection)
+
+    def _ready(self, connection: Connection) -> bool:
+        """Whether there is a table; its words are there if so."""
+        there, kept = connection.execute(text(self._names.installed)).one()
+        if there and not kept:
+            self._install(connection, anew=False)
+        return bool(there)
+
+    def _install(self, connection: Connection, *, anew: bool) -> None:
+        # One at a time: the others find it done.
+        lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:owner, 0))")
+        connection.execute(lock, {"owner": self._names.owner})
+        if not anew and connection.execute(text(self._names.installed)).one()[1]:
+            return
+        for statement in self._names.install:
+            connection.execute(text(statement))
+
+    def nearest(self, vector: Sequence[float], limit: int, scope: Scope) -> dict[str, float]:
+        return self._near(vector, limit, scope)
+
+    def _near(
+        self, vector: Sequence[float], limit: int, scope: Scope, ids: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """The nearest, or among `ids` alone."""
+        if not vector or limit < 1:
+            return {}
+        values: dict[str, Any] = {"vector": str([*map(float, vector)]), "limit": limit}
+        where = self._where(scope, values)
+        if ids is not None:
+            where = f"{where} AND" if where else "WHERE"
+            where, values["ids"] = f"{where} id = ANY(CAST(:ids AS text[]))", [*ids]
+        distance = f"embedding {_OPERATORS[self.db.distance]} CAST(:vector AS vector)"
+        if where:
+            # The index would look for what fits among the nearest alone, and miss the rest.
+            statement = (
+                f"WITH fits AS MATERIALIZED (SELECT id, embedding FROM {self._names.table} {where})"  # noqa: S608
+                f" SELECT id, {distance} AS distance FROM fits ORDER BY distance, id LIMIT :limit"
+            )
+        else:
+            statement = (
+                f"SELECT id, {distance} AS distance FROM {self._names.table} "  # noqa: S608
+                "ORDER BY distance LIMIT :limit"
+            )
+        with self._connected() as connection:
+            if not self._ready(connection):
+                return {}
+            width = max(40, min(limit, _MOST))
+            connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {width}")
+            rows = connection.execute(text(statement), values).all()
+        scores = {key: _likeness(distance, self.db.distance) for key, distance in rows}
+        least = self.db.similarity_threshold
+        return {
+            key: score
+            for key, score in scores.items()
+            if score is not None and (least is None or score >= least)
+        }
+
+    def _where(self, scope: Scope, values: dict[str, Any]) -> str:
+        # A table without owners is searched for none of them.
+        self.db._require_owner_column(scope.user_id)
+        parts: list[str] = []
+        if scope.user_id is not None:
+            parts.append("(user_id = :user_id OR user_id IS NULL)")
+            values["user_id"] = scope.user_id
+        if scope.condition is not None:
+            parts.append(condition_sql(scope.condition, values))
+        return f"WHERE {' AND '.join(parts)}" if parts else ""
+
+    def likeness(
+        self, vector: Sequence[float], ids: Sequence[str], scope: Scope
+    ) -> dict[str, float]:
+        return self._near(vector, len(ids), scope, ids)
+
+    def matching(
+        self, terms: Mapping[str, float], limit: int, scope: Scope, also: Collection[str] = ()
+    ) -> dict[str, float]:
+        if not terms or limit < 1:
+            return {}
+        values: dict[str, Any] = {
+            "terms": [*terms],
+            "weights": [*terms.values()],
+            "limit": limit,
+            "also": [*also],
+        }
+        where = self._where(scope, values)
+        if where:
+            where = f"WHERE p.id IN (SELECT id FROM {self._names.table} {where})"  # noqa: S608
+        with self._connected() as connection:
+            if not self._ready(connection):
+                return {}
+            rows = connection.execute(text(self._names.best(where)), values).all()
+        return {key: float(score) for key, score in rows}
+
+    def documents(self, ids: Sequence[str], scope: Scope) -> dict[str, Document]:
+        if not ids:
+            return {}
+        values: dict[str, Any] = {}
+        where = self._where(scope, values) or "WHERE true"
+        columns = self.db.table.c
+        asked = text(f"{where[6:]} AND id IN :ids").bindparams(bindparam("ids", expanding=True))
+        names = ("id", "name", "meta_data", "content", "embedding", "usage", "content_id")
+        statement = self.db.table.select().with_only_columns(*[columns[name] for name in names])
+        with self._connected() as connection:
+            if not self._ready(connection):
+                return {}
+            rows = connection.execute(statement.where(asked), {**values, "ids": [*ids]}).all()
+        return {row.id: self._document(row) for row in rows}
+
+    def _document(self, row: Any) -> Document:
+        return Document(
+            id=row.id,
+            name=row.name,
+            meta_data=dict(row.meta_data or {}),
+            content=row.content,
+            embedder=self.db.embedder,
+            embedding=[float(number) for number in row.embedding],
+            usage=row.usage,
+            content_id=row.content_id,
+        )
+
+    def writing(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+        self.ready()
+        return act()
+
+    def ids_of(self, **fields: Any) -> list[str]:
+        return []
+
+    def new_id(self, document: Document, content_hash: str, user_id: str | None) -> str:
+        return ""
+
+    def rebuild(self) -> int:
+        with self._connected() as connection:
+            there, _ = connection.execute(text(self._names.installed)).one()
+            if not there:
+                return 0
+            self._install(connection, anew=True)
+            return int(
+                connection.execute(text(f"SELECT count(*) FROM {self._names.lengths}")).scalar_one()  # noqa: S608
+            )
+
+    def drop(self) -> None:
+        with self._connected() as connection:
+            for statement in self._names.remove:
+                connection.execute(text(statement))
+
+
+def _likeness(distance: float | None, metric: Distance) -> float | None:
+    """The greater the more alike; None where the distance is no number, as to a vector of 0."""
+    if distance is None or not math.isfinite(distance):
+        return None
+    if metric is Distance.max_inner_product:
+        return -distance
+    return 1 / (1 + distance) if metric is Distance.l2 else 1 - distance
+
+
+def _state(error: SQLAlchemyError) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or "no connection"

@@ -1,0 +1,118 @@
+"""A journal that is another file, damaged, or can't be written: nothing is sent unknown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_forms import RIGHT, Jobs, said
+
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.testing import EmbeddedProvider, Fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"hello\n",
+        b'{"journal": "another"}\n',
+        b"[]\n",
+        b"{}",
+        b"no end",
+        b'{"journal": "agno-portkey batch 1", "job": "a"}\n',
+    ],
+)
+def test_another_file_is_left_as_it_is(
+    text: bytes, job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    path = tmp_path / "job.journal"
+    path.write_bytes(text)
+    for use in (job().submit, job().status, job().fetch, job().cancel):
+        with pytest.raises(ConfigurationError, match="journal"):
+            use()
+    assert path.read_bytes() == text
+    assert portkey_provider.requests == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"}{",
+        b'{"uploaded": 7, "file": "f"}',
+        b'{"part": 5, "lines": {}}',
+        b'{"else": 1}',
+        b'{"part": 1, "lines": {"x": "y"}}',
+    ],
+)
+def test_a_damaged_journal_sends_nothing(
+    line: bytes, job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    job().submit()
+    path = tmp_path / "job.journal"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:2], line, *lines[2:]]) + b"\n")
+    asked = len(portkey_provider.requests)
+    with pytest.raises(ConfigurationError, match=r"line 3 .* damaged"):
+        job().submit()
+    assert len(portkey_provider.requests) == asked
+
+
+def test_a_journal_that_cannot_be_written_lets_nothing_out(
+    job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    with pytest.raises(ConfigurationError, match="can't be written"):
+        job(journal=tmp_path / "no" / "folder").submit()
+    assert portkey_provider.requests == []
+
+
+def test_the_names_of_files_are_on_the_disk_before_anything_is_paid(
+    job: Jobs,
+    tmp_path: Path,
+    portkey_provider: EmbeddedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loss of power would else take the whole journal along."""
+    synced: list[tuple[int, int]] = []
+    sync = os.fsync
+
+    def noting(file: int) -> None:
+        synced.append((os.fstat(file).st_ino, len(portkey_provider.calls)))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.chdir(tmp_path)
+    portkey_provider.fault(Fault.status(500), times=1, text="question 3")
+    folder = tmp_path.stat().st_ino
+    job(journal="job.journal").submit()
+    # The first record, the folder, and all else.
+    assert [each for each, _ in synced].index(folder) == 1
+    synced.clear()
+    assert said(job(journal="job.journal").fetch(retry=True)) == RIGHT
+    answers = (tmp_path / "job.journal.retried").stat().st_ino
+    assert synced == [(folder, 0), (answers, 1)]
+
+
+def test_a_journal_that_fails_on_the_way_is_gone_on_from(
+    job: Jobs,
+    portkey_provider: EmbeddedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk behind the making of a batch: it is found, and not made again."""
+    from agno_portkey.knowledge.batch.journal import JobJournal
+
+    write = JobJournal._write
+
+    def full(self: JobJournal, record: Any) -> None:
+        if "created" in record:
+            raise OSError(28, "No space left on device")
+        write(self, record)
+
+    monkeypatch.setattr(JobJournal, "_write", full)
+    with pytest.raises(OSError, match="space"):
+        job().submit()
+    monkeypatch.undo()
+    job().submit()
+    assert len(portkey_provider.batches.held) == 1
+    assert said(job().fetch()) == RIGHT
