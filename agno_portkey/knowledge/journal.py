@@ -52,8 +52,10 @@ class Journal:
         file = self._file = os.fdopen(held, "rb+", buffering=0)
         try:
             hold_alone(file)
-        except OSError:
+        except (OSError, ConfigurationError) as error:
             self.close()
+            if isinstance(error, ConfigurationError):
+                raise
             raise ConfigurationError(
                 f"journal: another process is at {self._path}; wait for it, or give another file"
             ) from None
