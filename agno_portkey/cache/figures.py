@@ -72,7 +72,7 @@ class CacheFigures:
         data = event.data
         if event.kind == "cache":
             self._count(event.role or "", str(data.get("scope") or ""), data)
-        elif event.kind == "call" and (status := data.get("cache_status")):
+        elif event.kind == "call" and (status := data.get("cache_status")) != "DISABLED" and status:
             with self._lock:
                 if (row := self._row(event.role or "", "gateway")) is not None:
                     row.gateway[str(status)] += 1

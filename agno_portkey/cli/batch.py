@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ Kept = Annotated[
     typer.Option(
         "--journal",
         help="The file that tells what was sent where; no text in it. What was asked again stands "
-        "beside it, in JOURNAL.retried.",
+        "beside it, in JOURNAL.retried; without that file, all that failed is asked anew.",
     ),
 ]
 Target = Annotated[
@@ -77,7 +78,8 @@ def submit(
     """Send what was not sent yet, split by the provider's limits; after a kill, what is left of it.
 
     Each input passes the model's guards first; one that they refuse is not sent, and `fetch` tells
-    why. Ends with 0 if all is sent, and with 2 if it can't be.
+    why. One on which a guard fails is not sent either, until this is run again. Ends with 0 if all
+    is sent, and with 2 if it can't be.
     """
     with _told() as progress:
         _, given = _read(inputs)
@@ -141,7 +143,8 @@ def fetch(
         bool,
         typer.Option(
             "--retry",
-            help="Ask failed lines again, by calls at the usual price; what they bring is kept.",
+            help="Ask failed lines again, by calls at the usual price; what they bring is kept, a "
+            "broken answer too, and not asked for again.",
         ),
     ] = False,
     target: Target = None,
@@ -155,11 +158,13 @@ def fetch(
     yet, and with 2 if nothing can be fetched.
     """
     with _told() as progress:
-        if out.resolve() in (inputs.resolve(), journal.resolve()):
-            raise ConfigurationError(f"--out: {out} is what the job is known by; name another file")
+        _require_other(out, inputs, journal, Path(f"{journal}.retried"))
         ids, given = _read(inputs)
+        who = named(agent, "agent")
+        if (of_agent := _file_of(agent)) is not None:
+            _require_other(out, of_agent)
         job = BatchJob(
-            named(agent, "agent"),
+            who,
             given,
             journal=journal,
             target=target,
@@ -186,6 +191,20 @@ def _told() -> Iterator[Callable[[int, int], None]]:
             yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
     except (AgnoPortkeyError, OSError) as error:
         fail(error, _BROKEN)
+
+
+def _require_other(out: Path, *held: Path) -> None:
+    if out.resolve() in [each.resolve() for each in held]:
+        raise ConfigurationError(f"--out: {out} is what the job is known by; name another file")
+
+
+def _file_of(agent: str) -> Path | None:
+    """The file that an agent is in, once it was imported."""
+    place = agent.partition(":")[0]
+    if place.endswith(".py"):
+        return Path(place)
+    file = getattr(sys.modules.get(place), "__file__", None)
+    return None if file is None else Path(file)
 
 
 def _read(path: Path) -> tuple[list[Any], list[Any]]:
@@ -246,6 +265,8 @@ def _print_status(status: BatchStatus, as_json: bool) -> None:
         typer.echo(json.dumps({**asdict(status), "state": status.state}, indent=2))
         return
     said = f"Job {status.job}: {status.state}, {status.inputs} inputs, {status.refused} refused"
+    if status.undecided:
+        said += f", {status.undecided} not sent since a guard failed on them: submit again"
     console = Console()
     console.print(Text(shown(said)), soft_wrap=True)
     table = Table("batch", "")

@@ -60,7 +60,8 @@ def report(
 
     A line for each role and for what speaks against two questions being the same (a negation, a
     number, ...): how many pairs of answers were compared, how many differed, the likeness from
-    which on hits are served, and how many more comparisons it takes where none are.
+    which on all hits are served, and how many more comparisons that takes; a part of them is
+    served before, as far as the budget of errors lets it.
     """
     cache = _cache(store)
     try:
@@ -133,7 +134,8 @@ def _trust_table(learnt: list[dict[str, Any]], max_error: float) -> Table:
         table.add_column(name, justify="right")
     for row in learnt:
         start, found = row["serves_from"], row["false_hits"]
-        served = f"{row['needed']} more needed" if start is None else f"{start:.2f}"
+        # Some are served before: as far as the budget lets them.
+        served = f"{row['needed']} more for all" if start is None else f"{start:.2f}"
         if row["against"]:
             served = "never"
         rate = (

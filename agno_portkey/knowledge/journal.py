@@ -19,11 +19,16 @@ from agno_portkey.knowledge.alone import hold_alone
 
 __all__ = ["Journal"]
 
+# How each line begins.
+_BEGINS = b'{"key": "'
+_PROMPTS = ("instructions", "system_message", "description", "expected_output", "role")
+
 
 class Journal:
     """Completed runs in a file, a line each; one process writes it at a time.
 
-    A run is known by its place, its input, the name of who runs it and the options. What can't be
+    A run is known by its place, its input, name, model id and prompts of who runs it, and the
+    options. What can't be
     read, such as a line that a kill cut off, is a run that is made anew.
     """
 
@@ -36,7 +41,7 @@ class Journal:
     ) -> None:
         self._path = fspath(path)
         self._schema = getattr(agent, "output_schema", None)
-        about = [type(agent).__name__, agent.name, agent.id, dict(options)]
+        about = [_about(agent), dict(options)]
         self._keys = [_digest([about, place, each]) for place, each in enumerate(inputs)]
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
@@ -61,8 +66,14 @@ class Journal:
             ) from None
         places = {key: place for place, key in enumerate(self._keys)}
         text = file.read()
-        if text and not text.endswith(b"\n"):
-            file.write(b"\n")
+        if not text.startswith(_BEGINS) and not _BEGINS.startswith(text):
+            self.close()
+            raise ConfigurationError(
+                f"journal: {self._path} is not the journal of many runs; give another file"
+            )
+        if not text.endswith(b"\n"):
+            # A kill cut the last line off.
+            file.truncate(text.rfind(b"\n") + 1)
         for line in text.splitlines():
             key, output = self._read(line)
             if output is not None and key in places:
@@ -102,6 +113,20 @@ class Journal:
 
 def _is_model(schema: Any) -> bool:
     return isinstance(schema, type) and issubclass(schema, BaseModel)
+
+
+def _about(agent: Any) -> list[Any]:
+    """What answers depend on, as far as that is text: another prompt or model runs anew."""
+    prompts = [getattr(agent, name, None) for name in _PROMPTS]
+    members = getattr(agent, "members", None)
+    return [
+        type(agent).__name__,
+        # Not the id: the host gives it one as it runs.
+        agent.name,
+        getattr(getattr(agent, "model", None), "id", None),
+        [each if isinstance(each, str | list) else None for each in prompts],
+        [_about(each) for each in members] if isinstance(members, list) else None,
+    ]
 
 
 def _digest(said: Any) -> str:

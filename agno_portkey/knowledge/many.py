@@ -31,7 +31,7 @@ class RunFailed(AgnoPortkeyError):
         self.output = output
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Many:
     """What came of many runs, in the order of their inputs.
 
@@ -45,6 +45,12 @@ class Many:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.outputs)
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def __repr__(self) -> str:
+        return f"Many({len(self)} runs, {len(self.errors)} failed, {self.resumed} resumed)"
 
     def require(self) -> list[Any]:
         """The outputs, if all are there; else raises what kept the first one from being."""
@@ -66,7 +72,8 @@ def run_many(
 
     One that fails is no obstacle to the others. With a `journal`, a file, each run is written down
     once it has completed, and whoever is given the same file and inputs again makes the other ones
-    alone: after a kill as well. Outputs stand in it as they are. `progress` is True for a bar, or
+    alone: after a kill as well. Another prompt, model id or option is another run. Outputs stand
+    in it as they are. `progress` is True for a bar, or
     a function that is given how many are done, of how many. `options` go to each run; without a
     `session_id` each has a session of its own. Raises ConfigurationError for what can't be meant.
     """

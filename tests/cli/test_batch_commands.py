@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -166,13 +167,60 @@ def test_inputs_of_windows_are_read(folder: Path, portkey_provider: EmbeddedProv
     assert [line["output"] for line in results(folder)] == ["You said: one", "You said: Jürgen"]
 
 
-@pytest.mark.parametrize("out", ["inputs.jsonl", "job", "./job", "link"])
-def test_results_do_not_replace_what_the_job_is_known_by(out: str, folder: Path) -> None:
+KNOWN_BY = ["inputs.jsonl", "job", "job.retried", "desk.py"]
+
+
+@pytest.mark.parametrize("out", [*KNOWN_BY, "./job", "link"])
+@pytest.mark.parametrize("who", ["desk.py", "desk:agent"])
+def test_results_do_not_replace_what_the_job_is_known_by(
+    out: str, who: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "desk", raising=False)
     (folder / "link").symlink_to("job")
     batch(*SUBMIT)
-    before = [(folder / name).read_bytes() for name in ("inputs.jsonl", "job")]
-    assert "--out" in batch(*FETCH[:-1], out, code=2)
-    assert [(folder / name).read_bytes() for name in ("inputs.jsonl", "job")] == before
+    (folder / "job.retried").write_bytes(b"")
+    monkeypatch.delitem(sys.modules, "desk", raising=False)
+    before = [(folder / name).read_bytes() for name in KNOWN_BY]
+    assert "--out" in batch("fetch", who, *FETCH[2:-1], out, code=2)
+    assert [(folder / name).read_bytes() for name in KNOWN_BY] == before
+
+
+def test_inputs_that_a_guard_failed_on_are_told(
+    folder: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    (folder / "down").touch()
+    failing = 'if "two" in passage.text and os.path.exists("down"): raise RuntimeError("no")'
+    text = AGENT.replace("    return Block", f"    {failing}\n    return Block")
+    (folder / "desk.py").write_text(text)
+    assert "no_beans failed" in batch(*SUBMIT, code=2)
+    assert "1 not sent since a guard failed" in batch("status", "job", code=3)
+    assert json.loads(batch("status", "job", "--json", code=3))["undecided"] == 1
+    (folder / "down").unlink()
+    assert "guard failed" not in batch(*SUBMIT)
+    batch(*FETCH, code=1)
+    assert [line.get("output") for line in results(folder)] == [
+        "You said: one",
+        "You said: two",
+        None,
+    ]
+
+
+def test_what_a_provider_says_moves_no_terminal(
+    folder: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    said = "no \x1b[31m\x07\u202e way"
+    portkey_provider.fault(Fault.status(401, message=said), times=None, route="POST /files")
+    told = batch(*SUBMIT, code=2)
+    assert " way" in told
+    assert not any(each in told for each in "\x1b\x07\u202e")
+    portkey_provider.clear_faults()
+    portkey_provider.batches.by_hand = True
+    batch(*SUBMIT)
+    [held] = portkey_provider.batches.held.values()
+    held["status"] = said
+    told = batch("status", "job", "--agent", "desk.py", code=3)
+    assert "way" in told
+    assert not any(each in told for each in "\x1b\x07\u202e")
 
 
 def test_results_that_cannot_be_written_leave_nothing_behind(

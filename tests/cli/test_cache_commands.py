@@ -210,7 +210,7 @@ def test_the_report_says_how_far_likeness_is_trusted(store: str) -> None:
     assert (vetoed["serves_from"], vetoed["needed"], vetoed["compared"]) == (None, None, 400)
     assert rows["Writer"]["needed"] > 100
     shown = run("report", "--store", store)
-    assert "more needed" in shown
+    assert "more for all" in shown
     assert "negation" in shown
     assert "never" in shown
     stricter = json.loads(

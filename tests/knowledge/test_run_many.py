@@ -176,9 +176,21 @@ def test_a_line_that_can_not_be_read_is_a_run_to_be_made(
     spoil: bytes, many: Callable[..., Many], model: Makes, tmp_path: Path
 ) -> None:
     journal = tmp_path / "runs.jsonl"
-    journal.write_bytes(spoil)
-    assert many(Agent(name="A", model=model()), INPUTS[:2], journal=journal).resumed == 0
+    assert many(Agent(name="A", model=model()), INPUTS[:1], journal=journal).resumed == 0
+    with journal.open("ab") as file:
+        file.write(spoil)
+    assert many(Agent(name="A", model=model()), INPUTS[:2], journal=journal).resumed == 1
     assert many(Agent(name="A", model=model()), INPUTS[:2], journal=journal).resumed == 2
+
+
+@pytest.mark.parametrize("begun", [b'{"key": "cut off', b'{"ke'])
+def test_a_kill_at_the_first_line_is_no_obstacle(
+    begun: bytes, model: Makes, tmp_path: Path
+) -> None:
+    journal = tmp_path / "runs.jsonl"
+    journal.write_bytes(begun)
+    agent = Agent(name="A", model=model())
+    assert [run_many(agent, INPUTS[:2], journal=journal).resumed for _ in range(2)] == [0, 2]
 
 
 def test_two_at_one_journal_are_one_too_many(
@@ -269,3 +281,35 @@ def test_where_no_file_can_be_held_alone_a_journal_is_refused(
     assert run_many(agent, INPUTS[:2]).require()
     with pytest.raises(ConfigurationError, match="can't hold a file alone"):
         run_many(agent, INPUTS[:2], journal=tmp_path / "journal")
+
+
+def test_another_prompt_or_model_is_another_run(model: Makes, tmp_path: Path) -> None:
+    def resumed(**options: Any) -> int:
+        given = {"name": "a", "id": "a", "model": model(), "instructions": "one", **options}
+        return run_many(Agent(**given), ["q"], journal=tmp_path / "journal").resumed
+
+    assert [resumed(), resumed()] == [0, 1]
+    for other in (
+        {"instructions": ["two"]},
+        {"system_message": "three"},
+        {"model": model(id="gpt-4o")},
+    ):
+        assert [resumed(**other), resumed(**other)] == [0, 1]
+    assert resumed() == 1
+
+
+@pytest.mark.parametrize("text", [b"print('mine')\n", b"\0", b'{"journal": 1}\n'])
+def test_a_file_of_somebody_else_is_left_as_it_is(
+    text: bytes, model: Makes, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_bytes(text)
+    with pytest.raises(ConfigurationError, match="not the journal"):
+        run_many(Agent(model=model()), ["y"], journal=file)
+    assert file.read_bytes() == text
+
+
+def test_what_is_printed_of_many_runs_is_short(model: Makes) -> None:
+    many = run_many(Agent(model=model()), INPUTS[:3])
+    assert repr(many) == "Many(3 runs, 0 failed, 0 resumed)"
+    assert len(many) == 3

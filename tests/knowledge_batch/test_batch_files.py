@@ -78,7 +78,16 @@ def place_of(line: Line) -> int:
     ("alter", "failed", "foreign"),
     [
         (lambda lines: lines[1:], {6: UpstreamFailed}, 0),
-        (lambda lines: [*lines, lines[0]], {6: BadResponse}, 0),
+        (lambda lines: [*lines, *lines, lines[0]], {}, 0),
+        (lambda lines: [*lines, {**lines[0], "id": "else"}], {6: BadResponse}, 0),
+        (lambda lines: [{**lines[0], "error": {"code": 5}}, *lines], {6: BadResponse}, 0),
+        (lambda lines: [{**line, "error": {}} for line in lines], {}, 0),
+        (
+            lambda lines: [{**line, "error": {"code": None, "message": ""}} for line in lines],
+            {},
+            0,
+        ),
+        (lambda lines: [{**lines[0], "error": {"code": 5}}, *lines[1:]], {6: UpstreamFailed}, 0),
         (lambda lines: [*lines, {**lines[0], "custom_id": "else-0"}], {}, 1),
         (lambda lines: [*lines, {**lines[0], "custom_id": 6}], {}, 1),
         (lambda lines: [*lines, "}{", "[1]", "null", "nan"], {}, 4),

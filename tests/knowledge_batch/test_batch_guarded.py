@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agno.models.message import Message
 from batch_forms import (
     INPUTS,
     RIGHT,
@@ -20,8 +21,10 @@ from batch_forms import (
 
 from agno_portkey import Contract, Repair, govern
 from agno_portkey.errors import (
+    ConfigurationError,
     ContractError,
     InputBlocked,
+    InputContractError,
     OutputBlocked,
     Stopped,
     UpstreamFailed,
@@ -70,10 +73,79 @@ def test_a_guard_that_raises_lets_nothing_out(
         raise RuntimeError("down")
 
     one = job(agent(model(guards=[broken])))
-    assert one.submit().refused == len(INPUTS)
+    with pytest.raises(InputBlocked, match="broken failed"):
+        one.submit()
     assert portkey_provider.requests == []
+    status = one.status()
+    assert (status.refused, status.undecided, status.state) == (0, len(INPUTS), "submitting")
     found = one.fetch()
     assert [type(error) for error in found.errors.values()] == [InputBlocked] * len(INPUTS)
+
+
+def test_a_guard_that_fails_refuses_nobody_for_good(
+    portkey_provider: EmbeddedProvider, job: Jobs, model: Models
+) -> None:
+    down = ["question 1", "question 3"]
+
+    @guard
+    def flaky(passage: Passage) -> Block | None:
+        if any(text in passage.text for text in down):
+            raise RuntimeError("down")
+        return Block("no sixes") if "question 6" in passage.text else None
+
+    one = job(agent(model(guards=[flaky])), max_lines=3)
+    for _ in range(2):
+        with pytest.raises(InputBlocked, match="flaky failed"):
+            one.submit()
+    status = one.status()
+    assert (status.refused, status.undecided, status.submitted) == (1, 2, True)
+    # What was sent is there meanwhile, and what was not says so.
+    found = one.fetch()
+    assert [*found.errors] == [1, 3, 6]
+    down.pop()
+    assert isinstance(one.fetch().errors[3], ConfigurationError)
+    with pytest.raises(InputBlocked, match="flaky failed"):
+        one.submit()
+    down.clear()
+    status = one.submit()
+    assert (status.refused, status.undecided, status.submitted) == (1, 0, True)
+    assert said(one.fetch()) == [*RIGHT[:6], None]
+    texts = [body["messages"][-1]["content"] for body in bodies(portkey_provider)]
+    assert sorted(texts) == INPUTS[:6]
+
+
+def test_nor_does_it_where_a_part_was_begun(
+    portkey_provider: EmbeddedProvider, job: Jobs, model: Models
+) -> None:
+    down: list[str] = []
+
+    @guard
+    def flaky(passage: Passage) -> None:
+        if down:
+            raise RuntimeError("down")
+
+    one = job(agent(model(guards=[flaky])))
+    portkey_provider.fault(Fault.status(400), times=1, route="POST /files")
+    with pytest.raises(UpstreamFailed):
+        one.submit()
+    down.append("now")
+    with pytest.raises(InputBlocked, match="flaky failed"):
+        one.submit()
+    down.clear()
+    one.submit()
+    assert said(one.fetch()) == RIGHT
+
+
+def test_half_a_character_is_refused_by_its_name(
+    job: Jobs, portkey_provider: EmbeddedProvider
+) -> None:
+    given = ["half \ud83d", [Message(role="user", content="\udc00")], "whole 😀"]
+    one = job(inputs=given)
+    assert one.submit().refused == 2
+    found = one.fetch()
+    assert [*found.errors] == [0, 1]
+    assert {type(error) for error in found.errors.values()} == {InputContractError}
+    assert all("lone surrogate" in str(error) for error in found.errors.values())
 
 
 def masking() -> PIIGuardrail:

@@ -67,6 +67,33 @@ def test_a_journal_that_cannot_be_written_lets_nothing_out(
     assert portkey_provider.requests == []
 
 
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/full", "pipe"])
+def test_what_keeps_nothing_is_no_journal(
+    path: str,
+    job: Jobs,
+    tmp_path: Path,
+    portkey_provider: EmbeddedProvider,
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    one = job(journal=tmp_path / path)
+    for use in (one.submit, one.status, one.fetch, one.cancel):
+        with pytest.raises(ConfigurationError, match="no file that could keep it"):
+            use()
+    assert portkey_provider.requests == []
+
+
+def test_what_keeps_nothing_keeps_no_answers(
+    job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.fault(Fault.status(500), times=1, text="question 3")
+    job().submit()
+    (tmp_path / "job.journal.retried").symlink_to("/dev/null")
+    for retry in (True, False):
+        with pytest.raises(ConfigurationError, match="no file that could keep it"):
+            job().fetch(retry=retry)
+    assert portkey_provider.calls == []
+
+
 def test_the_names_of_files_are_on_the_disk_before_anything_is_paid(
     job: Jobs,
     tmp_path: Path,

@@ -169,6 +169,24 @@ def test_two_at_once_are_kept_apart(
     assert sorted(texts_in_batches(portkey_provider)) == INPUTS
 
 
+def test_whoever_is_refused_leaves_the_journal_to_whoever_is_at_it(
+    model: Models, portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    """One job in the hands of two threads."""
+    refused: list[ConfigurationError] = []
+
+    def second(done: int, total: int) -> None:
+        if not refused:
+            with pytest.raises(ConfigurationError, match="another process is at") as caught:
+                one.submit()
+            refused.append(caught.value)
+
+    one = BatchJob(model(), INPUTS, journal=tmp_path / "journal", progress=second)
+    assert one.submit().submitted
+    assert len(refused) == 1
+    assert sorted(texts_in_batches(portkey_provider)) == INPUTS
+
+
 def test_begun_with_other_inputs_it_is_refused(
     job: Jobs, portkey_provider: EmbeddedProvider
 ) -> None:

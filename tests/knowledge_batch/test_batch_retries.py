@@ -133,6 +133,61 @@ def test_of_an_answer_that_was_asked_for_again_the_last_one_is_kept(
     assert len(portkey_provider.calls) == 2
 
 
+def test_a_broken_answer_is_paid_for_once_too(
+    job: Jobs, model: Models, portkey_provider: EmbeddedProvider
+) -> None:
+    portkey_provider.reset()
+    answers = iter(['{"m": 0}', '{"m": 1}', '{"m": 2}', '{"m": 3}'])
+    portkey_provider.when(lambda r: True, lambda r: next(answers))
+    one = job(agent(model(), output_schema=Point), INPUTS[:1])
+    one.submit()
+    assert one.fetch(retry=True).retried == (0,)
+    asked = len(portkey_provider.calls)
+    assert asked > 1
+    for retry in (True, False, True):
+        again = one.fetch(retry=retry)
+        assert [type(error) for error in again.errors.values()] == [ContractError]
+        assert again.retried == ()
+    assert len(portkey_provider.calls) == asked
+
+
+def test_what_a_guard_refuses_of_a_retry_is_paid_for_once_too(
+    job: Jobs, model: Models, portkey_provider: EmbeddedProvider
+) -> None:
+    refusing = [True]
+
+    @guard
+    def no_threes(passage: Passage) -> Block | None:
+        told = passage.direction == "output" and "3" in passage.text
+        return Block("no threes") if told and refusing else None
+
+    portkey_provider.fault(Fault.status(500), times=1, text="question 3")
+    one = job(agent(model(guards=[no_threes])))
+    one.submit()
+    for retried in ((3,), ()):
+        found = one.fetch(retry=True)
+        assert isinstance(found.errors[3], OutputBlocked)
+        assert found.retried == retried
+    refusing.clear()
+    assert said(one.fetch()) == RIGHT
+    assert len(portkey_provider.calls) == 1
+
+
+def test_no_fallback_of_the_agent_is_paid_for(
+    job: Jobs, model: Models, portkey_provider: EmbeddedProvider
+) -> None:
+    with EmbeddedProvider() as other:
+        who = agent(model(), fallback_models=[model(base_url=other.url)])
+        portkey_provider.fault(Fault.status(500), times=None, text="question 3")
+        one = job(who)
+        one.submit()
+        found = one.fetch(retry=True)
+        assert isinstance(found.errors[3], UpstreamFailed)
+        assert other.requests == []
+        portkey_provider.clear_faults()
+        assert said(one.fetch(retry=True)) == RIGHT
+
+
 def test_a_retry_that_ends_amid_keeps_what_it_has(
     job: Jobs, portkey_provider: EmbeddedProvider
 ) -> None:

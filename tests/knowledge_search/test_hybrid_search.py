@@ -325,3 +325,10 @@ def test_long_queries_are_searched(opens: Opens) -> None:
     search.insert("h", [doc(CAT), doc(DOG)])
     query = " ".join(f"word{n} " * (1 + n % 7) for n in range(1500)) + " cats" * 9
     assert by_words(search, query) == {CAT}
+
+
+def test_what_is_printed_of_hits_is_short(search: HybridSearch) -> None:
+    found = search.find(CAT, limit=2)
+    assert found[0] is found.hits[0]
+    assert "vector=" in repr(found)
+    assert len(repr(found)) < 1_000

@@ -224,13 +224,13 @@ def test_triggers_that_are_gone_are_made_anew(postgres_search: Opens) -> None:
     engine = search.vector_db.db_engine
     for statement in (
         'ALTER TABLE ai.docs DISABLE TRIGGER "words_kept_1_english"',
-        "DROP FUNCTION ai.docs_words_kept() CASCADE",
-        "DROP TABLE ai.docs_words",
+        "DROP FUNCTION ai.docs_portkey_kept() CASCADE",
+        "DROP TABLE ai.docs_portkey_words",
     ):
         with engine.begin() as connection:
             connection.exec_driver_sql(statement)
         # Without its table nobody can write past it.
-        by = search if "TABLE ai.docs_words" in statement else search.vector_db
+        by = search if "TABLE ai.docs_portkey_words" in statement else search.vector_db
         by.insert(statement, [doc(DOG + statement)])
         assert DOG + statement in by_words(search, "dog cats")
     with engine.begin() as connection:

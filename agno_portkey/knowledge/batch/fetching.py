@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from agno_portkey.calls import IO
-from agno_portkey.errors import ConfigurationError, GatewayError
+from agno_portkey.errors import ConfigurationError, ContractError, GatewayError
 from agno_portkey.knowledge.batch.journal import JobState, Part
 from agno_portkey.knowledge.batch.lines import Lines
 from agno_portkey.knowledge.batch.provider import Provider
@@ -49,14 +49,19 @@ class Fetching:
     async def run(self, io: IO, *, retry: bool) -> None:
         """Fetch what there is; raises what is a word on all lines."""
         await self._parts(io)
-        refused = sorted(self._state.refused)
+        refused = sorted(self._state.refused | self._state.undecided)
         await self._replay(dict.fromkeys(refused), dict.fromkeys(refused), io)
         if not retry:
             await self._replay_kept(io)
         elif self._failing():
             with self._kept.asking():
-                await self._replay_kept(io)
-                self._retried = self._failing()
+                asked = await self._replay_kept(io)
+                self._retried = [
+                    place
+                    for place in self._failing()
+                    # What a call of its own brought, and no repair mended, would be paid for anew.
+                    if not (place in asked and isinstance(self._errors[place], ContractError))
+                ]
                 await spread_over(self._retried, self._ask, io, workers=self._workers)
 
     def _failing(self) -> list[int]:
@@ -82,12 +87,13 @@ class Fetching:
         if unread is not None and len(self._unread) == sum(len(p.lines) for p in self._state.parts):
             raise unread
 
-    async def _replay_kept(self, io: IO) -> None:
-        """Have what an earlier pass has asked again."""
+    async def _replay_kept(self, io: IO) -> Set[int]:
+        """Have what an earlier pass has asked again, and say which lines that are."""
         failing = self._failing()
         kept = await io.run(self._kept.read) if failing else {}
         answers = {place: kept[place] for place in failing if place in kept}
         await self._replay(answers, self._digest, io)
+        return answers.keys()
 
     async def _part(self, part: Part, io: IO) -> None:
         if part.batch is None:
@@ -138,17 +144,24 @@ class Fetching:
 
     async def _ask(self, place: int, io: IO) -> None:
         """Ask for one line by itself, as any call."""
-        digest = self._digest[place]
+        heard: list[Any] = []
         try:
-            output, answer = await self._lines.asked(self._inputs[place], digest, io)
+            output = await self._lines.asked(self._inputs[place], self._digest[place], io, heard)
         except FOR_ALL:
             raise
         except Exception as error:
+            if isinstance(error, ContractError) or not is_to_be_asked_again(error):
+                await self._keep(place, heard, io)
             self._failed(place, error)
-            return
-        if answer is not None:
+        else:
+            await self._keep(place, heard, io)
+            self._have(place, output)
+
+    async def _keep(self, place: int, heard: list[Any], io: IO) -> None:
+        if heard:
+            # What was asked for again, and mended, is the last one.
+            answer = heard[-1].to_dict()
             await io.run(lambda: self._kept.note(place, answer))
-        self._have(place, output)
 
     def _have(self, place: int, output: Any) -> None:
         self._errors.pop(place, None)

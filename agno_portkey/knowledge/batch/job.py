@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -10,12 +11,13 @@ from typing import Any
 
 from agno_portkey.calls import IO
 from agno_portkey.drivers import AsyncIO, SyncIO, step
-from agno_portkey.errors import ConfigurationError, GatewayError
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.batch.ending import end_all, end_doubles
 from agno_portkey.knowledge.batch.fetching import Fetching
 from agno_portkey.knowledge.batch.journal import JobJournal, JobState, Part
 from agno_portkey.knowledge.batch.lines import Lines
 from agno_portkey.knowledge.batch.provider import Provider
-from agno_portkey.knowledge.batch.results import OVER
+from agno_portkey.knowledge.batch.results import OVER, UNDER_WAY
 from agno_portkey.knowledge.batch.retried import Retried
 from agno_portkey.knowledge.batch.submitting import Limits, Submitting
 from agno_portkey.knowledge.batch.told import BatchResult, BatchStatus, PartStatus
@@ -25,6 +27,9 @@ __all__ = ["BatchJob"]
 
 Shows = Callable[[int, int], None]
 
+# Looks, one after the other, at a status that nobody knows, and seconds between any two.
+_PATIENCE, _LEAST = 3, 0.01
+
 
 class BatchJob:
     """The answers of an agent to many inputs, by the provider's Batch API: slower, and cheaper.
@@ -33,7 +38,9 @@ class BatchJob:
     is one request. The provider has to have OpenAI's files and batches. Of a route with several
     targets, `target` names the one that the batches are at; a hosted config has to have one. The
     agent's hooks run for each input when it is submitted, and each time its answer is fetched;
-    observers hear of the answer each time, too.
+    observers hear of the answer each time, too. What is asked has to be the same each time: of an
+    agent that asks something else, this is seen before anything is sent for the first input that
+    may leave, and for others when they are fetched.
 
     `journal` is a file that tells whoever is given it again, with the same agent and inputs, what
     was sent where; it holds digests and ids alone. What was asked again stands beside it, in a
@@ -74,8 +81,16 @@ class BatchJob:
     def submit(self) -> BatchStatus:
         """Send what was not sent yet; after a kill, or an error, what is left of it.
 
-        An input that a guard or contract refuses is left out, and told when it is fetched. Raises
-        a GatewayError, or Stopped, where the rest can't be sent now.
+        An input that a guard or contract refuses is left out, and told when it is fetched. One on
+        which a guard fails is not sent either: when all others are, what was raised for it is
+        raised here, and the next submit asks about it again. Raises a GatewayError, or Stopped,
+        where the rest can't be sent now.
+
+        Where nobody says whether a batch was made (no answer in time, a connection cut), it is
+        looked for among the provider's, and none is made in its place: the error says to submit
+        again later. That looks once more, and makes one if there is none; if the provider brings
+        the first one to light later still, there are two, of which `fetch` and `cancel` end the
+        one too many.
         """
         return step(self._submit(SyncIO()))
 
@@ -131,7 +146,8 @@ class BatchJob:
     def wait(self, *, every: float = 60.0, seconds: float | None = None) -> BatchStatus:
         """Ask for the status `every` so many seconds until the job is over.
 
-        After `seconds` the last one is given back all the same.
+        After `seconds` the last one is given back all the same. Raises BadResponse where a batch
+        stays in a status that is none of the Batch API's, of which nobody knows whether it ends.
         """
         return step(self._wait(SyncIO(), every, seconds))
 
@@ -140,9 +156,18 @@ class BatchJob:
         return await self._wait(AsyncIO(), every, seconds)
 
     async def _wait(self, io: IO, every: float, seconds: float | None) -> BatchStatus:
-        began = time.monotonic()
+        if not _is_seconds(every) or not 0 < every < math.inf:
+            raise ConfigurationError(f"every: a finite number of seconds above 0, not {every!r}")
+        if seconds is not None and (not _is_seconds(seconds) or math.isnan(seconds)):
+            raise ConfigurationError(f"seconds: a number, or None, not {seconds!r}")
+        every = max(_LEAST, every)
+        began, strange = time.monotonic(), 0
         while True:
             status = await self._status(io)
+            unknown = _unknown(status)
+            strange = strange + 1 if unknown else 0
+            if strange >= _PATIENCE:
+                raise self._provider.strange(*unknown[0])
             left = None if seconds is None else began + seconds - time.monotonic()
             if status.over or not status.submitted or (left is not None and left <= 0):
                 return status
@@ -157,27 +182,10 @@ class BatchJob:
         return await self._cancel(AsyncIO())
 
     async def _cancel(self, io: IO) -> BatchStatus:
-        failed: list[Exception] = []
-        for part in (await io.run(self._journal.read)).parts:
-            try:
-                await self._cancel_part(part, io)
-            except GatewayError as error:
-                # The others cost as much.
-                failed.append(error)
-        if failed:
+        state = await io.run(self._journal.read)
+        if failed := await end_all(state.parts, self._provider, io):
             raise failed[0]
         return await self._status(io)
-
-    async def _cancel_part(self, part: Part, io: IO) -> None:
-        name = part.batch
-        if name is None and part.creating and part.file is not None:
-            # It may have been made although nobody wrote it down.
-            name = await self._provider.found(part.file, io)
-        if name is None:
-            return
-        batch = await self._provider.batch(name, part.file, io)
-        if batch.status not in (*OVER, "cancelling"):
-            await self._provider.cancel(name, io)
 
     # Fetching
 
@@ -185,9 +193,13 @@ class BatchJob:
         """The outputs of all batches that are over; each answer goes through guards and contract.
 
         With `retry`, lines that failed are asked again by calls of their own, at the usual price;
-        what these bring is kept, and not paid for again. A line that a guard refused, or the
-        provider called invalid, is not, nor one whose batch can't be read now. Raises a
-        GatewayError where none can, and GatewayUnauthorized, CircuitOpen or Stopped.
+        what these bring is kept, and not paid for again. So is an answer that breaks its contract
+        all the same, or that a guard refuses: each line gets one such call (with all that the model
+        does about errors and broken answers) until a provider answers it, and none after that;
+        remove JOURNAL.retried to have all asked anew. The agent's fallback models are not asked. A
+        line that a guard refused, or the provider called invalid, is not asked again, nor one whose
+        batch can't be read now. Raises a GatewayError where none can, and GatewayUnauthorized,
+        CircuitOpen or Stopped.
         """
         return step(self._fetch(SyncIO(), retry))
 
@@ -202,8 +214,9 @@ class BatchJob:
                 f"inputs: {len(self._inputs)}, and the job in {self._journal.path} is of "
                 f"{state.inputs}"
             )
-        if not state.whole:
+        if not state.sent:
             raise ConfigurationError("job: it was not submitted to its end; submit it again")
+        await end_doubles(state.parts, self._provider, io)
         fetching = Fetching(
             self._lines,
             self._inputs,
@@ -244,8 +257,9 @@ def status_of(state: JobState, batches: dict[int, Any]) -> BatchStatus:
         inputs=state.inputs,
         parts=parts,
         refused=len(state.refused),
-        submitted=state.whole,
-        over=state.whole and all(part.status in OVER for part in parts),
+        undecided=len(state.undecided),
+        submitted=state.sent,
+        over=state.sent and all(part.status in OVER for part in parts),
     )
 
 
@@ -259,3 +273,13 @@ def _part(part: Part, batch: Any) -> PartStatus:
         completed=completed if isinstance(completed, int) else 0,
         failed=failed if isinstance(failed, int) else 0,
     )
+
+
+def _unknown(status: BatchStatus) -> list[tuple[str, str]]:
+    """The batches, with their statuses, of which nobody knows whether they will end."""
+    known = (None, *OVER, *UNDER_WAY)
+    return [(str(p.batch), str(p.status)) for p in status.parts if p.status not in known]
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

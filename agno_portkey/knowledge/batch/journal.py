@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from uuid import uuid4
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.alone import hold_alone
 
-__all__ = ["JobJournal", "JobState", "Part", "keep_name"]
+__all__ = ["JobJournal", "JobState", "Part", "at_once", "keep_name", "require_file"]
 
 _FORMAT = "agno-portkey batch 1"
 
@@ -26,25 +27,36 @@ _FORMAT = "agno-portkey batch 1"
 class Part:
     """One file of a job: the digests of its lines, by place, and how far it came.
 
-    `creating` says that its batch may be there although its name is not known.
+    `creating` says that its batch may be there although its name is not known; `doubtful` that
+    there may be another one, too: it was looked for and not found, and made anew.
     """
 
     number: int
     lines: dict[int, str]
     file: str | None = None
     creating: bool = False
+    doubtful: bool = False
     batch: str | None = None
 
 
 @dataclass
 class JobState:
-    """What a journal tells: the job's name, of how many inputs, its parts, and who was refused."""
+    """What a journal tells: the job's name, of how many inputs, its parts, and who was refused.
+
+    `undecided` inputs were not sent since a guard failed on them, and all others were.
+    """
 
     job: str
     inputs: int
     parts: list[Part] = field(default_factory=list)
     refused: set[int] = field(default_factory=set)
+    undecided: set[int] = field(default_factory=set)
     whole: bool = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether all was sent that a guard has let out."""
+        return self.whole or bool(self.undecided)
 
     def id_of(self, place: int) -> str:
         """The `custom_id` of the line for the input at `place`: nobody else's."""
@@ -58,14 +70,19 @@ class JobState:
                     raise ValueError("a part out of its order")
                 known = {int(place): str(digest) for place, digest in lines.items()}
                 self.parts.append(Part(number, known))
+                self.undecided -= known.keys()
             case {"uploaded": int(number), "file": str(name)}:
                 self.parts[number].file = name
             case {"creating": int(number)}:
+                self.parts[number].doubtful = self.parts[number].creating
                 self.parts[number].creating = True
             case {"created": int(number), "batch": str(name)}:
                 self.parts[number].batch = name
             case {"refused": list(places)}:
                 self.refused |= {int(place) for place in places}
+                self.undecided -= self.refused
+            case {"undecided": list(places)}:
+                self.undecided = {int(place) for place in places}
             case {"whole": True}:
                 self.whole = True
             case _:
@@ -82,7 +99,8 @@ class JobJournal:
     def read(self) -> JobState:
         """What is in the file; ConfigurationError where there is none, or another one."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=at_once) as file:
+                require_file(file.fileno(), self.path)
                 return self._state(file.read())
         except OSError as error:
             raise ConfigurationError(
@@ -99,12 +117,16 @@ class JobJournal:
             raise ConfigurationError(
                 f"journal: {self.path} can't be written ({type(error).__name__})"
             ) from error
-        self._file = held
         try:
+            require_file(held, self.path)
             self._lock(held)
-            yield self._begun(held, inputs)
+            # Who is refused above must not close it for whoever is at it.
+            self._file = held
+            try:
+                yield self._begun(held, inputs)
+            finally:
+                self._file = None
         finally:
-            self._file = None
             os.close(held)
 
     def _lock(self, held: int) -> None:
@@ -171,6 +193,17 @@ class JobJournal:
                 f"journal: {self.path} is not the journal of a batch; give another file"
             ) from error
         return state
+
+
+def require_file(held: int, path: str) -> None:
+    """Refuse what keeps nothing, as a device or pipe does."""
+    if not stat.S_ISREG(os.fstat(held).st_mode):
+        raise ConfigurationError(f"journal: {path} is no file that could keep it; give another")
+
+
+def at_once(path: str, flags: int) -> int:
+    # A pipe would wait for somebody to write.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def keep_name(path: str) -> None:

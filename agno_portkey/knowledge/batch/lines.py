@@ -23,7 +23,7 @@ from agno_portkey import errors
 from agno_portkey.calls import IO
 from agno_portkey.contracts import Repair
 from agno_portkey.drivers import AsyncIO
-from agno_portkey.errors import ConfigurationError, GatewayError
+from agno_portkey.errors import ConfigurationError, GatewayError, InputContractError
 from agno_portkey.guardrails.refusals import raise_on_block
 from agno_portkey.knowledge.batch.fits import agent_of, require_no_turns
 from agno_portkey.knowledge.batch.targets import OneTarget
@@ -32,7 +32,7 @@ from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.breaker.circuits import CircuitBreaker
 from agno_portkey.routing.clients import Clients
 from agno_portkey.routing.recovery.router import Router
-from agno_portkey.verdict import Event
+from agno_portkey.verdict import Event, Verdict
 
 __all__ = ["ENDPOINT", "Line", "Lines", "completed"]
 
@@ -124,19 +124,19 @@ class Lines:
             if digest is None:
                 raise ConfigurationError(
                     "inputs: this one was refused when it was submitted, or longer than "
-                    "max_bytes; give it to another job"
+                    "max_bytes: give it to another job; if a guard failed on it, submit this one "
+                    "again"
                 ) from None
             raise ConfigurationError(_OTHER) from None
 
-    async def asked(self, given: Any, digest: str, io: IO) -> tuple[Any, Any]:
-        """The output of a call of its own on `given`, and the answer as the provider gave it.
+    async def asked(self, given: Any, digest: str, io: IO, heard: list[Any]) -> Any:
+        """The output of a call of its own on `given`; `heard` is given the provider's answers.
 
-        None in place of the answer where the model's provider gave none: a cache had it, or another
-        model.
+        It is the model's own call, to all of its route: the agent's fallback models are not asked,
+        since what they say could not be kept. A cache's answer is not heard.
         """
         if (await self.captured(given, io, quiet=True)).digest != digest:
             raise ConfigurationError(_OTHER)
-        heard: list[Any] = []
         twin, model = copy(self.agent), copy(self.model)
         parse = model._parse_provider_response
 
@@ -147,9 +147,8 @@ class Lines:
         # Behind it placeholders are names again.
         vars(model)["_parse_provider_response"] = overheard
         twin.model = model
-        output = completed(await _run(twin, given, io))
-        # What was asked for again, and mended, is the last one.
-        return output, heard[-1].to_dict() if heard else None
+        twin.fallback_config = twin.fallback_models = None
+        return completed(await _run(twin, given, io))
 
     def _line(self, body: bytes) -> Line:
         return Line(self.at.asked(json.loads(body)))
@@ -216,11 +215,28 @@ class _Hears:
 
 
 async def _run(agent: Agent, given: Any, io: IO) -> Any:
+    _require_text(given)
     # A session of its own each time: what another pass has learnt of names would change the text.
     options: dict[str, Any] = {"session_id": f"batch-{uuid4().hex}", "stream": False}
     if isinstance(io, AsyncIO):
         return await agent.arun(given, **options)
     return agent.run(given, **options)
+
+
+def _require_text(given: Any) -> None:
+    """Refuse text that has no bytes: the host would speak of a header."""
+    pieces = given if isinstance(given, list) else [given]
+    for piece in pieces:
+        text = piece if isinstance(piece, str) else getattr(piece, "content", None)
+        try:
+            (text if isinstance(text, str) else "").encode()
+        except UnicodeEncodeError:
+            reason = (
+                "the input holds half a character (a lone surrogate, U+D800 to U+DFFF), which "
+                "UTF-8 has no bytes for: leave it out"
+            )
+            # Without its cause, which quotes the text.
+            raise InputContractError(Verdict(False, "batch", (reason,))) from None
 
 
 def completed(output: Any) -> Any:

@@ -6,14 +6,20 @@ whatever `custom_host` says: they are read as the files that they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from copy import copy
 from typing import Any
+
+import httpx
 
 from agno_portkey.calls import IO
 from agno_portkey.drivers import AsyncIO
-from agno_portkey.errors import BadResponse, GatewayError, GatewayTimeout
+from agno_portkey.errors import BadResponse, GatewayError, GatewayRateLimited, GatewayTimeout
 from agno_portkey.knowledge.batch.lines import ENDPOINT
 from agno_portkey.model import PortkeyModel
+from agno_portkey.routing.error_bodies import tidied
 from agno_portkey.routing.failures import explain
 from agno_portkey.routing.recovery.settings import Remedy, remedy
 
@@ -22,6 +28,8 @@ __all__ = ["JOB", "Provider"]
 # Under which a batch's metadata name its job.
 JOB = "agno_portkey_job"
 _PAGE, _PAGES = 100, 1_000
+# How often it is looked for a batch of which nobody knows whether it was made.
+_LOOKS = 8
 
 Headers = Callable[[], dict[str, Any]]
 Ask = Callable[[Any], Any]
@@ -40,10 +48,12 @@ class Provider:
         file = await self._asked(lambda c: c.files.create(**given, **self._extra()), io)
         return self._named(file, "a file")
 
-    async def create(self, file: str, job: str, part: int, io: IO, *, known: bool = True) -> str:
-        """Have the requests of `file` answered, once: whatever is lost, none is asked twice.
+    async def create(self, file: str, job: str, part: int, io: IO) -> str:
+        """Have the requests of `file` answered, once.
 
-        Not `known`: its batch may be there already.
+        A second request is sent only where an answer to the first one says that nothing was made.
+        Where none says so, its batch is looked for several times, within the budget of the model's
+        `Recovery`; if it is not there then, the error says to submit again later.
         """
         given = {
             "input_file_id": file,
@@ -52,22 +62,57 @@ class Provider:
             "metadata": {JOB: job, "agno_portkey_part": str(part)},
         }
         for attempt in range(1, self._recovery.attempts + 1):
-            if not known and (found := await self.found(file, io)) is not None:
+            # Whoever says that nothing was made is believed, and looked after.
+            if attempt > 1 and (found := await self.found(file, io)) is not None:
                 return found
             try:
                 batch = await self._once(lambda c: c.batches.create(**given, **self._extra()), io)
                 return self._named(batch, "a batch")
             except GatewayError as error:
+                if not _made_nothing(error):
+                    return await self._looked_for(file, error, io)
                 pause = self._pause(error, attempt)
                 if pause is None:
                     raise
                 await io.sleep(pause)
-                # It may have been made although nobody said so.
-                known = False
         raise AssertionError("the last attempt answers or raises")
 
+    async def _looked_for(self, file: str, lost: GatewayError, io: IO) -> str:
+        """The batch of `file`, which may be there only after a while; raises `lost` if it isn't."""
+        recovery, began = self._recovery, time.monotonic()
+        for look in range(_LOOKS):
+            if (found := await self.found(file, io)) is not None:
+                return found
+            pause = float(min(recovery.wait * 2**look, recovery.max_wait))
+            if time.monotonic() + pause - began > recovery.budget:
+                break
+            await io.sleep(pause)
+        told = copy(lost)
+        told.message = (
+            f"{lost.message}; whether the batch of {file} was made is not known, and it is not "
+            "among the provider's yet: submit again later, which looks for it first"
+        )
+        told.args = (told.message,)
+        raise told from lost
+
     async def found(self, file: str, io: IO) -> str | None:
-        """The batch of `file`, if there is one."""
+        """The batch of `file`, if there is one; the last one of several."""
+        async with aclosing(self._listed(io)) as listed:
+            async for batch in listed:
+                if getattr(batch, "input_file_id", None) == file:
+                    return self._named(batch, "a batch")
+        return None
+
+    async def all_of(self, files: Collection[str], io: IO) -> dict[str, list[str]]:
+        """All batches of `files`, by file."""
+        found: dict[str, list[str]] = {file: [] for file in files}
+        if files:
+            async for batch in self._listed(io):
+                if (file := getattr(batch, "input_file_id", None)) in found:
+                    found[file].append(self._named(batch, "a batch"))
+        return found
+
+    async def _listed(self, io: IO) -> AsyncGenerator[Any]:
         given: dict[str, Any] = {"limit": _PAGE}
         for _ in range(_PAGES):
             page = await self._asked(
@@ -77,10 +122,9 @@ class Provider:
             if not isinstance(listed, list):
                 raise self._bad("no list of batches")
             for batch in listed:
-                if getattr(batch, "input_file_id", None) == file:
-                    return self._named(batch, "a batch")
+                yield batch
             if not listed or getattr(page, "has_more", None) is False:
-                return None
+                return
             given["after"] = self._named(listed[-1], "a batch")
         raise self._bad("a list of batches without an end")
 
@@ -106,6 +150,10 @@ class Provider:
         if not isinstance(body, bytes):
             raise self._bad("no file")
         return body
+
+    def strange(self, name: str, status: str) -> BadResponse:
+        """The error for a batch in a status that is none."""
+        return self._bad(f"{tidied(status)!r} as the status of {name}: look at the batch there")
 
     def _extra(self) -> dict[str, Any]:
         return {"extra_headers": self._headers()}
@@ -156,3 +204,19 @@ class Provider:
 
     def _bad(self, what: str) -> BadResponse:
         return BadResponse(f"the provider answered with {what}", model_id=self._model.id)
+
+
+def _made_nothing(error: GatewayError) -> bool:
+    """Whether `error` says that the request was not taken, or never came to anybody."""
+    if isinstance(error, GatewayRateLimited):
+        return True
+    if isinstance(error, GatewayTimeout):
+        return False
+    if 400 <= error.status_code < 500 or error.status_code == 503:
+        return True
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
+            return True
+        cause = cause.__cause__
+    return False

@@ -24,9 +24,10 @@ from agno_portkey.routing.error_bodies import tidied
 from agno_portkey.routing.failures import explain, reported
 from agno_portkey.routing.recovery.settings import Remedy, remedy
 
-__all__ = ["OVER", "Found", "found_in", "is_to_be_asked_again"]
+__all__ = ["OVER", "UNDER_WAY", "Found", "found_in", "is_to_be_asked_again"]
 
 OVER = ("completed", "failed", "expired", "cancelled")
+UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
 # Files are read again so often where they hold fewer lines than the batch says it has done.
 _READS = 3
 # So many tokens wait at the provider that it takes no more now.
@@ -96,6 +97,7 @@ class _Reading:
     def __init__(self, ids: Iterable[str], model_id: str) -> None:
         self._ids, self._model_id = dict.fromkeys(ids), model_id
         self._found = Found()
+        self._seen: dict[str, Mapping[str, Any]] = {}
 
     def take(self, line: Mapping[str, Any] | None) -> None:
         name = line.get("custom_id") if line is not None else None
@@ -103,7 +105,9 @@ class _Reading:
             self._found.foreign += 1
             return
         found = self._found
-        if name in found.answers or name in found.errors:
+        if (seen := self._seen.setdefault(name, line)) is not line:
+            if _same(seen, line):
+                return
             found.answers.pop(name, None)
             found.errors[name] = self._bad("more than one answer to this line")
             return
@@ -119,7 +123,10 @@ class _Reading:
     def _said(self, line: Mapping[str, Any]) -> Any:
         """The body of the line's answer, or its error."""
         error, response = line.get("error"), line.get("response")
-        if isinstance(error, dict):
+        # Some say of what went well that its error is an empty one.
+        if isinstance(error, dict) and any(
+            each not in (None, "", {}, []) for each in error.values()
+        ):
             return self._reported(error)
         if not isinstance(response, dict):
             return self._bad("neither an answer nor an error")
@@ -174,6 +181,13 @@ class _Reading:
             # It went down with others.
             return UpstreamFailed(said, model_id=self._model_id)
         return UpstreamFailed(said, status_code=400, model_id=self._model_id)
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    try:
+        return one == other
+    except RecursionError:
+        return False
 
 
 def _message(error: Any) -> str:

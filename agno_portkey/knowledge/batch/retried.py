@@ -14,7 +14,7 @@ from typing import Any
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.alone import hold_alone
-from agno_portkey.knowledge.batch.journal import keep_name
+from agno_portkey.knowledge.batch.journal import at_once, keep_name, require_file
 
 __all__ = ["Retried"]
 
@@ -34,7 +34,8 @@ class Retried:
     def read(self) -> dict[int, Any]:
         """The last answer to each place."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=at_once) as file:
+                require_file(file.fileno(), self.path)
                 text = file.read()
         except FileNotFoundError:
             return {}
@@ -51,12 +52,15 @@ class Retried:
         except OSError as error:
             raise self._unusable("written", error) from error
         try:
+            require_file(held, self.path)
             self._own(held)
             keep_name(self.path)
             self._file = held
-            yield
+            try:
+                yield
+            finally:
+                self._file = None
         finally:
-            self._file = None
             os.close(held)
 
     def _own(self, held: int) -> None:

@@ -60,9 +60,14 @@ class Submitting:
         self._held: dict[int, tuple[bytes, str]] = {}
         self._size = 0
         self._steady = bool(state.parts)
+        # What kept a guard from saying whether an input may leave, by place.
+        self._undecided: dict[int, Blocked] = {}
 
     async def run(self, io: IO) -> None:
-        """Have every input in a batch, or refused; raises what keeps all from that."""
+        """Have every input in a batch, or refused; raises what keeps all from that.
+
+        An input on which a guard fails keeps no other: it is raised when those are sent.
+        """
         state = self._state
         for part in state.parts:
             await self._send(part, {}, io)
@@ -73,11 +78,16 @@ class Submitting:
             chunk = left[start : start + _AT_ONCE]
             found = await self._captured(chunk, io)
             await self._require_steady(found, io)
-            await self._refuse([place for place in chunk if place not in found], io)
+            kept = found.keys() | self._undecided.keys()
+            await self._refuse([place for place in chunk if place not in kept], io)
             for place in sorted(found):
                 await self._add(place, found[place], io)
             self._tell(len(known) + start + len(chunk))
         await self._close(io)
+        if self._undecided:
+            if state.undecided != self._undecided.keys():
+                await self._note({"undecided": sorted(self._undecided)}, io)
+            raise self._undecided[min(self._undecided)]
         if not state.whole:
             await self._note({"whole": True}, io)
 
@@ -90,9 +100,10 @@ class Submitting:
                 found[place] = await self._lines.captured(self._inputs[place], io)
             except FOR_ALL:
                 raise
-            except (Blocked, RunFailed, GatewayError):
+            except (Blocked, RunFailed, GatewayError) as error:
                 # Why is said when it is fetched.
-                return
+                if isinstance(error, Blocked) and error.verdict.evidence.get("failed"):
+                    self._undecided[place] = error
 
         await spread_over(places, one, io, workers=self._workers)
         return found
@@ -151,15 +162,18 @@ class Submitting:
             file = await self._provider.upload(f"{job}-{number}.jsonl", content, io)
             await self._note({"uploaded": number, "file": file}, io)
         if part.batch is None and part.file is not None:
-            known = not part.creating
-            if known:
+            # A submit before this one may have had it made, and not have heard so.
+            batch = await self._provider.found(part.file, io) if part.creating else None
+            if batch is None:
                 await self._note({"creating": number}, io)
-            batch = await self._provider.create(part.file, job, number, io, known=known)
+                batch = await self._provider.create(part.file, job, number, io)
             await self._note({"created": number, "batch": batch}, io)
 
     async def _again(self, part: Part, io: IO) -> dict[int, bytes]:
         """The lines of a part that was begun before; ConfigurationError if they are others now."""
         found = await self._captured([*part.lines], io)
+        if failed := part.lines.keys() & self._undecided.keys():
+            raise self._undecided[min(failed)]
         for place, digest in part.lines.items():
             if place not in found or found[place].digest != digest:
                 raise ConfigurationError(

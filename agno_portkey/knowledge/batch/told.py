@@ -27,13 +27,15 @@ class PartStatus:
 class BatchStatus:
     """How far a job is. `refused` inputs were not sent: a guard or contract said no.
 
-    `submitted` says that all others were.
+    `undecided` ones were not either: a guard failed on them; submitted again, they are asked about
+    again. `submitted` says that all others were.
     """
 
     job: str
     inputs: int
     parts: tuple[PartStatus, ...]
     refused: int = 0
+    undecided: int = 0
     submitted: bool = True
     over: bool = False
 
@@ -43,7 +45,7 @@ class BatchStatus:
 
         `submitted` where the provider was not asked.
         """
-        if not self.submitted:
+        if not self.submitted or (self.undecided and not self.parts):
             return "submitting"
         found = {part.status or "submitted" for part in self.parts}
         return next((each for each in _ORDER if each in found), min(found, default="completed"))

@@ -11,7 +11,7 @@ from agno.knowledge.document import Document
 from agno_portkey.errors import AgnoPortkeyError
 from agno_portkey.knowledge.search.filters import Condition
 
-__all__ = ["Chunks", "Scope", "SearchUnavailable"]
+__all__ = ["Chunks", "Scope", "SearchUnavailable", "Touched"]
 
 T = TypeVar("T")
 
@@ -21,6 +21,14 @@ class SearchUnavailable(AgnoPortkeyError, ValueError):
 
     It is a `ValueError` since any other error is an empty list of documents to Agno's `Knowledge`.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The ids that a write may make, change or delete, and how many commits LanceDB makes of it."""
+
+    ids: Sequence[str]
+    commits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +75,10 @@ class Chunks(Protocol):
         """The documents at `ids` that are there and in scope, with their vectors."""
         ...
 
-    def writing(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+    def writing(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         """Do `act`, a write of the vector database, and have the words follow.
 
-        `touched`, asked before it is done, gives the ids it may make, change or delete; without it
-        all are looked at.
+        `touched`, asked before it is done, says of which rows; without it all are looked at.
         """
         ...
 
@@ -86,6 +93,9 @@ class Chunks(Protocol):
     def rebuild(self) -> int:
         """Make the words anew from the rows; how many there are."""
         ...
+
+    def optimize(self) -> None:
+        """Put the words in order."""
 
     def drop(self) -> None:
         """Forget the words."""

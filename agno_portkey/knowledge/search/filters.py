@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from agno.filters import MAX_FILTER_DEPTH, FilterExpr
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["All", "Condition", "Either", "Not", "Test", "canonical", "read_filters"]
+__all__ = [
+    "All",
+    "Condition",
+    "Either",
+    "Not",
+    "Test",
+    "canonical",
+    "fits",
+    "is_plain",
+    "read_filters",
+]
 
 _COMPARED = {"GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _TEXT = ("CONTAINS", "STARTSWITH")
+_BY_OP: dict[str, Any] = {"=": eq, ">": gt, ">=": ge, "<": lt, "<=": le}
+# SQLite takes no more, one in the other.
+_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,67 @@ def read_filters(filters: Any) -> Condition | None:
     """
     if filters is None or (isinstance(filters, Mapping | list | tuple) and not filters):
         return None
+    condition = _read_all(filters)
+    if (tests := _count(condition)) > _MOST:
+        raise ConfigurationError(f"filters: {tests} conditions; give at most {_MOST} at once")
+    return condition
+
+
+def fits(condition: Condition | None, meta: Any) -> bool:
+    """Whether a row with these metadata is one of those that are looked for."""
+    if condition is None:
+        return True
+    if not isinstance(meta, dict) or not is_plain(meta):
+        return False
+    if isinstance(condition, Not):
+        return not fits(condition.of, meta)
+    if isinstance(condition, Test):
+        return condition.key in meta and _passes(condition, meta[condition.key])
+    within = (fits(each, meta) for each in condition.of)
+    return all(within) if isinstance(condition, All) else any(within)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether `value` is one of JSON that every database can hold and compare as it is."""
+    try:
+        text = canonical(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return "\\u0000" not in text or not _has_nul(value)
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_nul(each) for pair in value.items() for each in pair)
+    if isinstance(value, list | tuple):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
+def _passes(test: Test, value: Any) -> bool:
+    wanted = test.value
+    if test.op in ("contains", "startswith"):
+        if not isinstance(value, str):
+            return False
+        if test.op == "startswith":
+            return value.startswith(wanted)
+        return wanted.casefold() in value.casefold()
+    for kind in (bool, int | float, str, type(None)):
+        if isinstance(wanted, kind):
+            same = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            return same and bool(_BY_OP[test.op](value, wanted))
+    return canonical(value) == canonical(wanted)
+
+
+def _count(condition: Condition) -> int:
+    if isinstance(condition, Test):
+        return 1
+    within = (condition.of,) if isinstance(condition, Not) else condition.of
+    return sum(map(_count, within))
+
+
+def _read_all(filters: Any) -> Condition:
     if isinstance(filters, Mapping) and "op" not in filters:
         return All(tuple(_test(key, "=", value) for key, value in filters.items()))
     if isinstance(filters, FilterExpr | Mapping):
@@ -113,10 +188,8 @@ def _of_field(op: Any, told: Mapping[str, Any]) -> Condition:
 def _test(key: Any, op: str, value: Any) -> Test:
     if not isinstance(key, str):
         raise ConfigurationError(f"filters: a field is named by a text, not {key!r}")
-    try:
-        canonical([key, value]).encode()
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"filters: {key} can't be compared with {value!r}") from None
+    if not is_plain([key, value]):
+        raise ConfigurationError(f"filters: {key!r} can't be compared with {value!r}")
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         value = _as_float(key, value)
     return Test(key, op, value)

@@ -29,14 +29,21 @@ class Cost:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
-    """One document with its fused score, and its likeness and BM25 where a side found it."""
+    """One document with its fused score, and its likeness and BM25 where a side found it.
+
+    The score orders what one query has found: it is no measure across queries.
+    """
 
     document: Document
     score: float
     vector: float | None = None
     words: float | None = None
+
+    def __repr__(self) -> str:
+        name = self.document.name or self.document.content[:40]
+        return f"Hit({name!r}, score={self.score:.3f}, vector={self.vector}, words={self.words})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class Found:
 
     def __len__(self) -> int:
         return len(self.hits)
+
+    def __getitem__(self, place: int) -> Hit:
+        return self.hits[place]
 
     @property
     def documents(self) -> list[Document]:

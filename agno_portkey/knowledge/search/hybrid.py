@@ -15,7 +15,7 @@ from agno_portkey.drivers import AsyncIO, SyncIO, step
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.search.chunks import Scope
 from agno_portkey.knowledge.search.expansion import Expansion, Feedback, Rewrites
-from agno_portkey.knowledge.search.filters import read_filters
+from agno_portkey.knowledge.search.filters import is_plain, read_filters
 from agno_portkey.knowledge.search.found import Found
 from agno_portkey.knowledge.search.keeping import Keeping
 from agno_portkey.knowledge.search.opening import chunks_of
@@ -113,6 +113,8 @@ class HybridSearch(Keeping):
     async def _found(
         self, query: str, limit: int, filters: Any, user_id: str | None, io: IO
     ) -> Found:
+        if user_id is not None and (not isinstance(user_id, str) or not is_plain(user_id)):
+            raise ConfigurationError(f"user_id: a text, or None for all owners, not {user_id!r}")
         if not isinstance(query, str):
             raise ConfigurationError(f"query: a text, not {query!r}")
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:

@@ -15,7 +15,9 @@ from agno.vectordb.base import (
     retrievable_documents,
 )
 
-from agno_portkey.knowledge.search.chunks import Chunks
+from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.search.chunks import Chunks, Touched
+from agno_portkey.knowledge.search.filters import is_plain
 
 __all__ = ["Keeping"]
 
@@ -105,39 +107,80 @@ class Keeping(VectorDb):
             # Nothing came of their embedding: what is there stays.
             return
 
-        def touched() -> list[str]:
-            new = [chunks.new_id(document, content_hash, user_id) for document in given]
-            return [*new, *chunks.ids_of(content_hash=content_hash, owner=user_id)]
+        replaces = put == self.vector_db.upsert
 
+        def touched() -> Touched:
+            new = [chunks.new_id(document, content_hash, user_id) for document in given]
+            there = chunks.ids_of(content_hash=content_hash, owner=user_id)
+            return Touched([*new, *there], len(there) * replaces + 1)
+
+        given = self._checked(given, filters, content_hash, user_id)
         ready = [_Embedded.of(document) for document in given]
         chunks.writing(lambda: put(content_hash, ready, filters, user_id=user_id), touched)
 
+    def _checked(
+        self,
+        documents: Sequence[Document],
+        filters: Any,
+        content_hash: str,
+        user_id: str | None,
+    ) -> list[Document]:
+        """`documents`, each once; ConfigurationError for what could not be searched afterwards."""
+        known: dict[str, Document] = {}
+        for place, document in enumerate(documents):
+            meta = document.meta_data or {}
+            if not isinstance(meta, dict) or not is_plain({**meta, **(filters or {})}):
+                raise ConfigurationError(
+                    f"documents[{place}].meta_data: a dict of JSON values without NaN, NUL and "
+                    "halves of characters"
+                )
+            if not is_plain([document.name, document.content_id, content_hash, user_id]):
+                raise ConfigurationError(f"documents[{place}]: a name or id that is no plain text")
+            id = self._chunks.new_id(document, content_hash, user_id) or f"#{place}"
+            if known.setdefault(id, document).content != document.content:
+                raise ConfigurationError(f"documents[{place}].id: two have {document.id!r}")
+        return [*known.values()]
+
     def delete_by_id(self, id: str) -> bool:
-        return self._write(lambda: bool(self.vector_db.delete_by_id(id)), lambda: [id])
+        if "'" in id:
+            # LanceDb would read it as part of its condition.
+            raise ConfigurationError(f"id: one without a quote, not {id!r}")
+        return self._write(lambda: bool(self.vector_db.delete_by_id(id)), lambda: Touched([id], 1))
 
     def delete_by_name(self, name: str) -> bool:
-        ids = lambda: self._chunks.ids_of(name=name)  # noqa: E731
-        return self._write(lambda: bool(self.vector_db.delete_by_name(name)), ids)
+        return self._write(
+            lambda: bool(self.vector_db.delete_by_name(name)), lambda: self._named(name=name)
+        )
+
+    def _named(self, **fields: Any) -> Touched:
+        ids = self._chunks.ids_of(**fields)
+        return Touched(ids, len(ids))
 
     def delete_by_metadata(self, metadata: dict[str, Any]) -> bool:
         return self._write(lambda: bool(self.vector_db.delete_by_metadata(metadata)), None)
 
     def delete_by_content_id(self, content_id: str, user_id: str | None = None) -> bool:
+        owner = {} if user_id is None else {"owner": user_id}
         return self._write(
             lambda: bool(self.vector_db.delete_by_content_id(content_id, user_id=user_id)),
-            lambda: self._chunks.ids_of(content_id=content_id),
+            lambda: self._named(content_id=content_id, **owner),
         )
 
     def update_metadata(self, content_id: str, metadata: dict[str, Any]) -> None:
-        self._write(
-            lambda: self.vector_db.update_metadata(content_id, metadata),
-            lambda: self._chunks.ids_of(content_id=content_id),
-        )
+        if not isinstance(metadata, dict) or not is_plain(metadata):
+            raise ConfigurationError("metadata: a dict of JSON values without NaN and NUL")
+
+        def touched() -> Touched:
+            ids = self._chunks.ids_of(content_id=content_id)
+            # Each row is deleted and written anew.
+            return Touched(ids, 2 * len(ids))
+
+        self._write(lambda: self.vector_db.update_metadata(content_id, metadata), touched)
 
     def delete(self) -> bool:
         return self._write(lambda: bool(self.vector_db.delete()), None)
 
-    def _write(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+    def _write(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         return self._chunks.writing(act, touched)
 
     # The collection
@@ -168,7 +211,9 @@ class Keeping(VectorDb):
         return await asyncio.to_thread(self.exists)
 
     def optimize(self) -> None:
+        """Have both sides put in order; of deleted texts nothing is left in the words file."""
         self.vector_db.optimize()
+        self._chunks.optimize()
 
     def get_count(self) -> int:
         return int(self.vector_db.get_count())

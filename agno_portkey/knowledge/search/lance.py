@@ -20,7 +20,8 @@ from agno.vectordb.lancedb import LanceDb
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.search import words as kept
-from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
+from agno_portkey.knowledge.search.chunks import Scope, Touched
+from agno_portkey.knowledge.search.filters import fits
 from agno_portkey.knowledge.search.words import Broken, Row, Words
 
 __all__ = ["LanceChunks"]
@@ -52,7 +53,8 @@ class LanceChunks:
             if "://" in str(db.uri):
                 raise ConfigurationError("words: the path of a local file, as the table is not one")
             path = Path(str(db.uri), f"{db.table_name}.words.db")
-        self._words = Words(os.fspath(path))
+        # Where it is now, whatever the working folder will be.
+        self._words = Words(os.path.abspath(os.path.expanduser(path)))
         self._state: list[int] = [0]
 
     # The rows
@@ -80,7 +82,10 @@ class LanceChunks:
 
     def _stamp(self) -> str:
         table = self._table()
-        return json.dumps(_state(table)) if table is not None else _NONE
+        return self._stamp_of(table)
+
+    def _stamp_of(self, table: Any) -> str:
+        return json.dumps([self.db.table_name, *_state(table)]) if table is not None else _NONE
 
     def _rows(self, where: str | None = None) -> Iterator[Row]:
         table = self._table()
@@ -160,14 +165,16 @@ class LanceChunks:
             return {}
         where = _and(self._owner(scope), f"id IN ({_quoted(ids)})")
         asked = table.search().where(where).limit(max(1, table.count_rows()))
-        return {row["id"]: self._document(row) for row in asked.to_list()}
+        found = {row["id"]: self._document(row) for row in asked.to_list()}
+        # As they are now: others may have changed them since the words were asked.
+        return {key: each for key, each in found.items() if fits(scope.condition, each.meta_data)}
 
     def _document(self, row: dict[str, Any]) -> Document:
         payload = json.loads(row["payload"])
         return Document(
             id=row["id"],
             name=payload.get("name"),
-            meta_data=payload.get("meta_data") or {},
+            meta_data=_dict(payload.get("meta_data")),
             content=payload["content"],
             embedder=self.db.embedder,
             embedding=row["vector"],
@@ -208,20 +215,26 @@ class LanceChunks:
             self._followed()
             return self._words.matching(terms, limit, scope, also)
 
-    def writing(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+    def writing(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         self.ready()
-        ids = list(dict.fromkeys(touched())) if touched is not None else None
+        some = touched() if touched is not None else None
         with self._words.writing() as connection:
-            # Others may have written since, and are to be followed, too.
-            before = kept.stamp_in(connection) == self._stamp()
+            before = self._table()
+            version = _state(before)[0] if before is not None else 0
+            known = kept.stamp_in(connection) == self._stamp_of(before)
             # If it raises, the words stay as they were, with their old stamp: the next search
             # has them follow whatever was written.
             result = act()
-            if before and ids is not None:
-                self._follow_some(connection, ids)
+            table = self._table()
+            stamp = self._stamp_of(table)
+            made = _state(table)[0] - version if table is not None else None
+            if known and some is not None and made == some.commits:
+                self._follow_some(connection, list(dict.fromkeys(some.ids)))
             else:
+                # Others have written, too.
                 kept.follow(connection, self._rows())
-            kept.set_stamp(connection, self._stamp())
+            # What is written from here on is not in the words yet.
+            kept.set_stamp(connection, stamp)
             return result
 
     def _follow_some(self, connection: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -247,11 +260,12 @@ class LanceChunks:
             self._followed(anew=True)
         return len(self._words.admitted(Scope(), -1))
 
+    def optimize(self) -> None:
+        self.ready()
+        self._words.optimize()
+
     def drop(self) -> None:
-        try:
-            self._followed()
-        except SearchUnavailable:
-            self._words.set_aside()
+        self._words.remove()
 
 
 def _state(table: Any) -> list[int]:
@@ -278,6 +292,10 @@ def _row(row: dict[str, Any]) -> Row:
         content_hash=payload.get("content_hash"),
         meta=payload.get("meta_data"),
     )
+
+
+def _dict(said: Any) -> dict[str, Any]:
+    return said if isinstance(said, dict) else {}
 
 
 def _likeness(distance: float | None, metric: Distance) -> float | None:

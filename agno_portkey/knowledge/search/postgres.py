@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
+from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable, Touched
 from agno_portkey.knowledge.search.postgres_sql import Names, condition_sql
 
 __all__ = ["PgChunks"]
@@ -31,6 +31,8 @@ class PgChunks:
     def __init__(self, db: PgVector) -> None:
         if db.schema is None:
             raise ConfigurationError("vector_db: a PgVector with a schema")
+        if "\\" in db.schema + db.table_name:
+            raise ConfigurationError("vector_db: a table and a schema without \\ in their names")
         self.db = db
         self._names = Names(db.schema, db.table_name, db.content_language)
 
@@ -63,8 +65,17 @@ class PgChunks:
         connection.execute(lock, {"owner": self._names.owner})
         if not anew and connection.execute(text(self._names.installed)).one()[1]:
             return
+        self._require_ours(connection)
         for statement in self._names.install:
             connection.execute(text(statement))
+
+    def _require_ours(self, connection: Connection) -> None:
+        """Refuse where somebody else's tables have the names of ours: they would be dropped."""
+        if foreign := connection.execute(text(self._names.foreign)).scalars().all():
+            raise ConfigurationError(
+                f"vector_db: {', '.join(foreign)} would be the words of {self._names.table}, and "
+                "is a table of somebody else; give the PgVector another table_name"
+            )
 
     def nearest(self, vector: Sequence[float], limit: int, scope: Scope) -> dict[str, float]:
         return self._near(vector, limit, scope)
@@ -114,7 +125,7 @@ class PgChunks:
             parts.append("(user_id = :user_id OR user_id IS NULL)")
             values["user_id"] = scope.user_id
         if scope.condition is not None:
-            parts.append(condition_sql(scope.condition, values))
+            parts.append(f"({condition_sql(scope.condition, values)})")
         return f"WHERE {' AND '.join(parts)}" if parts else ""
 
     def likeness(
@@ -161,7 +172,7 @@ class PgChunks:
         return Document(
             id=row.id,
             name=row.name,
-            meta_data=dict(row.meta_data or {}),
+            meta_data=row.meta_data if isinstance(row.meta_data, dict) else {},
             content=row.content,
             embedder=self.db.embedder,
             embedding=[float(number) for number in row.embedding],
@@ -169,7 +180,7 @@ class PgChunks:
             content_id=row.content_id,
         )
 
-    def writing(self, act: Callable[[], T], touched: Callable[[], Sequence[str]] | None) -> T:
+    def writing(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         self.ready()
         return act()
 
@@ -189,8 +200,12 @@ class PgChunks:
                 connection.execute(text(f"SELECT count(*) FROM {self._names.lengths}")).scalar_one()  # noqa: S608
             )
 
+    def optimize(self) -> None:
+        """Nothing: Postgres does so of itself."""
+
     def drop(self) -> None:
         with self._connected() as connection:
+            self._require_ours(connection)
             for statement in self._names.remove:
                 connection.execute(text(statement))
 

@@ -16,6 +16,8 @@ from agno_portkey.knowledge.search.filters import All, Condition, Not, Test, can
 __all__ = ["Names", "condition_sql"]
 
 _LONGEST = 40
+# Characters.
+_PIECE = 100_000
 
 
 class Names:
@@ -27,9 +29,9 @@ class Names:
             # Postgres cuts names off at 63 bytes.
             short = table[:20] + blake2b(table.encode(), digest_size=8).hexdigest()
         self.table = f"{_name(schema)}.{_name(table)}"
-        self.postings = f"{_name(schema)}.{_name(f'{short}_words')}"
-        self.lengths = f"{_name(schema)}.{_name(f'{short}_lengths')}"
-        self.function = f"{_name(schema)}.{_name(f'{short}_words_kept')}"
+        self.postings = f"{_name(schema)}.{_name(f'{short}_portkey_words')}"
+        self.lengths = f"{_name(schema)}.{_name(f'{short}_portkey_lengths')}"
+        self.function = f"{_name(schema)}.{_name(f'{short}_portkey_kept')}"
         # Another language or another form of the tables is another trigger.
         self.trigger = f"words_kept_1_{language}"
         self.language = _text(language)
@@ -38,15 +40,20 @@ class Names:
     @property
     def install(self) -> list[str]:
         """Statements that make the words anew, from the rows there are."""
+        # A piece at a time: a tsvector has no room for a book.
+        pieces = (
+            f"generate_series(0, length(coalesce(r.content, '')) / {_PIECE}) piece, LATERAL "
+            f"unnest(to_tsvector({self.language}::regconfig, "
+            f"substr(coalesce(r.content, ''), piece * {_PIECE} + 1, {_PIECE}))) t"
+        )
         terms = (
             f"INSERT INTO {self.postings} (term, id, often) "  # noqa: S608
-            "SELECT t.lexeme, r.id, cardinality(t.positions) FROM {rows} r, "
-            f"LATERAL unnest(to_tsvector({self.language}::regconfig, coalesce(r.content, ''))) t;"
+            "SELECT t.lexeme, r.id, sum(cardinality(t.positions)) FROM {rows} r, "
+            f"LATERAL {pieces} GROUP BY t.lexeme, r.id;"
         )
         lengths = (
             f"INSERT INTO {self.lengths} (id, length) SELECT r.id, coalesce((SELECT "  # noqa: S608
-            "sum(cardinality(t.positions)) FROM "
-            f"unnest(to_tsvector({self.language}::regconfig, coalesce(r.content, ''))) t), 0) "
+            f"sum(cardinality(t.positions)) FROM {pieces}), 0) "
             "FROM {rows} r;"
         )
         new = "(SELECT NEW.id, NEW.content)"
@@ -67,6 +74,7 @@ class Names:
             "often integer NOT NULL, PRIMARY KEY (term, id))",
             f"CREATE INDEX ON {self.postings} (id)",
             f"CREATE TABLE {self.lengths} (id text PRIMARY KEY, length integer NOT NULL)",
+            *(f"COMMENT ON TABLE {table} IS {self._mark}" for table in self._tables),
             terms.format(rows=self.table),
             lengths.format(rows=self.table),
             # Whoever may write rows has their words kept, with the rights of who made this.
@@ -79,6 +87,24 @@ class Names:
             f"ANALYZE {self.postings}",
             f"ANALYZE {self.lengths}",
         ]
+
+    @property
+    def _tables(self) -> tuple[str, str]:
+        return self.postings, self.lengths
+
+    @property
+    def _mark(self) -> str:
+        """What our tables are known by."""
+        return _text(f"agno-portkey: the words of {self.table}")
+
+    @property
+    def foreign(self) -> str:
+        """The tables that have the names of ours and are not."""
+        named = ", ".join(_quoted(table) for table in self._tables)
+        return (
+            f"SELECT name FROM unnest(ARRAY[{named}]) name WHERE to_regclass(name) IS NOT NULL "  # noqa: S608
+            f"AND obj_description(to_regclass(name), 'pg_class') IS DISTINCT FROM {self._mark}"
+        )
 
     @property
     def remove(self) -> list[str]:

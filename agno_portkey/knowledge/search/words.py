@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,20 +13,26 @@ from typing import Any
 
 from agno_portkey.cache.sqlite_file import Link, is_busy, is_full
 from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
-from agno_portkey.knowledge.search.filters import canonical
+from agno_portkey.knowledge.search.filters import canonical, is_plain
 from agno_portkey.knowledge.search.words_sql import condition_sql, scope_sql
 
 __all__ = ["Row", "Words"]
 
 _SCHEMA = (
     "CREATE TABLE search_rows (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT, "
-    "name TEXT, content_id TEXT, content_hash TEXT, meta TEXT NOT NULL, digest BLOB NOT NULL)",
+    "name TEXT, content_id TEXT, content_hash TEXT, meta TEXT, digest BLOB NOT NULL)",
     "CREATE INDEX search_rows_owner ON search_rows (owner)",
     "CREATE INDEX search_rows_content ON search_rows (content_id)",
     "CREATE INDEX search_rows_hash ON search_rows (content_hash)",
     "CREATE INDEX search_rows_name ON search_rows (name)",
     "CREATE TABLE search_rows_stamp (only INTEGER PRIMARY KEY CHECK (only = 1), stamp TEXT)",
     "CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61 remove_diacritics 2')",
+    # Older ones drop what was deleted as they merge, and at `optimize`.
+    *(
+        ["INSERT INTO words (words, rank) VALUES ('secure-delete', 1)"]
+        if sqlite3.sqlite_version_info >= (3, 42)
+        else []
+    ),
 )
 # Not the tables that FTS5 makes for itself.
 _NAMES = "search_rows*"
@@ -49,7 +56,13 @@ class Row:
     @property
     def digest(self) -> bytes:
         told = [self.text, self.owner, self.name, self.content_id, self.content_hash, self.meta]
-        return blake2b(canonical(told).encode("utf-8", "replace"), digest_size=16).digest()
+        return blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).digest()
+
+    @property
+    def kept_meta(self) -> str | None:
+        """The metadata as they are filtered by; None where they can't be."""
+        meta = self.meta if self.meta is not None else {}
+        return canonical(meta) if isinstance(meta, dict) and is_plain(meta) else None
 
 
 class Words:
@@ -85,6 +98,21 @@ class Words:
             with suppress(FileNotFoundError):
                 os.replace(self.path + end, f"{self.path}.broken{end}")
 
+    def optimize(self) -> None:
+        """Merge what FTS5 keeps apart, and leave nothing of what was deleted."""
+        with self.writing() as connection:
+            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+        with self.reading() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def remove(self) -> None:
+        """Delete the file, and one that was put out of the way."""
+        self._link.close()
+        for path in (self.path, f"{self.path}.broken"):
+            for end in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.remove(path + end)
+
     def close(self) -> None:
         self._link.close()
 
@@ -112,30 +140,30 @@ class Words:
         fits, where, values = "", "", list[Any]()
         if scope.narrow:
             fits, values = scope_sql(scope)
-            # Before anything is rated, and once for all terms.
             fits = f"fits AS MATERIALIZED (SELECT number FROM search_rows WHERE {fits}), "  # noqa: S608
-            where = " AND rowid IN (SELECT number FROM fits)"
+            # Of what is rated: FTS5 would look for each of them by itself.
+            where = " WHERE number IN (SELECT number FROM fits)"
         groups = [*_alike(terms)]
-        part = (
-            "SELECT rowid AS number, ? * -bm25(words) AS score FROM words "  # noqa: S608
-            f"WHERE words MATCH ?{where}"
-        )
-        asked = [*values, *(each for group in groups for each in group)]
+        part = "SELECT rowid AS number, ? * -bm25(words) AS score FROM words WHERE words MATCH ?"
+        asked = [each for group in groups for each in group]
+        # In the order of the statement.
+        asked = [*values, *asked]
         parts = " UNION ALL ".join([part] * len(groups))
         if len(groups) > 1:
             parts = f"SELECT number, SUM(score) AS score FROM ({parts}) GROUP BY number"  # noqa: S608
-        best = "SELECT number, score FROM rated ORDER BY score DESC, number LIMIT ?"
+        best = "SELECT number, score FROM seen ORDER BY score DESC, number LIMIT ?"
         asked.append(limit)
         if also:
             marks = ",".join("?" * len(also))
             best = (
-                f"SELECT * FROM ({best}) UNION SELECT number, score FROM rated WHERE number IN "  # noqa: S608
+                f"SELECT * FROM ({best}) UNION SELECT number, score FROM seen WHERE number IN "  # noqa: S608
                 f"(SELECT number FROM search_rows WHERE id IN ({marks}))"
             )
             asked += also
         # FTS5 rates a row where it finds it alone, so that is done by itself.
         statement = (
-            f"WITH {fits}rated AS MATERIALIZED ({parts}), found AS MATERIALIZED ({best}) "  # noqa: S608
+            f"WITH {fits}rated AS MATERIALIZED ({parts}), "  # noqa: S608
+            f"seen AS MATERIALIZED (SELECT * FROM rated{where}), found AS MATERIALIZED ({best}) "
             "SELECT id, score FROM found JOIN search_rows USING (number) "
             "ORDER BY score DESC, number"
         )
@@ -212,15 +240,14 @@ def put(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 row.id,
-                row.owner,
-                row.name,
-                row.content_id,
-                row.content_hash,
-                canonical(row.meta if isinstance(row.meta, dict) else {}),
+                *map(whole, (row.owner, row.name, row.content_id, row.content_hash)),
+                row.kept_meta,
                 row.digest,
             ],
         ).lastrowid
-        connection.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", [number, row.text])
+        connection.execute(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)", [number, whole(row.text)]
+        )
 
 
 def remove(connection: sqlite3.Connection, ids: Iterable[str]) -> None:
@@ -244,6 +271,11 @@ def follow(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     gone = known.keys() - kept.keys()
     remove(connection, gone)
     return changed + len(gone)
+
+
+def whole(text: str | None) -> str | None:
+    """`text` as SQLite takes it: without halves of characters."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def clear(connection: sqlite3.Connection) -> None:

@@ -28,7 +28,8 @@ def scope_sql(scope: Scope) -> tuple[str, list[Any]]:
         values.append(scope.user_id)
     if scope.condition is not None:
         where, more = _of(scope.condition)
-        parts.append(where)
+        # What can't be read fits nothing, nor its opposite.
+        parts.append(f"meta IS NOT NULL AND ({where})")
         values += more
     return " AND ".join(parts), values
 
@@ -40,7 +41,7 @@ def condition_sql(fields: Mapping[str, Any]) -> tuple[str, list[Any]]:
         if name == "meta":
             condition = read_filters(value)
             where, more = _of(condition) if condition is not None else ("1", [])
-            parts.append(where)
+            parts.append(f"({where})")
             values += more
         elif name in _FIELDS:
             parts.append(f"{name} IS ?")
