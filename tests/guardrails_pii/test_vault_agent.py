@@ -57,7 +57,7 @@ def test_an_agent_and_its_history(
     host: Callable[[Vaults], Agent], portkey_provider: EmbeddedProvider, tmp_path: Path
 ) -> None:
     def vaults() -> Vaults:
-        return Vaults(str(tmp_path / "vaults.db"), keys=[KEY])
+        return Vaults(str(tmp_path / "vaults.db"), keys=[KEY], timeout=30)
 
     portkey_provider.reply(Reply("Hello &lt;PERSON_1&gt;, <PERSON_2>"))
     portkey_provider.reply(Reply("Again, PERSON_1"))

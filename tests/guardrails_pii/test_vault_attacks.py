@@ -34,7 +34,7 @@ SECONDS = 30.0
 
 @pytest.fixture
 def vaults(tmp_path: Path) -> Vaults:
-    return Vaults(str(tmp_path / "vaults.db"), keys=[KEY])
+    return Vaults(str(tmp_path / "vaults.db"), keys=[KEY], timeout=30)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.vaults = Vaults(str(folder / "vaults.db"), keys=[KEY])
+        self.vaults = Vaults(str(folder / "vaults.db"), keys=[KEY], timeout=30)
         self.raw = SqliteDb(db_file=str(folder / "agno.db"))
         self.db: Any = vaulted(self.raw, self.vaults, find=find)
 

@@ -19,9 +19,9 @@ import agno_portkey
 OURS = f"{Path(agno_portkey.__file__).parent}/"
 # Its provider has a loop of its own, which is no user's.
 NOT_OURS = f"{OURS}testing/"
-# Seconds of the processor's time that one step of a task may take; the clock's would be the
-# machine's business.
-STEP = 0.1
+# Seconds of the processor's time that one step of a task may take while coverage is measured; the
+# clock's would be the machine's business.
+STEP = 0.3
 _LOOK = 0.01
 _OTHERS = ("/logging/__init__.py",)
 
@@ -85,7 +85,7 @@ class Watchdog:
     def _look(self) -> None:
         while not self._over.wait(_LOOK):
             began = self._began
-            if began and time.monotonic() - began > STEP / 2:
+            if began and time.monotonic() - began > STEP / 4:
                 frame = sys._current_frames().get(self._loop_thread)
                 self._seen = _first_of_ours(frame) or self._seen
 

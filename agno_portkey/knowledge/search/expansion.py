@@ -63,7 +63,7 @@ class Feedback:
             for word, stem in zip(words, stems(words), strict=True):
                 spoken.setdefault(stem, Counter())[word] += 1
                 likely[stem] += share  # type: ignore[assignment]
-        known = dict(likely.most_common(self.terms))
+        known = {term: share for term, share in likely.most_common(self.terms) if share > 0}
         weight = self.weight if known else 0.0
         found: dict[str, float] = {}
         for term, often in asked.items():
