@@ -114,6 +114,24 @@ def test_a_guard_that_fails_refuses_nobody_for_good(
     assert sorted(texts) == INPUTS[:6]
 
 
+def test_what_was_undecided_may_be_refused_at_last(job: Jobs, model: Models) -> None:
+    down = [True]
+
+    @guard
+    def flaky(passage: Passage) -> Block | None:
+        if "question 1" in passage.text and down:
+            raise RuntimeError("down")
+        return Block("no ones") if "question 1" in passage.text else None
+
+    one = job(agent(model(guards=[flaky])))
+    with pytest.raises(InputBlocked, match="flaky failed"):
+        one.submit()
+    down.clear()
+    one.submit()
+    status = one.status()
+    assert (status.refused, status.undecided, status.submitted) == (1, 0, True)
+
+
 def test_nor_does_it_where_a_part_was_begun(
     portkey_provider: EmbeddedProvider, job: Jobs, model: Models
 ) -> None:
