@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ __all__ = [
     "check_observers",
     "failure_of",
     "failure_told",
+    "hear_everything",
+    "heard",
     "tell",
 ]
 
@@ -51,8 +53,8 @@ class Event:
     `kind` is `call`, `attempt` (each request that a call made), `circuit` (a breaker's change of
     state), `plan`, `critique`, `judgement`, `gate`, `approval` (what a person decided),
     `adjustment` (of a gate's threshold), `guard`, `contract`, `cache`, `embedding`, `search`,
-    `batch`, `tool`, `stop` or `declined`; `role` the agent, `swarm` the team, `run_id` the
-    outermost run (a call's and attempt's own). `data` holds digests and figures; the reasons of
+    `batch`, `tool`, `stop`, `budget` or `declined`; `role` the agent, `swarm` the team, `run_id`
+    the outermost run (a call's and attempt's own). `data` holds digests and figures; the reasons of
     verdicts and judgements are the only words of models in it.
     """
 
@@ -102,9 +104,25 @@ def failure_of(who: str, error: BaseException) -> str:
     return f"{who} failed: {failure_told(error)}"
 
 
+# Those of the whole process.
+_everywhere: tuple[Observer, ...] = ()
+
+
+def hear_everything(observer: Observer, *, again: bool = True) -> None:
+    """Have `observer` hear of every event in this process from here on; no more if not `again`."""
+    global _everywhere
+    others = tuple(each for each in _everywhere if each is not observer)
+    _everywhere = (*others, observer) if again else others
+
+
+def heard(observers: Sequence[Observer]) -> bool:
+    """Whether anybody hears of what is told to `observers`."""
+    return bool(observers) or bool(_everywhere)
+
+
 def tell(observers: Iterable[Observer], event: Event) -> None:
     """Let every observer hear of `event`; one that raises is logged and passed over."""
-    for observer in observers:
+    for observer in (*observers, *_everywhere):
         try:
             observer(event)
         except Exception:
