@@ -176,8 +176,8 @@ def systems(docs: Mapping[str, str], embedder: Remembered, folder: str) -> dict[
             search.insert("all", given())
         return lambda query: [str(each.name) for each in search.search(query, limit=DEPTH)]
 
-    words = HybridSearch(LanceDb(uri=folder, table_name="ours", embedder=embedder))
-    words.search_type = SearchType.keyword
+    ours_db = LanceDb(uri=folder, table_name="ours", embedder=embedder)
+    words = HybridSearch(ours_db, search_type=SearchType.keyword)
     made: dict[str, Finds] = {
         "BM25 (bm25s)": bm25(docs),
         "vectors (Agno's LanceDb)": partial(of_agno, SearchType.vector),

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, text
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge import Feedback, HybridSearch
+from agno_portkey.knowledge.search.chunks import Scope
 from agno_portkey.knowledge.search.filters import fits, is_plain, read_filters
 
 # Owners
@@ -37,15 +38,13 @@ from agno_portkey.knowledge.search.filters import fits, is_plain, read_filters
     ],
 )
 def test_no_filter_shows_another_owners_chunks(opens: Opens, filters: Any, kind: Any) -> None:
-    search = opens(expansion=Feedback())
+    search = opens(expansion=Feedback(), search_type=kind)
     search.insert("h", [doc("alice salary is 5000", t="x")], user_id="alice")
     search.insert("h", [doc("bob lunch", t="n")], user_id="bob")
-    search.search_type = kind
     for asked in ("salary", "salary lunch"):
         assert set(texts(search, asked, filters=filters, user_id="bob")) <= {"bob lunch"}
         assert texts(search, asked, filters=filters, user_id="nobody") == []
-    narrow = opens(candidates=1)
-    narrow.search_type = SearchType.keyword
+    narrow = opens(candidates=1, search_type="keyword")
     narrow.insert("m", [doc("lunch lunch lunch", t="x")], user_id="alice")
     assert texts(narrow, "lunch", limit=1, filters=filters, user_id="bob") == ["bob lunch"]
 
@@ -156,6 +155,22 @@ def test_what_others_write_during_a_write_is_found(lance: Opens) -> None:
     search.insert("h", [doc("a pear")])
     assert by_words(search, "zebra") == {"a plain zebra"}
     assert by_words(lance(), "zebra pear") == {"a plain zebra", "a pear"}
+
+
+def test_what_others_write_before_a_write_is_followed(lance: Opens) -> None:
+    search, other = lance(), lance()
+    search.insert("h", [doc("zebra", "n")])
+    chunks: Any = search._chunks
+    ids_of = chunks.ids_of
+
+    def meanwhile(**fields: Any) -> list[str]:
+        ids: list[str] = ids_of(**fields)
+        other.upsert("h", [doc("a walrus", "n")])
+        return ids
+
+    chunks.ids_of = meanwhile
+    assert search.delete_by_name("n")
+    assert chunks.matching({"walrus": 1.0, "zebra": 1.0}, 9, Scope()) == {}
 
 
 def test_a_filter_holds_for_what_a_row_is_now(lance: Opens, embedder: Words) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from agno.filters import EQ, NEQ
+from agno.vectordb.distance import Distance
 from agno.vectordb.lancedb import LanceDb
-from agno.vectordb.search import SearchType
+from agno.vectordb.pgvector import HNSW, Ivfflat
 from searched import Opens, Words, by_words, doc, texts
+from sqlalchemy.event import listens_for
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge import HybridSearch
@@ -39,9 +42,8 @@ def test_bm25_of_postgres_by_hand(postgres_search: Opens) -> None:
     texts_ = ["wing wing flutter", "wing lift", "drag polar of a body", "lift lift lift drag"]
     search = postgres_search()
     search.insert("h", [doc(text) for text in texts_])
-    search.search_type = SearchType.keyword
     words = [[word for word in text.split() if word not in ("of", "a")] for text in texts_]
-    found = search.find("wings drag", limit=10)
+    found = search.find("wings drag", limit=10, search_type="keyword")
     rated = {hit.document.content: hit.words for hit in found}
     wanted = {
         text: score
@@ -63,10 +65,9 @@ def bm25(terms: Sequence[str], text: Sequence[str], all_: Sequence[Sequence[str]
 
 
 def test_an_index_of_vectors_hides_nothing(postgres_search: Opens) -> None:
-    search = postgres_search()
+    search = postgres_search(search_type="vector")
     search.insert("near", [doc(f"cat cat {n}", kind="near") for n in range(300)])
     search.insert("far", [doc(f"dog {n}", kind="far") for n in range(20)])
-    search.search_type = SearchType.vector
     engine = search.vector_db.db_engine
     with engine.begin() as connection:
         connection.exec_driver_sql(
@@ -76,6 +77,63 @@ def test_an_index_of_vectors_hides_nothing(postgres_search: Opens) -> None:
     engine.dispose()
     assert len(texts(search, "cat", limit=90)) == 90
     assert len(texts(search, "cat", filters=[EQ("kind", "far")])) == 20
+
+
+@pytest.mark.parametrize("distance", list(Distance))
+@pytest.mark.parametrize("index", [HNSW(ef_search=150), Ivfflat(lists=2, probes=2)])
+def test_the_nearest_of_all_are_asked_of_the_index(
+    postgres_search: Opens, distance: Distance, index: HNSW | Ivfflat
+) -> None:
+    search = postgres_search(search_type="vector")
+    search.vector_db.distance, search.vector_db.vector_index = distance, index
+    search.insert("h", [doc(f"cat {n}", kind=n % 2) for n in range(1000)])
+    search.optimize()
+    engine, asked = search.vector_db.db_engine, list[tuple[str, Any]]()
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
+
+    @listens_for(engine, "before_cursor_execute")
+    def noted(_: Any, cursor: Any, statement: str, values: Any, *more: Any) -> None:
+        asked.append((statement, values))
+
+    def plan(**options: Any) -> str:
+        asked.clear()
+        assert len(search.find("cat", **options)) == options["limit"]
+        [(statement, values)] = [each for each in asked if "AS distance" in each[0]]
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql(f"EXPLAIN {statement}", values)
+            return "\n".join(row[0] for row in rows)
+
+    kind = type(index).__name__.lower()
+    assert f"Index Scan using docs_{kind}_index" in plan(limit=60)
+    width = "hnsw.ef_search = 150" if kind == "hnsw" else "ivfflat.probes = 2"
+    assert f"SET LOCAL {width}" in [statement for statement, _ in asked]
+    # What it finds of some is what fits of the nearest alone.
+    assert "docs_" not in plan(limit=60, filters=[EQ("kind", 1)])
+
+
+def test_more_than_the_index_looks_at_are_found(postgres_search: Opens) -> None:
+    search = postgres_search(search_type="vector")
+    # Each of another vector: the index has those of one vector in one place.
+    texts_ = ["cat" + " apple" * n + " pear" * m for n in range(36) for m in range(36)]
+    search.insert("h", [doc(text) for text in texts_])
+    search.optimize()
+    search.optimize()
+    engine = search.vector_db.db_engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE ai.docs")
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET enable_seqscan = off")
+    engine.dispose()
+    assert len(texts(search, "cat", limit=1100)) == 1100
+
+
+def test_without_an_index_to_be_there_is_none(postgres_search: Opens) -> None:
+    search = postgres_search()
+    search.vector_db.vector_index = None
+    search.insert("h", [doc("cat")])
+    search.optimize()
+    assert not search.vector_db._index_exists("docs_hnsw_index")
+    assert texts(search, "cat") == ["cat"]
 
 
 def test_vectors_of_nothing_break_nothing(opens: Opens, embedder: Words) -> None:

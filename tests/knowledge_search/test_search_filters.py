@@ -21,7 +21,6 @@ from agno.filters import (
     STARTSWITH,
     FilterExpr,
 )
-from agno.vectordb.search import SearchType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from searched import Opens, by_words, doc, texts
@@ -109,12 +108,11 @@ FILTERS = st.recursive(
 
 @pytest.fixture
 def filled(opens: Opens) -> HybridSearch:
-    search = opens(candidates=len(METAS))
+    search = opens(candidates=len(METAS), search_type="keyword")
     documents = [doc(f"text {n}") for n in range(len(METAS))]
     for document, meta in zip(documents, METAS, strict=True):
         document.meta_data = meta
     search.insert("h", documents)
-    search.search_type = SearchType.keyword
     return search
 
 
@@ -129,9 +127,8 @@ def test_any_filter_means_what_it_says(filled: HybridSearch) -> None:
 
 
 def test_vectors_are_filtered_as_words_are(filled: HybridSearch) -> None:
-    filled.search_type = SearchType.vector
     for said in ({"a": 1}, {"a": True}, {"b": ["x", 1]}, [EQ("a", 1), EQ("b", "abc")]):
-        found = set(texts(filled, "text", filters=said))
+        found = set(texts(filled, "text", filters=said, search_type="vector"))
         several = [EQ(k, v) for k, v in said.items()] if isinstance(said, dict) else said
         assert found == {
             f"text {n}" for n, meta in enumerate(METAS) if all(fits(e, meta) for e in several)

@@ -223,7 +223,7 @@ def test_triggers_that_are_gone_are_made_anew(postgres_search: Opens) -> None:
     search.insert("h", [doc(CAT)])
     engine = search.vector_db.db_engine
     for statement in (
-        'ALTER TABLE ai.docs DISABLE TRIGGER "words_kept_1_english"',
+        'ALTER TABLE ai.docs DISABLE TRIGGER "words_kept_2_english"',
         "DROP FUNCTION ai.docs_portkey_kept() CASCADE",
         "DROP TABLE ai.docs_portkey_words",
     ):

@@ -95,7 +95,7 @@ class Chunks(Protocol):
         ...
 
     def optimize(self) -> None:
-        """Put the words in order."""
+        """Put the rows and their words in order."""
 
     def drop(self) -> None:
         """Forget the words."""

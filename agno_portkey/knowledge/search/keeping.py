@@ -116,7 +116,14 @@ class Keeping(VectorDb):
 
         given = self._checked(given, filters, content_hash, user_id)
         ready = [_Embedded.of(document) for document in given]
-        chunks.writing(lambda: put(content_hash, ready, filters, user_id=user_id), touched)
+
+        def act() -> None:
+            if not self.exists():
+                # LanceDb would pass over it.
+                raise ConfigurationError("vector_db: its table is not there; create() makes it")
+            put(content_hash, ready, filters, user_id=user_id)
+
+        chunks.writing(act, touched)
 
     def _checked(
         self,
@@ -142,12 +149,14 @@ class Keeping(VectorDb):
         return [*known.values()]
 
     def delete_by_id(self, id: str) -> bool:
+        _check_text("id", id)
         if "'" in id:
             # LanceDb would read it as part of its condition.
             raise ConfigurationError(f"id: one without a quote, not {id!r}")
         return self._write(lambda: bool(self.vector_db.delete_by_id(id)), lambda: Touched([id], 1))
 
     def delete_by_name(self, name: str) -> bool:
+        _check_text("name", name)
         return self._write(
             lambda: bool(self.vector_db.delete_by_name(name)), lambda: self._named(name=name)
         )
@@ -157,9 +166,13 @@ class Keeping(VectorDb):
         return Touched(ids, len(ids))
 
     def delete_by_metadata(self, metadata: dict[str, Any]) -> bool:
+        """Delete what has all of `metadata`; ConfigurationError where that would be everything."""
+        if not isinstance(metadata, dict) or not metadata:
+            raise ConfigurationError("metadata: what is to be deleted has; for all of it, drop()")
         return self._write(lambda: bool(self.vector_db.delete_by_metadata(metadata)), None)
 
     def delete_by_content_id(self, content_id: str, user_id: str | None = None) -> bool:
+        _check_text("content_id", content_id)
         owner = {} if user_id is None else {"owner": user_id}
         return self._write(
             lambda: bool(self.vector_db.delete_by_content_id(content_id, user_id=user_id)),
@@ -167,6 +180,7 @@ class Keeping(VectorDb):
         )
 
     def update_metadata(self, content_id: str, metadata: dict[str, Any]) -> None:
+        _check_text("content_id", content_id)
         if not isinstance(metadata, dict) or not is_plain(metadata):
             raise ConfigurationError("metadata: a dict of JSON values without NaN and NUL")
 
@@ -212,7 +226,6 @@ class Keeping(VectorDb):
 
     def optimize(self) -> None:
         """Have both sides put in order; of deleted texts nothing is left in the words file."""
-        self.vector_db.optimize()
         self._chunks.optimize()
 
     def get_count(self) -> int:
@@ -243,8 +256,20 @@ class _Embedded(Document):
 
 
 def _unembedded(documents: Sequence[Document]) -> list[Document]:
-    """Those without a vector; an empty one is none."""
+    """Those without a vector, an empty one is none; ConfigurationError where one has no text."""
+    for place, document in enumerate(documents):
+        if not isinstance(document.content, str) or not is_plain(
+            document.content.replace("\0", "")
+        ):
+            raise ConfigurationError(
+                f"documents[{place}].content: a text without halves of characters"
+            )
     missing = [document for document in documents if not document.embedding]
     for document in missing:
         document.embedding = None
     return missing
+
+
+def _check_text(name: str, said: Any) -> None:
+    if not isinstance(said, str):
+        raise ConfigurationError(f"{name}: a text, not {said!r}")

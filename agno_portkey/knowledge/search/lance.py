@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from hashlib import md5
-from operator import mul
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import lancedb
@@ -22,6 +21,15 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.search import words as kept
 from agno_portkey.knowledge.search.chunks import Scope, Touched
 from agno_portkey.knowledge.search.filters import fits
+from agno_portkey.knowledge.search.lance_rows import (
+    distance_of,
+    document_of,
+    joined,
+    likeness_of,
+    quoted,
+    row_of,
+    state_of,
+)
 from agno_portkey.knowledge.search.words import Broken, Row, Words
 
 __all__ = ["LanceChunks"]
@@ -56,36 +64,38 @@ class LanceChunks:
         # Where it is now, whatever the working folder will be.
         self._words = Words(os.path.abspath(os.path.expanduser(path)))
         self._state: list[int] = [0]
+        self._looking = Lock()
 
     # The rows
 
     def _table(self) -> Any:
         """The table as it is now, whoever wrote to it last; None if there is none."""
-        db = self.db
-        if db.table is not None:
-            try:
-                db.table.checkout_latest()
-            except Exception:
-                db.table = None
-        if db.table is not None:
-            state = _state(db.table)
-            if state[0] <= self._state[0] and state != self._state:
+        # One thread at a time: another would take what was written meanwhile for a new table. And
+        # without a table in between, as a write would be dropped by it.
+        with self._looking:
+            table = self.db.table = self._latest()
+            if table is not None:
+                self._state = state_of(table)
+            return table
+
+    def _latest(self) -> Any:
+        db, table = self.db, self.db.table
+        if table is not None:
+            with suppress(Exception):
+                table.checkout_latest()
+                state = state_of(table)
+                if state[0] > self._state[0] or state == self._state:
+                    return table
                 # It was dropped and made anew, and what is known of its files is not so any more.
                 db.connection = lancedb.connect(db.uri)
-                db.table = None
-            self._state = state
-        if db.table is None and db.exists():
-            opened: Any = db.connection.open_table(db.table_name)
-            db.table = opened
-            self._state = _state(db.table)
-        return db.table
+        return db.connection.open_table(db.table_name) if db.exists() else None
 
     def _stamp(self) -> str:
         table = self._table()
         return self._stamp_of(table)
 
     def _stamp_of(self, table: Any) -> str:
-        return json.dumps([self.db.table_name, *_state(table)]) if table is not None else _NONE
+        return json.dumps([self.db.table_name, *state_of(table)]) if table is not None else _NONE
 
     def _rows(self, where: str | None = None) -> Iterator[Row]:
         table = self._table()
@@ -94,8 +104,7 @@ class LanceChunks:
         columns = ["id", "payload", *self._owned()]
         asked = table.search().select(columns).limit(max(1, table.count_rows()))
         for batch in (asked.where(where) if where else asked).to_batches(_AT_ONCE):
-            for row in batch.to_pylist():
-                yield _row(row)
+            yield from filter(None, map(row_of, batch.to_pylist()))
 
     def _owned(self) -> list[str]:
         return [self.db.USER_ID_COL] if self.db._user_id_column_exists() else []
@@ -111,7 +120,7 @@ class LanceChunks:
         if not named:
             return {}
         if len(named) <= _NAMED:
-            where = _and(owner, f"id IN ({_quoted(named)})")
+            where = joined(owner, f"id IN ({quoted(named)})")
             return self._asked(table, vector, limit, where)
         width = limit
         while True:
@@ -129,18 +138,24 @@ class LanceChunks:
     def _asked(
         self, table: Any, vector: Sequence[float], limit: int, where: str | None
     ) -> dict[str, float]:
-        asked = table.search([*vector], vector_column_name=self.db._vector_col)
-        asked = asked.distance_type(_METRICS[self.db.distance]).limit(limit)
-        if where is not None:
-            asked = asked.where(where, prefilter=True)
-        if self.db.nprobes:
-            asked.nprobes(self.db.nprobes)
-        found: dict[str, float] = {}
-        for row in asked.select(["id", "_distance"]).to_list():
-            likeness = _likeness(row["_distance"], self.db.distance)
-            if likeness is not None:
-                found.setdefault(row["id"], likeness)
-        return found
+        found = dict[str, float]()
+        width, rows = limit, table.count_rows()
+        while True:
+            asked = table.search([*vector], vector_column_name=self.db._vector_col)
+            asked = asked.distance_type(_METRICS[self.db.distance]).limit(width)
+            if where is not None:
+                asked = asked.where(where, prefilter=True)
+            if self.db.nprobes:
+                asked.nprobes(self.db.nprobes)
+            there = asked.select(["id", "_distance"]).to_list()
+            for row in there:
+                likeness = likeness_of(row["_distance"], self.db.distance)
+                if likeness is not None and row["id"] is not None:
+                    found.setdefault(row["id"], likeness)
+            # Rows of one id, as LanceDB lets there be, take no others' place.
+            if len(found) >= limit or len(there) < width or width >= rows:
+                return dict([*found.items()][:limit])
+            width *= 4
 
     def likeness(
         self, vector: Sequence[float], ids: Sequence[str], scope: Scope
@@ -149,13 +164,14 @@ class LanceChunks:
         if table is None or not vector or not ids:
             return {}
         # What is in scope the words have said. LanceDB would measure all rows for it.
-        where = _and(self._owner(scope), f"id IN ({_quoted(ids)})")
+        where = joined(self._owner(scope), f"id IN ({quoted(ids)})")
         columns = ["id", self.db._vector_col]
         asked = table.search().where(where).select(columns).limit(max(1, table.count_rows()))
         rows = {row["id"]: row[self.db._vector_col] for row in asked.to_list()}
         found = {
-            key: _likeness(_distance(vector, there, self.db.distance), self.db.distance)
+            key: likeness_of(distance_of(vector, there, self.db.distance), self.db.distance)
             for key, there in rows.items()
+            if there is not None
         }
         return {key: likeness for key, likeness in found.items() if likeness is not None}
 
@@ -163,24 +179,12 @@ class LanceChunks:
         table = self._table()
         if table is None or not ids:
             return {}
-        where = _and(self._owner(scope), f"id IN ({_quoted(ids)})")
+        where = joined(self._owner(scope), f"id IN ({quoted(ids)})")
         asked = table.search().where(where).limit(max(1, table.count_rows()))
-        found = {row["id"]: self._document(row) for row in asked.to_list()}
+        found = (document_of(row, self.db.embedder) for row in asked.to_list())
         # As they are now: others may have changed them since the words were asked.
-        return {key: each for key, each in found.items() if fits(scope.condition, each.meta_data)}
-
-    def _document(self, row: dict[str, Any]) -> Document:
-        payload = json.loads(row["payload"])
-        return Document(
-            id=row["id"],
-            name=payload.get("name"),
-            meta_data=_dict(payload.get("meta_data")),
-            content=payload["content"],
-            embedder=self.db.embedder,
-            embedding=row["vector"],
-            usage=payload.get("usage"),
-            content_id=payload.get("content_id"),
-        )
+        there = (each for each in found if each and fits(scope.condition, each.meta_data))
+        return {str(each.id): each for each in there}
 
     # The words
 
@@ -217,17 +221,19 @@ class LanceChunks:
 
     def writing(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         self.ready()
+        was = self._words.stamp()
         some = touched() if touched is not None else None
         with self._words.writing() as connection:
             before = self._table()
-            version = _state(before)[0] if before is not None else 0
-            known = kept.stamp_in(connection) == self._stamp_of(before)
+            version = state_of(before)[0] if before is not None else 0
+            # Otherwise others have written since it was said what is touched.
+            known = was == kept.stamp_in(connection) == self._stamp_of(before)
             # If it raises, the words stay as they were, with their old stamp: the next search
             # has them follow whatever was written.
             result = act()
             table = self._table()
             stamp = self._stamp_of(table)
-            made = _state(table)[0] - version if table is not None else None
+            made = state_of(table)[0] - version if table is not None else None
             if known and some is not None and made == some.commits:
                 self._follow_some(connection, list(dict.fromkeys(some.ids)))
             else:
@@ -240,7 +246,7 @@ class LanceChunks:
     def _follow_some(self, connection: sqlite3.Connection, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
-            there = {row.id: row for row in self._rows(f"id IN ({_quoted(some)})")}
+            there = {row.id: row for row in self._rows(f"id IN ({quoted(some)})")}
             kept.put(connection, there.values())
             kept.remove(connection, [key for key in some if key not in there])
 
@@ -261,64 +267,9 @@ class LanceChunks:
         return len(self._words.admitted(Scope(), -1))
 
     def optimize(self) -> None:
+        self.db.optimize()
         self.ready()
         self._words.optimize()
 
     def drop(self) -> None:
         self._words.remove()
-
-
-def _state(table: Any) -> list[int]:
-    """The version, and the time and size of its manifest.
-
-    A table that was dropped and made anew counts its versions from 1.
-    """
-    version = int(table.version)
-    for name in (f"{2**64 - 1 - version:020d}.manifest", f"{version}.manifest"):
-        with suppress(OSError, AttributeError):
-            at = os.stat(Path(str(table.uri), "_versions", name))
-            return [version, at.st_mtime_ns, at.st_size]
-    return [version, int(table.count_rows())]
-
-
-def _row(row: dict[str, Any]) -> Row:
-    payload = json.loads(row["payload"])
-    return Row(
-        id=row["id"],
-        text=payload["content"],
-        owner=row.get(LanceDb.USER_ID_COL),
-        name=payload.get("name"),
-        content_id=payload.get("content_id"),
-        content_hash=payload.get("content_hash"),
-        meta=payload.get("meta_data"),
-    )
-
-
-def _dict(said: Any) -> dict[str, Any]:
-    return said if isinstance(said, dict) else {}
-
-
-def _likeness(distance: float | None, metric: Distance) -> float | None:
-    """The greater the more alike; None where the distance is no number, as to a vector of 0."""
-    if distance is None or not math.isfinite(distance):
-        return None
-    return 1 / (1 + distance) if metric is Distance.l2 else 1 - distance
-
-
-def _distance(one: Sequence[float], other: Sequence[float], metric: Distance) -> float | None:
-    """As LanceDB measures it: L2 is squared."""
-    if metric is Distance.l2:
-        return math.fsum((a - b) ** 2 for a, b in zip(one, other, strict=True))
-    product = math.fsum(map(mul, one, other))
-    if metric is Distance.cosine:
-        lengths = math.hypot(*one) * math.hypot(*other)
-        return 1 - product / lengths if lengths else None
-    return 1 - product
-
-
-def _quoted(ids: Sequence[str]) -> str:
-    return ",".join("'" + key.replace("'", "''") + "'" for key in ids)
-
-
-def _and(*parts: str | None) -> str:
-    return " AND ".join(part for part in parts if part)

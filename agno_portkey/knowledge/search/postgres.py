@@ -9,18 +9,24 @@ from typing import Any, TypeVar
 
 from agno.knowledge.document import Document
 from agno.vectordb.distance import Distance
-from agno.vectordb.pgvector import PgVector
+from agno.vectordb.pgvector import HNSW, Ivfflat, PgVector
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable, Touched
 from agno_portkey.knowledge.search.postgres_sql import Names, condition_sql
+from agno_portkey.knowledge.search.terms import heaviest
 
 __all__ = ["PgChunks"]
 
 T = TypeVar("T")
 _OPERATORS = {Distance.cosine: "<=>", Distance.l2: "<->", Distance.max_inner_product: "<#>"}
+_CLASSES = {
+    Distance.cosine: "vector_cosine_ops",
+    Distance.l2: "vector_l2_ops",
+    Distance.max_inner_product: "vector_ip_ops",
+}
 # More candidates than that pgvector's index does not look at.
 _MOST = 1000
 
@@ -66,6 +72,11 @@ class PgChunks:
         if not anew and connection.execute(text(self._names.installed)).one()[1]:
             return
         self._require_ours(connection)
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise ConfigurationError(
+                f"vector_db: a database with the encoding UTF8, not {encoding}: words are cut by it"
+            )
         for statement in self._names.install:
             connection.execute(text(statement))
 
@@ -92,7 +103,7 @@ class PgChunks:
             where = f"{where} AND" if where else "WHERE"
             where, values["ids"] = f"{where} id = ANY(CAST(:ids AS text[]))", [*ids]
         distance = f"embedding {_OPERATORS[self.db.distance]} CAST(:vector AS vector)"
-        if where:
+        if where or limit > _MOST:
             # The index would look for what fits among the nearest alone, and miss the rest.
             statement = (
                 f"WITH fits AS MATERIALIZED (SELECT id, embedding FROM {self._names.table} {where})"  # noqa: S608
@@ -106,8 +117,7 @@ class PgChunks:
         with self._connected() as connection:
             if not self._ready(connection):
                 return {}
-            width = max(40, min(limit, _MOST))
-            connection.exec_driver_sql(f"SET LOCAL hnsw.ef_search = {width}")
+            connection.exec_driver_sql(self._width(limit))
             rows = connection.execute(text(statement), values).all()
         scores = {key: _likeness(distance, self.db.distance) for key, distance in rows}
         least = self.db.similarity_threshold
@@ -116,6 +126,14 @@ class PgChunks:
             for key, score in scores.items()
             if score is not None and (least is None or score >= least)
         }
+
+    def _width(self, limit: int) -> str:
+        """How far the index looks, in this transaction."""
+        index: Any = self.db.vector_index
+        if isinstance(index, Ivfflat):
+            return f"SET LOCAL ivfflat.probes = {int(index.probes)}"
+        least = index.ef_search if index is not None else 40
+        return f"SET LOCAL hnsw.ef_search = {max(40, min(max(limit, least), _MOST))}"
 
     def _where(self, scope: Scope, values: dict[str, Any]) -> str:
         # A table without owners is searched for none of them.
@@ -138,6 +156,7 @@ class PgChunks:
     ) -> dict[str, float]:
         if not terms or limit < 1:
             return {}
+        terms = heaviest(terms)
         values: dict[str, Any] = {
             "terms": [*terms],
             "weights": [*terms.values()],
@@ -166,7 +185,7 @@ class PgChunks:
             if not self._ready(connection):
                 return {}
             rows = connection.execute(statement.where(asked), {**values, "ids": [*ids]}).all()
-        return {row.id: self._document(row) for row in rows}
+        return {row.id: self._document(row) for row in rows if row.content is not None}
 
     def _document(self, row: Any) -> Document:
         return Document(
@@ -175,7 +194,7 @@ class PgChunks:
             meta_data=row.meta_data if isinstance(row.meta_data, dict) else {},
             content=row.content,
             embedder=self.db.embedder,
-            embedding=[float(number) for number in row.embedding],
+            embedding=None if row.embedding is None else [*map(float, row.embedding)],
             usage=row.usage,
             content_id=row.content_id,
         )
@@ -196,12 +215,34 @@ class PgChunks:
             if not there:
                 return 0
             self._install(connection, anew=True)
-            return int(
-                connection.execute(text(f"SELECT count(*) FROM {self._names.lengths}")).scalar_one()  # noqa: S608
-            )
+            return int(connection.execute(text(self._names.number)).scalar_one())
 
     def optimize(self) -> None:
-        """Nothing: Postgres does so of itself."""
+        """Make the index of vectors that the database is to have; the words need no more care.
+
+        Agno's own way to it binds values where Postgres takes none.
+        """
+        db = self.db
+        # May be None, whatever its type says.
+        index: Any = db.vector_index
+        if index is None:
+            return
+        with self._connected() as connection:
+            if not self._ready(connection):
+                return
+            for name, value in index.configuration.items():
+                said = {"name": name, "value": str(value)}
+                connection.execute(text("SELECT set_config(:name, :value, true)"), said)
+            if isinstance(index, HNSW):
+                kind, options = "hnsw", f"m = {index.m}, ef_construction = {index.ef_construction}"
+            else:
+                rows = int(connection.execute(text(self._names.number)).scalar_one())
+                dynamic = rows // 1000 if rows < 1_000_000 else math.isqrt(rows)
+                lists = max(1, dynamic) if index.dynamic_lists else index.lists
+                kind, options = "ivfflat", f"lists = {lists}"
+            name = index.name or f"{db.table_name}_{kind}_index"
+            how = f"{kind} (embedding {_CLASSES[db.distance]}) WITH ({options})"
+            connection.execute(text(self._names.indexed(name, how)))
 
     def drop(self) -> None:
         with self._connected() as connection:

@@ -1,7 +1,7 @@
 """The words of a PgVector's table in the same schema, as SQL: tables, triggers and BM25.
 
-Each row's terms are Postgres' own `to_tsvector`; triggers keep them, in the transaction that
-changes the row, so that no kill and no other writer can part the two. A score is BM25 (Robertson
+Each row's terms are those of `cutting.py`; triggers keep them, in the transaction that changes the
+row, so that no kill and no other writer can part the two. A score is BM25 (Robertson
 and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) with k1 = 1.2,
 b = 0.75 and the IDF of Lucene, ln(1 + (N - n + 0.5) / (n + 0.5)), which is never below 0.
 """
@@ -11,13 +11,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+from agno_portkey.knowledge.search.cutting import cutting_sql
 from agno_portkey.knowledge.search.filters import All, Condition, Not, Test, canonical
 
 __all__ = ["Names", "condition_sql"]
 
 _LONGEST = 40
-# Characters.
-_PIECE = 100_000
 
 
 class Names:
@@ -32,29 +31,22 @@ class Names:
         self.postings = f"{_name(schema)}.{_name(f'{short}_portkey_words')}"
         self.lengths = f"{_name(schema)}.{_name(f'{short}_portkey_lengths')}"
         self.function = f"{_name(schema)}.{_name(f'{short}_portkey_kept')}"
+        self.cut = f"{_name(schema)}.{_name(f'{short}_portkey_cut')}"
         # Another language or another form of the tables is another trigger.
-        self.trigger = f"words_kept_1_{language}"
+        self.trigger = f"words_kept_2_{language}"
         self.language = _text(language)
         self.owner = f"{schema}.{table}.words"
 
     @property
     def install(self) -> list[str]:
         """Statements that make the words anew, from the rows there are."""
-        # A piece at a time: a tsvector has no room for a book.
-        pieces = (
-            f"generate_series(0, length(coalesce(r.content, '')) / {_PIECE}) piece, LATERAL "
-            f"unnest(to_tsvector({self.language}::regconfig, "
-            f"substr(coalesce(r.content, ''), piece * {_PIECE} + 1, {_PIECE}))) t"
-        )
         terms = (
             f"INSERT INTO {self.postings} (term, id, often) "  # noqa: S608
-            "SELECT t.lexeme, r.id, sum(cardinality(t.positions)) FROM {rows} r, "
-            f"LATERAL {pieces} GROUP BY t.lexeme, r.id;"
+            f"SELECT t.term, r.id, t.often FROM {{rows}} r, LATERAL {self.cut}(r.content) t;"
         )
         lengths = (
             f"INSERT INTO {self.lengths} (id, length) SELECT r.id, coalesce((SELECT "  # noqa: S608
-            f"sum(cardinality(t.positions)) FROM {pieces}), 0) "
-            "FROM {rows} r;"
+            f"sum(p.often) FROM {self.postings} p WHERE p.id = r.id), 0) FROM {{rows}} r;"
         )
         new = "(SELECT NEW.id, NEW.content)"
         forget = (
@@ -74,6 +66,7 @@ class Names:
             "often integer NOT NULL, PRIMARY KEY (term, id))",
             f"CREATE INDEX ON {self.postings} (id)",
             f"CREATE TABLE {self.lengths} (id text PRIMARY KEY, length integer NOT NULL)",
+            cutting_sql(self.cut, self.language),
             *(f"COMMENT ON TABLE {table} IS {self._mark}" for table in self._tables),
             terms.format(rows=self.table),
             lengths.format(rows=self.table),
@@ -110,8 +103,16 @@ class Names:
     def remove(self) -> list[str]:
         return [
             f"DROP FUNCTION IF EXISTS {self.function}() CASCADE",
+            f"DROP FUNCTION IF EXISTS {self.cut}(text)",
             f"DROP TABLE IF EXISTS {self.postings}, {self.lengths}",
         ]
+
+    @property
+    def number(self) -> str:
+        return f"SELECT count(*) FROM {self.lengths}"  # noqa: S608
+
+    def indexed(self, name: str, how: str) -> str:
+        return f"CREATE INDEX IF NOT EXISTS {_name(name)} ON {self.table} USING {how}"
 
     @property
     def installed(self) -> str:
@@ -119,7 +120,8 @@ class Names:
         return (
             f"SELECT to_regclass({_quoted(self.table)}) IS NOT NULL, "  # noqa: S608
             f"to_regclass({_quoted(self.postings)}) IS NOT NULL AND "
-            f"to_regclass({_quoted(self.lengths)}) IS NOT NULL AND (SELECT count(*) = 2 "
+            f"to_regclass({_quoted(self.lengths)}) IS NOT NULL AND "
+            f"to_regprocedure({_quoted(self.cut + '(text)')}) IS NOT NULL AND (SELECT count(*) = 2 "
             f"FROM pg_trigger WHERE tgrelid = to_regclass({_quoted(self.table)}) AND tgname IN "
             f"({_text(self.trigger)}, {_text(self.trigger + '_all')}) AND tgenabled <> 'D')"
         )
@@ -128,9 +130,9 @@ class Names:
         """The best :limit ids by BM25 for :terms with :weights, and those of :also that match."""
         return f"""
 WITH asked AS (
-  SELECT l.lexeme AS term, sum(t.weight) AS weight
+  SELECT c.term, sum(t.weight) AS weight
   FROM unnest(CAST(:terms AS text[]), CAST(:weights AS float8[])) t (term, weight),
-  LATERAL unnest(to_tsvector({self.language}::regconfig, t.term)) l GROUP BY l.lexeme
+  LATERAL {self.cut}(t.term) c GROUP BY c.term
 ), total AS (
   SELECT count(*)::float8 AS number, greatest(avg(length), 1)::float8 AS length
   FROM {self.lengths}

@@ -48,7 +48,7 @@ class _Asked:
 
     text: str
     vector: list[float]
-    terms: Mapping[str, float]
+    terms: Mapping[str, float] = field(default_factory=dict)
     by_vector: dict[str, float] = field(default_factory=dict)
     by_words: dict[str, float] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class Search:
 
     async def _embedded(self, queries: Sequence[str]) -> list[_Asked]:
         if self._of.kind is SearchType.keyword:
-            return [_Asked(query, [], terms_of(query)) for query in queries]
+            return [_Asked(query, []) for query in queries]
         began, tokens, requests = time.monotonic(), 0, 0
         asked: list[_Asked] = []
         failure = None
@@ -97,8 +97,7 @@ class Search:
                 failure = failure_told(error)
                 continue
             tokens += _tokens(usage)
-            terms = {} if self._of.kind is SearchType.vector else terms_of(query)
-            asked.append(_Asked(query, vector, terms))
+            asked.append(_Asked(query, vector))
         seconds = time.monotonic() - began
         self._costs.append(Cost("embedding", seconds, requests, tokens, failure=failure))
         return asked
@@ -121,6 +120,9 @@ class Search:
 
         def look() -> None:
             for each in asked:
+                # Here, as a long text would hold up an event loop.
+                if self._of.kind is not SearchType.vector:
+                    each.terms = terms_of(each.text)
                 self._look(each)
 
         await self._io.run(look)

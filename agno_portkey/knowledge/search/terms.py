@@ -5,19 +5,37 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 
 from agno_portkey.errors import MissingExtraError
 
-__all__ = ["stems", "stop_words", "terms_of", "words_of"]
+__all__ = ["heaviest", "stems", "stop_words", "terms_of", "without_accents", "words_of"]
 
-# What SQLite's unicode61 takes for a word as well: letters and digits.
 _WORD = re.compile(r"[^\W_]+")
+# The accents of Latin, Greek and Cyrillic letters. Elsewhere marks tell letters apart.
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_MOST = 400
 
 
 def words_of(text: str) -> list[str]:
-    """The words of `text`, in order, in lower case."""
-    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+    """The words of `text`, in order, in lower case: letters and digits, composed, and no other.
+
+    Both sides of a search cut by it: the words file by this function, Postgres by `cutting.py`,
+    which says the same as SQL.
+    """
+    # One letter each, wherever it stands: a dotted capital I would be two, a sigma either of two.
+    plain = unicodedata.normalize("NFC", text).replace("\u0130", "i").lower()
+    return _WORD.findall(plain.replace("\u03c2", "\u03c3"))
+
+
+def without_accents(text: str) -> str:
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
+
+
+def heaviest(terms: Mapping[str, float]) -> dict[str, float]:
+    """The terms that weigh most, as many as a database is asked for at once."""
+    return dict(sorted(terms.items(), key=lambda item: -item[1])[:_MOST])
 
 
 def terms_of(text: str) -> dict[str, float]:

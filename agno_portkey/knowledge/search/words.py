@@ -14,6 +14,7 @@ from typing import Any
 from agno_portkey.cache.sqlite_file import Link, is_busy, is_full
 from agno_portkey.knowledge.search.chunks import Scope, SearchUnavailable
 from agno_portkey.knowledge.search.filters import canonical, is_plain
+from agno_portkey.knowledge.search.terms import heaviest, without_accents, words_of
 from agno_portkey.knowledge.search.words_sql import condition_sql, scope_sql
 
 __all__ = ["Row", "Words"]
@@ -25,8 +26,10 @@ _SCHEMA = (
     "CREATE INDEX search_rows_content ON search_rows (content_id)",
     "CREATE INDEX search_rows_hash ON search_rows (content_hash)",
     "CREATE INDEX search_rows_name ON search_rows (name)",
-    "CREATE TABLE search_rows_stamp (only INTEGER PRIMARY KEY CHECK (only = 1), stamp TEXT)",
-    "CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61 remove_diacritics 2')",
+    "CREATE TABLE search_rows_stamp (only INTEGER PRIMARY KEY CHECK (only = 1), "
+    "stamp TEXT NOT NULL)",
+    # It is given words that are cut already, and takes whatever is not ASCII for a letter.
+    "CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter ascii')",
     # Older ones drop what was deleted as they merge, and at `optimize`.
     *(
         ["INSERT INTO words (words, rank) VALUES ('secure-delete', 1)"]
@@ -37,7 +40,6 @@ _SCHEMA = (
 # Not the tables that FTS5 makes for itself.
 _NAMES = "search_rows*"
 _AT_ONCE = 500
-_TERMS = 400
 _OR_ED = 64
 
 
@@ -235,18 +237,15 @@ def put(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Have `rows` in the words as they are now."""
     for row in rows:
         remove(connection, [row.id])
+        fields = (row.id, row.owner, row.name, row.content_id, row.content_hash)
         number = connection.execute(
             "INSERT INTO search_rows (id, owner, name, content_id, content_hash, meta, digest) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                row.id,
-                *map(whole, (row.owner, row.name, row.content_id, row.content_hash)),
-                row.kept_meta,
-                row.digest,
-            ],
+            [*map(whole, fields), row.kept_meta, row.digest],
         ).lastrowid
         connection.execute(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)", [number, whole(row.text)]
+            "INSERT INTO words (rowid, text) VALUES (?, ?)",
+            [number, without_accents(" ".join(words_of(row.text)))],
         )
 
 
@@ -286,9 +285,9 @@ def clear(connection: sqlite3.Connection) -> None:
 def _alike(terms: Mapping[str, float]) -> Iterator[tuple[float, str]]:
     """The terms in groups of one weight, each as a query of FTS5 that nothing in it can break."""
     groups: dict[float, list[str]] = {}
-    # SQLite takes no statement of any length; what weighs most is looked for.
-    for term, weight in sorted(terms.items(), key=lambda item: -item[1])[:_TERMS]:
-        groups.setdefault(weight, []).append('"' + term.replace('"', '""') + '"')
+    # SQLite takes no statement of any length.
+    for term, weight in heaviest(terms).items():
+        groups.setdefault(weight, []).append('"' + without_accents(term).replace('"', '""') + '"')
     for weight, quoted in groups.items():
         for some in _some(quoted, _OR_ED):
             yield weight, " OR ".join(some)
