@@ -6,24 +6,21 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
+from agno_portkey.cli.batch_tables import hint, print_result, print_status
 from agno_portkey.cli.objects import named
 from agno_portkey.cli.report import fail
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
-from agno_portkey.gates.history.plots import shown
-from agno_portkey.knowledge.batch import BatchJob, BatchResult, BatchStatus
+from agno_portkey.knowledge.batch import BatchJob, BatchResult
 from agno_portkey.knowledge.batch.job import status_of
 from agno_portkey.knowledge.batch.journal import JobJournal
 
@@ -81,7 +78,7 @@ def submit(
     why. One on which a guard fails is not sent either, until this is run again. Ends with 0 if all
     is sent, and with 2 if it can't be.
     """
-    with _told() as progress:
+    with _told("made ready") as bar:
         _, given = _read(inputs)
         job = BatchJob(
             named(agent, "agent"),
@@ -91,10 +88,10 @@ def submit(
             max_lines=max_lines,
             max_bytes=max_bytes,
             concurrency=concurrency,
-            progress=progress,
+            progress=bar.move,
         )
         status = job.submit()
-    _print_status(status, as_json)
+    print_status(status, as_json)
 
 
 @app.command()
@@ -113,12 +110,18 @@ def status(
 
     Ends with 0 if it is over, with 3 if it is not, and with 2 if that can't be told.
     """
-    with _told():
+    with _told("asked"):
         if agent is None:
             found = status_of(JobJournal(journal).read(), {})
         else:
             found = BatchJob(named(agent, "agent"), [], journal=journal, target=target).status()
-    _print_status(found, as_json)
+    print_status(found, as_json)
+    if agent is None and not found.over:
+        # On stderr, since JSON is on stdout.
+        hint(
+            "That is what the journal says, as of the last submit: the provider was not asked. "
+            "For how far its batches are, add --agent module:NAME (or file.py:NAME)."
+        )
     if not found.over:
         raise typer.Exit(_RUNNING)
 
@@ -126,9 +129,9 @@ def status(
 @app.command()
 def cancel(agent: Who, journal: Kept, target: Target = None, as_json: AsJson = False) -> None:
     """Have nothing more answered; what is answered already can be fetched."""
-    with _told():
+    with _told("cancelled"):
         found = BatchJob(named(agent, "agent"), [], journal=journal, target=target).cancel()
-    _print_status(found, as_json)
+    print_status(found, as_json)
 
 
 @app.command()
@@ -157,7 +160,7 @@ def fetch(
     `message`. Ends with 0 if all are there, with 1 if some failed, with 3 if some are not answered
     yet, and with 2 if nothing can be fetched.
     """
-    with _told() as progress:
+    with _told("looked at") as bar:
         _require_other(out, inputs, journal, Path(f"{journal}.retried"))
         ids, given = _read(inputs)
         who = named(agent, "agent")
@@ -169,26 +172,46 @@ def fetch(
             journal=journal,
             target=target,
             concurrency=concurrency,
-            progress=progress,
+            progress=bar.move,
         )
         if wait:
+            bar.begin("answered")
             job.wait(every=every)
+            bar.begin("looked at")
         found = job.fetch(retry=retry)
         _write(out, ids, found)
-    _print_result(found, out, as_json)
+    print_result(found, out, as_json)
     if found.pending:
         raise typer.Exit(_RUNNING)
     if found.errors:
         raise typer.Exit(_FAILED)
 
 
+class _Bar:
+    """A bar of inputs, on a terminal alone."""
+
+    def __init__(self, shown: Progress, doing: str) -> None:
+        self._shown = shown
+        # It moves before anything is known: an agent may take long to import.
+        self._task = shown.add_task(doing, total=None)
+
+    def begin(self, doing: str) -> None:
+        self._shown.reset(self._task, description=doing, total=None)
+
+    def move(self, done: int, total: int) -> None:
+        self._shown.update(self._task, completed=done, total=total)
+
+
 @contextmanager
-def _told() -> Iterator[Callable[[int, int], None]]:
+def _told(doing: str) -> Iterator[_Bar]:
     """A block whose errors are told in a line, with a bar that its work can move."""
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("inputs", total=None, visible=False)
-            yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+        # Of a file, even a bar that is not shown would begin a line.
+        off = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=off) as shown_at:
+            yield _Bar(shown_at, doing)
     except (AgnoPortkeyError, OSError) as error:
         fail(error, _BROKEN)
 
@@ -211,6 +234,7 @@ def _read(path: Path) -> tuple[list[Any], list[Any]]:
     """The ids and inputs of a file; ConfigurationError names the line that is wrong."""
     ids: list[Any] = []
     given: list[Any] = []
+    lines: dict[str, int] = {}
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -226,10 +250,13 @@ def _read(path: Path) -> tuple[list[Any], list[Any]]:
                 raise ConfigurationError(
                     f'{path}: line {number} is neither a text nor {{"id": ..., "input": a text}}'
                 )
+            if (first := lines.setdefault(str(name), number)) != number:
+                raise ConfigurationError(
+                    f"{path}: line {number} has the id {str(name)[:80]!r}, which line {first} has "
+                    "already (a line without one has its place among the inputs, from 0)"
+                )
             ids.append(name)
             given.append(said)
-    if len(set(map(str, ids))) < len(ids):
-        raise ConfigurationError(f"{path}: an id stands there twice")
     return ids, given
 
 
@@ -258,51 +285,3 @@ def _lines(ids: list[Any], found: BatchResult) -> Iterator[str]:
         else:
             continue
         yield json.dumps(line, default=str) + "\n"
-
-
-def _print_status(status: BatchStatus, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({**asdict(status), "state": status.state}, indent=2))
-        return
-    said = f"Job {status.job}: {status.state}, {status.inputs} inputs, {status.refused} refused"
-    if status.undecided:
-        said += f", {status.undecided} not sent since a guard failed on them: submit again"
-    console = Console()
-    console.print(Text(shown(said)), soft_wrap=True)
-    table = Table("batch", "")
-    for name in ("lines", "completed", "failed"):
-        table.add_column(name, justify="right")
-    for part in status.parts:
-        table.add_row(
-            Text(shown(part.batch or "-")),
-            Text(shown(part.status or ("submitted" if part.batch else "not sent"))),
-            *(str(count) for count in (part.lines, part.completed, part.failed)),
-        )
-    console.print(table)
-
-
-def _print_result(found: BatchResult, out: Path, as_json: bool) -> None:
-    kinds: dict[str, int] = {}
-    for error in found.errors.values():
-        kinds[type(error).__name__] = kinds.get(type(error).__name__, 0) + 1
-    told = {
-        "outputs": sum(output is not None for output in found.outputs),
-        "errors": kinds,
-        "pending": len(found.pending),
-        "retried": len(found.retried),
-        "foreign": found.foreign,
-        "models": list(found.models),
-        "tokens": found.tokens,
-        "out": str(out),
-    }
-    if as_json:
-        typer.echo(json.dumps(told, indent=2))
-        return
-    failed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
-    said = f"{told['outputs']} outputs in {out}; failed: {failed}; pending: {told['pending']}"
-    if found.retried:
-        said += f"; asked again: {told['retried']}"
-    if found.foreign:
-        said += f"; lines of no input: {found.foreign}"
-    said = f"{said}; {found.tokens} tokens of {', '.join(found.models) or 'nobody'}"
-    Console().print(Text(shown(said)), soft_wrap=True)

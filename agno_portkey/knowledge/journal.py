@@ -45,6 +45,7 @@ class Journal:
         self._keys = [_digest([about, place, each]) for place, each in enumerate(inputs)]
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
+        self._torn = False
 
     def open(self) -> Iterator[tuple[int, Any]]:
         """The places and outputs of what is done; raises ConfigurationError."""
@@ -85,8 +86,12 @@ class Journal:
         line = json.dumps(told, default=str).encode() + b"\n"
         with self._lock:
             if self._file is not None:
-                self._file.write(line)
+                # Of one that the disk had no room for half may be there: the next begins a line.
+                line, self._torn = b"\n" * self._torn + line, True
+                while line:
+                    line = line[os.write(self._file.fileno(), line) :]
                 os.fsync(self._file.fileno())
+                self._torn = False
 
     def session_of(self, place: int) -> str:
         """A session for the run at `place`, the same each time."""

@@ -175,6 +175,9 @@ class _Runs:
 def _completed(output: Any) -> Any:
     """`output`, if its run completed; raises what kept it from that."""
     raise_on_block(output)
+    if output.status == RunStatus.cancelled and output.cancellation_stage is None:
+        # The host takes Ctrl-C for the end of one run.
+        raise KeyboardInterrupt
     if output.status != RunStatus.completed:
         said = output.content if isinstance(output.content, str) else ""
         raise RunFailed(f"the run ended {output.status.value}: {said}".rstrip(": "), output)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -33,7 +39,7 @@ AGENT = dedent(
 
     model = PortkeyModel(
         base_url=os.environ["PROVIDER"], api_key="k", guards=[no_beans],
-        recovery=Recovery(attempts=1),
+        recovery=Recovery(attempts=1, wait=0.001, max_wait=0.01),
     )
     agent = Agent(name="Writer", model=model, telemetry=False)
     shaped = Agent(name="Writer", model=model, telemetry=False, output_schema=Point)
@@ -58,6 +64,13 @@ def batch(*arguments: str, code: int = 0) -> str:
     ended = CliRunner().invoke(app, ["batch", *arguments], terminal_width=300)
     assert ended.exit_code == code, ended.output
     return ended.output
+
+
+def printed(*arguments: str, code: int = 0) -> str:
+    """What goes to stdout alone."""
+    ended = CliRunner().invoke(app, ["batch", *arguments], terminal_width=300)
+    assert ended.exit_code == code, ended.output
+    return ended.stdout
 
 
 SUBMIT = ["submit", "desk.py", "inputs.jsonl", "--journal", "job"]
@@ -140,7 +153,12 @@ def test_it_is_cancelled(folder: Path, portkey_provider: EmbeddedProvider) -> No
         ('{"id": 1, "input": 5}\n', "line 1 is neither"),
         ('{"id": null, "input": "secret words"}\n', "line 1 is neither"),
         ('""\n', "line 1 is neither"),
-        ('{"id": "x", "input": "a"}\n{"id": "x", "input": "b"}\n', "twice"),
+        (
+            '{"id": "x", "input": "a"}\n{"id": "x", "input": "b"}\n',
+            "line 2 has the id 'x', which line 1",
+        ),
+        ('"a"\n\n{"id": "0", "input": "b"}\n', "line 3 has the id '0', which line 1"),
+        ('{"id": "\\u001b[31m", "input": "a"}\n' * 2, "line 2 has the id"),
     ],
 )
 def test_wrong_inputs_are_named_and_not_quoted(text: str, words: str, folder: Path) -> None:
@@ -148,6 +166,7 @@ def test_wrong_inputs_are_named_and_not_quoted(text: str, words: str, folder: Pa
     said = batch(*SUBMIT, code=2)
     assert words in said
     assert "secret" not in said
+    assert "\x1b" not in said
     assert not (folder / "job").exists()
 
 
@@ -194,7 +213,7 @@ def test_inputs_that_a_guard_failed_on_are_told(
     (folder / "desk.py").write_text(text)
     assert "no_beans failed" in batch(*SUBMIT, code=2)
     assert "1 not sent since a guard failed" in batch("status", "job", code=3)
-    assert json.loads(batch("status", "job", "--json", code=3))["undecided"] == 1
+    assert json.loads(printed("status", "job", "--json", code=3))["undecided"] == 1
     (folder / "down").unlink()
     assert "guard failed" not in batch(*SUBMIT)
     batch(*FETCH, code=1)
@@ -254,3 +273,105 @@ def test_what_cannot_be_done_is_told_in_a_line(
     assert "refused the key" in said
     assert len(said.strip().splitlines()) == 1
     assert not (folder / "out.jsonl").exists()
+
+
+def test_a_state_that_nobody_was_asked_about_is_told_to_be_one(
+    folder: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    """The journal knows no more than the last submit did."""
+    portkey_provider.batches.by_hand = True
+    batch(*SUBMIT)
+    [name] = portkey_provider.batches.held
+    portkey_provider.batches.advance(name, lines=1)
+    told = batch("status", "job", code=3)
+    assert "the provider was not asked" in told
+    assert "--agent" in told
+    [row] = [line for line in told.splitlines() if name in line]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [name, "submitted", "2", "-", "-"]
+    # On stderr, since JSON is on stdout.
+    assert json.loads(printed("status", "job", "--json", code=3))["parts"][0]["status"] is None
+    told = batch("status", "job", "--agent", "desk.py", code=3)
+    assert "not asked" not in told
+    [row] = [line for line in told.splitlines() if name in line]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [name, "in_progress", "2", "1", "0"]
+    assert [*map(str.strip, told.splitlines()[2].split("┃")[1:-1])] == [
+        "batch",
+        "status",
+        "lines",
+        "completed",
+        "failed",
+    ]
+
+
+def test_a_second_batch_of_the_same_lines_is_told(
+    folder: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    (folder / "inputs.jsonl").write_text('"one"\n')
+    portkey_provider.fault(Fault.reset(), times=1, route="POST /batches")
+    assert "submit again later" in batch(*SUBMIT, code=2)
+    assert "may have a second batch" in batch(*SUBMIT)
+    # It is in the status for as long as it may be so.
+    assert "may have a second batch" in batch("status", "job", "--agent", "desk.py")
+    [lost, _] = [r.body for r in portkey_provider.requests if r.route == "POST /batches"]
+    assert "other batches" not in batch(*FETCH)
+    with httpx.Client(base_url=portkey_provider.url) as client:
+        client.post("/batches", json=lost).raise_for_status()
+    _, other = portkey_provider.batches.held
+    assert f"other batches of the same lines: {other}" in batch(*FETCH)
+    assert json.loads(batch(*FETCH, "--json"))["doubles"] == [other]
+
+
+def shown(*arguments: str) -> tuple[str, str]:
+    """What a command prints on stdout, and shows on a terminal at stderr."""
+    main, sub = pty.openpty()
+    seen = bytearray()
+
+    def read() -> None:
+        # An error is the end of whoever was at the other side.
+        with suppress(OSError):
+            while chunk := os.read(main, 4096):
+                seen.extend(chunk)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    command = [sys.executable, "-c", "from agno_portkey.cli import main; main()", "batch"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    try:
+        ended = subprocess.run(
+            [*command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=sub,
+            env=environment,
+            check=True,
+            timeout=50,
+        )
+    finally:
+        os.close(sub)
+        reader.join()
+    os.close(main)
+    return ended.stdout.decode(), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+
+
+def test_a_terminal_shows_how_far_it_is(folder: Path) -> None:
+    (folder / "inputs.jsonl").write_text('"one"\n"two"\n')
+    told, bar = shown(*SUBMIT)
+    assert "made ready" in bar
+    assert "2/2" in bar
+    assert told.startswith("Job ")
+    told, bar = shown(*FETCH, "--wait")
+    for each in ("answered", "looked at", "2/2"):
+        assert each in bar
+    assert told.startswith("2 outputs")
+    # What is no terminal is shown nothing: not an empty line.
+    assert batch(*FETCH) == told
+
+
+def test_the_test_in_the_readme_passes(
+    portkey_provider: EmbeddedProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    fences = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    [fence] = [each for each in fences if "def test_the_night_comes_back" in each]
+    names: dict[str, Any] = {}
+    exec(compile(fence, "README", "exec"), names)
+    names["test_the_night_comes_back"](portkey_provider, tmp_path, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -22,6 +23,7 @@ from agno_portkey.errors import (
     UpstreamFailed,
 )
 from agno_portkey.testing import EmbeddedProvider, Fault
+from agno_portkey.testing.faults import Answer
 
 STEPS = ["POST /files", "POST /batches", "GET /batches/", "GET /files/"]
 
@@ -110,6 +112,46 @@ def test_nor_where_the_list_of_batches_is_long(
     assert pages == [None, ["batch_154"], ["batch_54"]]
 
 
+def test_a_list_that_begins_anew_is_not_read_for_ever(
+    job: Jobs, portkey_provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows no pages says the first one each time."""
+    portkey_provider.fault(Fault.cut(0.0), times=1, route="POST /batches")
+    portkey_provider.fault(Fault.status(503), times=None, route="GET /batches")
+    with pytest.raises(GatewayError):
+        job().submit()
+    portkey_provider.clear_faults()
+    [batch] = portkey_provider.batches.held.values()
+    others = {**batch, "id": "batch_x", "input_file_id": "file_x"}
+
+    def first(request: Any) -> Answer:
+        return Answer.of_json({"object": "list", "data": [others] * 100, "has_more": True})
+
+    monkeypatch.setattr(portkey_provider.batches, "_listed", first)
+    before = len(portkey_provider.requests)
+    with pytest.raises(BadResponse, match="without an end"):
+        job().submit()
+    assert len(portkey_provider.requests) == before + 2
+    monkeypatch.undo()
+    assert job().submit().submitted
+    assert len(portkey_provider.batches.held) == 1
+
+
+@pytest.mark.parametrize("file", [[], {}, 5, None])
+def test_a_batch_in_the_list_that_is_of_no_file_is_nobody_s(
+    file: Any, job: Jobs, portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    portkey_provider.batches.by_hand = True
+    job().submit()
+    [batch] = portkey_provider.batches.held.values()
+    path = tmp_path / "job.journal"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+    portkey_provider.batches.held["batch_x"] = {**batch, "id": "batch_x", "input_file_id": file}
+    job().cancel()
+    assert batch["status"] == "cancelling"
+    assert portkey_provider.batches.held["batch_x"]["status"] == "validating"
+
+
 def test_without_a_list_nothing_is_made_that_may_be_there(
     job: Jobs, portkey_provider: EmbeddedProvider
 ) -> None:
@@ -196,6 +238,28 @@ def test_a_file_that_is_gone_costs_its_own_lines_alone(
         one.fetch()
     portkey_provider.clear_faults()
     assert said(one.fetch()) == RIGHT
+
+
+def test_answers_whose_file_is_not_named_yet_are_not_paid_for_anew(
+    job: Jobs, portkey_provider: EmbeddedProvider
+) -> None:
+    one = job(max_lines=4)
+    one.submit()
+    one.status()
+    first, second = portkey_provider.batches.held.values()
+    names = [batch["output_file_id"] for batch in (first, second)]
+    for name in (None, "", 5):
+        first["output_file_id"] = name
+        found = one.fetch(retry=True)
+        assert said(found) == [None] * 4 + RIGHT[4:]
+        assert {type(error) for error in found.errors.values()} == {BadResponse}
+        assert (found.retried, portkey_provider.calls) == ((), [])
+    second["output_file_id"] = None
+    with pytest.raises(BadResponse, match="names no file"):
+        one.fetch(retry=True)
+    first["output_file_id"], second["output_file_id"] = names
+    assert said(one.fetch(retry=True)) == RIGHT
+    assert portkey_provider.calls == []
 
 
 def test_while_another_part_is_under_way_a_gone_file_is_told(

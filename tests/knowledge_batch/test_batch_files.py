@@ -153,6 +153,19 @@ def test_the_name_of_the_model_that_answered_is_told(
     assert {output.model for output in found.outputs} == {"cheaper-model"}
 
 
+@pytest.mark.parametrize("tokens", [-5, -(10**30), "5", None])
+def test_tokens_that_are_no_count_are_not_counted(
+    tokens: Any, job: Jobs, portkey_provider: EmbeddedProvider
+) -> None:
+    def alter(lines: list[Line]) -> list[Line]:
+        for line in lines:
+            line["response"]["body"]["usage"]["total_tokens"] = tokens
+        return lines
+
+    portkey_provider.batches.alter = alter
+    assert through_one(job).tokens == 0
+
+
 def test_a_wrong_count_loses_nothing(job: Jobs, portkey_provider: EmbeddedProvider) -> None:
     for count in (0, 3, 10_000, "many", None):
         one = job()

@@ -154,6 +154,33 @@ def test_nor_does_it_where_a_part_was_begun(
     assert said(one.fetch()) == RIGHT
 
 
+def test_what_was_begun_while_another_is_undecided_is_not_taken_for_sent(
+    portkey_provider: EmbeddedProvider, job: Jobs, model: Models
+) -> None:
+    """Nobody waits for ever for a batch that was never made."""
+    down = ["question 1", "question 3"]
+
+    @guard
+    def flaky(passage: Passage) -> None:
+        if any(text in passage.text for text in down):
+            raise RuntimeError("down")
+
+    one = job(agent(model(guards=[flaky])))
+    with pytest.raises(InputBlocked, match="flaky failed"):
+        one.submit()
+    down.pop()
+    portkey_provider.fault(Fault.status(400), times=1, route="POST /files")
+    with pytest.raises(UpstreamFailed):
+        one.submit()
+    status = one.wait(every=0.01)
+    assert (status.state, status.submitted, status.over) == ("submitting", False, False)
+    with pytest.raises(ConfigurationError, match="submit it again"):
+        one.fetch()
+    down.clear()
+    one.submit()
+    assert said(one.fetch()) == RIGHT
+
+
 def test_half_a_character_is_refused_by_its_name(
     job: Jobs, portkey_provider: EmbeddedProvider
 ) -> None:

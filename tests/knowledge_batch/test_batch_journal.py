@@ -44,6 +44,11 @@ def test_another_file_is_left_as_it_is(
         b'{"part": 5, "lines": {}}',
         b'{"else": 1}',
         b'{"part": 1, "lines": {"x": "y"}}',
+        b'{"part": 1, "lines": {"3": "d"}}',
+        b'{"part": 1, "lines": {"7": "d"}}',
+        b'{"refused": [0]}',
+        b'{"refused": [7]}',
+        b'{"refused": [-1]}',
     ],
 )
 def test_a_damaged_journal_sends_nothing(
@@ -57,6 +62,35 @@ def test_a_damaged_journal_sends_nothing(
     with pytest.raises(ConfigurationError, match=r"line 3 .* damaged"):
         job().submit()
     assert len(portkey_provider.requests) == asked
+
+
+@pytest.mark.parametrize("version", ["0", "2", "1.5"])
+def test_a_journal_of_another_version_is_left_as_it_is(
+    version: str, job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    """It is no other file, which could be given up: what was sent is known to that version."""
+    job().submit()
+    path = tmp_path / "job.journal"
+    path.write_bytes(path.read_bytes().replace(b"batch 1", f"batch {version}".encode()))
+    text, asked = path.read_bytes(), len(portkey_provider.requests)
+    for use in (job().submit, job().status, job().fetch, job().cancel):
+        with pytest.raises(ConfigurationError, match="another version"):
+            use()
+    assert path.read_bytes() == text
+    assert len(portkey_provider.requests) == asked
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_journal_too_deep_to_be_read_is_told(
+    line: int, job: Jobs, tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    job().submit()
+    path = tmp_path / "job.journal"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:line], b"[" * 100_000 + b"\n", *lines[line:]]))
+    with pytest.raises(ConfigurationError, match=r"not the journal|line 2 .* damaged"):
+        job().submit()
+    assert len(portkey_provider.batches.held) == 1
 
 
 def test_a_journal_that_cannot_be_written_lets_nothing_out(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -312,11 +314,48 @@ def test_a_retry_that_cannot_be_written_down_is_told(
     def full(self: Retried, place: int, answer: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Retried, "note", full)
+    monkeypatch.setattr(Retried, "_note", full)
     with pytest.raises(OSError, match="space"):
         one.fetch(retry=True)
     # No more is paid for than is kept.
     assert len(portkey_provider.calls) == 1
+
+
+def test_half_an_answer_on_the_disk_takes_no_other_along(
+    job: Jobs, portkey_provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full in the middle of a line, and others are under way."""
+    portkey_provider.fault(Fault.status(500), times=3, text="question")
+    one = job(concurrency=3)
+    name = one.submit().job
+    failed = [*one.fetch().errors]
+    torn: list[bytes] = []
+    write = os.write
+
+    def full(file: int, text: bytes) -> int:
+        if name.encode() in text and not torn:
+            torn.append(text)
+            write(file, text[: len(text) // 2])
+            raise OSError(28, "No space left on device")
+        return write(file, text)
+
+    note, at_once = Retried._note, threading.Barrier(3)
+
+    def together(self: Retried, place: int, answer: Any) -> None:
+        # All are answered before the first one is written down.
+        at_once.wait(30)
+        note(self, place, answer)
+
+    monkeypatch.setattr(Retried, "_note", together)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="space"):
+        one.fetch(retry=True)
+    monkeypatch.undo()
+    assert len(torn) == 1
+    again = one.fetch(retry=True)
+    assert said(again) == RIGHT
+    assert len(again.retried) == 1
+    assert len(portkey_provider.calls) == len(failed) + 1
 
 
 def test_an_answer_of_a_cache_is_not_kept_twice(

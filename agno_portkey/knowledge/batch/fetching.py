@@ -7,16 +7,20 @@ from typing import Any
 
 from agno_portkey.calls import IO
 from agno_portkey.errors import ConfigurationError, ContractError, GatewayError
+from agno_portkey.knowledge.batch.ending import Doubles
 from agno_portkey.knowledge.batch.journal import JobState, Part
 from agno_portkey.knowledge.batch.lines import Lines
 from agno_portkey.knowledge.batch.provider import Provider
-from agno_portkey.knowledge.batch.results import OVER, found_in, is_to_be_asked_again
+from agno_portkey.knowledge.batch.results import OVER, Found, found_in, is_to_be_asked_again
 from agno_portkey.knowledge.batch.retried import Retried
 from agno_portkey.knowledge.batch.submitting import FOR_ALL, spread_over
 from agno_portkey.knowledge.batch.told import BatchResult
 from agno_portkey.routing.answered import named
 
 __all__ = ["Fetching"]
+
+# The ways in which a batch is over before all of its lines are answered.
+_ENDED = ("failed", "expired", "cancelled")
 
 
 class Fetching:
@@ -28,13 +32,14 @@ class Fetching:
         inputs: Sequence[Any],
         state: JobState,
         provider: Provider,
+        doubles: Doubles,
         kept: Retried,
         *,
         workers: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self._lines, self._inputs, self._state = lines, inputs, state
-        self._provider, self._kept = provider, kept
+        self._provider, self._doubles, self._kept = provider, doubles, kept
         self._workers, self._progress = workers, progress
         self._outputs: dict[int, Any] = {}
         self._errors: dict[int, Exception] = {}
@@ -43,11 +48,15 @@ class Fetching:
         self._digest = {place: said for part in state.parts for place, said in part.lines.items()}
         # Of these there may be answers, which are paid for.
         self._unread: set[int] = set()
+        # Whether what fails may be asked again, so that it is not done yet.
+        self._again = False
+        self._done: set[int] = set()
         self._models: set[str] = set()
         self._foreign = self._tokens = 0
 
     async def run(self, io: IO, *, retry: bool) -> None:
         """Fetch what there is; raises what is a word on all lines."""
+        self._again = retry
         await self._parts(io)
         refused = sorted(self._state.refused | self._state.undecided)
         await self._replay(dict.fromkeys(refused), dict.fromkeys(refused), io)
@@ -62,6 +71,9 @@ class Fetching:
                     # What a call of its own brought, and no repair mended, would be paid for anew.
                     if not (place in asked and isinstance(self._errors[place], ContractError))
                 ]
+                self._again = False
+                for place in self._errors.keys() - {*self._retried}:
+                    self._tell(place)
                 await spread_over(self._retried, self._ask, io, workers=self._workers)
 
     def _failing(self) -> list[int]:
@@ -99,13 +111,14 @@ class Fetching:
         if part.batch is None:
             raise ConfigurationError("job: it was not submitted to its end; submit it again")
         batch = await self._provider.batch(part.batch, part.file, io)
+        if batch.status not in _ENDED:
+            # Another one may bring what this one will not.
+            await self._doubles.end(part, io)
         if batch.status not in OVER:
             self._pending += part.lines
             return
         places = {self._state.id_of(place): place for place in part.lines}
-        found = await found_in(
-            batch, places, self._provider, io, model_id=str(self._lines.model.id)
-        )
+        found = await self._found(batch, part, places, io)
         self._foreign += found.foreign
         for name, error in found.errors.items():
             self._failed(places[name], error)
@@ -114,10 +127,24 @@ class Fetching:
             self._count(body)
         await self._replay(answers, part.lines, io)
 
+    async def _found(self, batch: Any, part: Part, places: Mapping[str, int], io: IO) -> Found:
+        """What the batch of `part` says, and others of the same lines where it says nothing."""
+        model_id = str(self._lines.model.id)
+        found = await found_in(batch, places, self._provider, io, model_id=model_id)
+        left = None
+        if found.errors:
+            left = await self._doubles.complete(part, places, found, io, model_id=model_id)
+        if left == "pending":
+            self._pending += [places[name] for name in found.errors]
+            found.errors.clear()
+        elif left == "unread":
+            self._unread.update(places[name] for name in found.errors)
+        return found
+
     def _count(self, body: Any) -> None:
         usage = body.get("usage")
         taken = usage.get("total_tokens") if isinstance(usage, dict) else None
-        self._tokens += taken if isinstance(taken, int) else 0
+        self._tokens += taken if isinstance(taken, int) and taken > 0 else 0
         if (name := named(body.get("model"))) is not None:
             self._models.add(name)
 
@@ -160,21 +187,22 @@ class Fetching:
     async def _keep(self, place: int, heard: list[Any], io: IO) -> None:
         if heard:
             # What was asked for again, and mended, is the last one.
-            answer = heard[-1].to_dict()
-            await io.run(lambda: self._kept.note(place, answer))
+            await io.run(self._kept.noting(place, heard[-1].to_dict()))
 
     def _have(self, place: int, output: Any) -> None:
         self._errors.pop(place, None)
         self._outputs[place] = output
-        self._tell()
+        self._tell(place)
 
     def _failed(self, place: int, error: Exception) -> None:
         self._errors[place] = error
-        self._tell()
+        if not self._again or place in self._unread or not is_to_be_asked_again(error):
+            self._tell(place)
 
-    def _tell(self) -> None:
+    def _tell(self, place: int) -> None:
+        self._done.add(place)
         if self._progress is not None:
-            self._progress(len(self._outputs) + len(self._errors), len(self._inputs))
+            self._progress(len(self._done), len(self._inputs))
 
     def result(self) -> BatchResult:
         return BatchResult(
@@ -185,4 +213,5 @@ class Fetching:
             foreign=self._foreign,
             models=tuple(sorted(self._models)),
             tokens=self._tokens,
+            doubles=self._doubles.names,
         )

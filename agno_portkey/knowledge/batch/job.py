@@ -12,7 +12,7 @@ from typing import Any
 from agno_portkey.calls import IO
 from agno_portkey.drivers import AsyncIO, SyncIO, step
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.knowledge.batch.ending import end_all, end_doubles
+from agno_portkey.knowledge.batch.ending import Doubles, end_all
 from agno_portkey.knowledge.batch.fetching import Fetching
 from agno_portkey.knowledge.batch.journal import JobJournal, JobState, Part
 from agno_portkey.knowledge.batch.lines import Lines
@@ -21,7 +21,7 @@ from agno_portkey.knowledge.batch.results import OVER, UNDER_WAY
 from agno_portkey.knowledge.batch.retried import Retried
 from agno_portkey.knowledge.batch.submitting import Limits, Submitting
 from agno_portkey.knowledge.batch.told import BatchResult, BatchStatus, PartStatus
-from agno_portkey.verdict import Event, tell
+from agno_portkey.verdict import Event, heard, tell
 
 __all__ = ["BatchJob"]
 
@@ -47,7 +47,8 @@ class BatchJob:
     file of the same name and `.retried`, as the provider gave it: what guards masked is masked in
     it, all else is not. Remove the two together. A file has at most `max_lines` requests and
     `max_bytes`. `concurrency` inputs are made ready, and answers looked at, at once. `progress` is
-    given how many are done, of how many. Raises ConfigurationError for what can't be meant.
+    given how many are done, of how many: made ready, by `submit`; answered, while it waits; and
+    looked at, by `fetch`; threads call it. Raises ConfigurationError for what can't be meant.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class BatchJob:
 
         Where nobody says whether a batch was made (no answer in time, a connection cut), it is
         looked for among the provider's, and none is made in its place: the error says to submit
-        again later. That looks once more, and makes one if there is none; if the provider brings
-        the first one to light later still, there are two, of which `fetch` and `cancel` end the
-        one too many.
+        again later. That looks once more, and makes one if there is none, which is `doubtful` in
+        the status then: if the provider brings the first one to light later still, there are two.
+        `fetch` and `cancel` end the one too many, and what it has answered counts where the other
+        has no answer.
         """
         return step(self._submit(SyncIO()))
 
@@ -164,6 +166,7 @@ class BatchJob:
         began, strange = time.monotonic(), 0
         while True:
             status = await self._status(io)
+            self._answered(status)
             unknown = _unknown(status)
             strange = strange + 1 if unknown else 0
             if strange >= _PATIENCE:
@@ -216,12 +219,14 @@ class BatchJob:
             )
         if not state.sent:
             raise ConfigurationError("job: it was not submitted to its end; submit it again")
-        await end_doubles(state.parts, self._provider, io)
+        doubles = Doubles(self._provider)
+        await doubles.look(state.parts, io)
         fetching = Fetching(
             self._lines,
             self._inputs,
             state,
             self._provider,
+            doubles,
             Retried(self._journal.path, state.job),
             workers=self._workers,
             progress=self._progress,
@@ -238,9 +243,16 @@ class BatchJob:
         self._tell("fetched", state, data)
         return found
 
+    def _answered(self, status: BatchStatus) -> None:
+        if self._progress is not None:
+            # Of what was not sent nobody waits for an answer.
+            done = status.refused + status.undecided
+            done += sum(min(part.completed + part.failed, part.lines) for part in status.parts)
+            self._progress(done, status.inputs)
+
     def _tell(self, what: str, state: JobState, data: dict[str, Any]) -> None:
         model = self._lines.model
-        if model.observers:
+        if heard(model.observers):
             tags = model.tags_of(self._lines.who)
             about = {"model": model.id, "job": state.job, "inputs": state.inputs, "what": what}
             event = Event(
@@ -272,6 +284,7 @@ def _part(part: Part, batch: Any) -> PartStatus:
         lines=len(part.lines),
         completed=completed if isinstance(completed, int) else 0,
         failed=failed if isinstance(failed, int) else 0,
+        doubtful=part.doubtful,
     )
 
 

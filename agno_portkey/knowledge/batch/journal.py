@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -20,7 +21,8 @@ from agno_portkey.knowledge.alone import hold_alone
 
 __all__ = ["JobJournal", "JobState", "Part", "at_once", "keep_name", "require_file"]
 
-_FORMAT = "agno-portkey batch 1"
+_KIND = "agno-portkey batch "
+_FORMAT = f"{_KIND}1"
 
 
 @dataclass
@@ -56,7 +58,8 @@ class JobState:
     @property
     def sent(self) -> bool:
         """Whether all was sent that a guard has let out."""
-        return self.whole or bool(self.undecided)
+        made = all(part.batch is not None for part in self.parts)
+        return made and (self.whole or bool(self.undecided))
 
     def id_of(self, place: int) -> str:
         """The `custom_id` of the line for the input at `place`: nobody else's."""
@@ -69,6 +72,7 @@ class JobState:
                 if number != len(self.parts):
                     raise ValueError("a part out of its order")
                 known = {int(place): str(digest) for place, digest in lines.items()}
+                self._require_new(known.keys())
                 self.parts.append(Part(number, known))
                 self.undecided -= known.keys()
             case {"uploaded": int(number), "file": str(name)}:
@@ -79,7 +83,9 @@ class JobState:
             case {"created": int(number), "batch": str(name)}:
                 self.parts[number].batch = name
             case {"refused": list(places)}:
-                self.refused |= {int(place) for place in places}
+                told = {int(place) for place in places}
+                self._require_new(told)
+                self.refused |= told
                 self.undecided -= self.refused
             case {"undecided": list(places)}:
                 self.undecided = {int(place) for place in places}
@@ -88,6 +94,11 @@ class JobState:
             case _:
                 raise ValueError("no record")
 
+    def _require_new(self, places: Set[int]) -> None:
+        sent = {place for part in self.parts for place in part.lines}
+        if places & (sent | self.refused) or not places <= {*range(self.inputs)}:
+            raise ValueError("a place that is known, or of no input")
+
 
 class JobJournal:
     """The file of one job, which one process at a time writes and any may read."""
@@ -95,6 +106,8 @@ class JobJournal:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = fspath(path)
         self._file: int | None = None
+        # Whoever is cancelled on a loop leaves a thread behind that still writes.
+        self._lock = threading.Lock()
 
     def read(self) -> JobState:
         """What is in the file; ConfigurationError where there is none, or another one."""
@@ -119,17 +132,18 @@ class JobJournal:
             ) from error
         try:
             require_file(held, self.path)
-            self._lock(held)
+            self._own(held)
             # Who is refused above must not close it for whoever is at it.
             self._file = held
             try:
                 yield self._begun(held, inputs)
             finally:
-                self._file = None
+                with self._lock:
+                    self._file = None
         finally:
             os.close(held)
 
-    def _lock(self, held: int) -> None:
+    def _own(self, held: int) -> None:
         try:
             hold_alone(held)
         except OSError:
@@ -164,35 +178,44 @@ class JobJournal:
         state.take(json.loads(json.dumps(record)))
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        if self._file is None:
-            raise RuntimeError("the journal is not open")
         line = json.dumps(record).encode() + b"\n"
-        while line:
-            line = line[os.write(self._file, line) :]
-        os.fsync(self._file)
+        with self._lock:
+            if self._file is None:
+                raise RuntimeError("the journal is not open")
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
 
     def _state(self, text: bytes) -> JobState:
         first, *others = text[: text.rfind(b"\n") + 1].splitlines() or [b""]
         try:
             head = json.loads(first)
-            if head["journal"] != _FORMAT:
-                raise ValueError(head["journal"])
+            self._require_known(head["journal"])
             state = JobState(str(head["job"]), int(head["inputs"]))
             for number, line in enumerate(others, 2):
                 try:
                     state.take(json.loads(line))
-                except (ValueError, LookupError, TypeError) as error:
+                except (ValueError, LookupError, TypeError, RecursionError) as error:
                     raise ConfigurationError(
                         f"journal: line {number} of {self.path} is damaged: what was sent is not "
                         "known any more; look at the provider's batches"
                     ) from error
         except ConfigurationError:
             raise
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise ConfigurationError(
                 f"journal: {self.path} is not the journal of a batch; give another file"
             ) from error
         return state
+
+    def _require_known(self, said: Any) -> None:
+        if isinstance(said, str) and said.startswith(_KIND) and said != _FORMAT:
+            raise ConfigurationError(
+                f"journal: {self.path} was written by another version of agno-portkey, and this "
+                "one can't go on with it; use that version"
+            )
+        if said != _FORMAT:
+            raise ValueError(said)
 
 
 def require_file(held: int, path: str) -> None:

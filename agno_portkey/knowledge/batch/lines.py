@@ -118,8 +118,11 @@ class Lines:
                 return None
             return replace(event, data={**event.data, "batch": job})
 
+        twin = self._twin(reply, io, of_batch)
+        # Whatever was spent since: this answer is paid for.
+        vars(twin.model)["budgets"] = ()
         try:
-            return completed(await _run(self._twin(reply, io, of_batch), given, io))
+            return completed(await _run(twin, given, io))
         except _Unlike:
             if digest is None:
                 raise ConfigurationError(

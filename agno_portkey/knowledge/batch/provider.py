@@ -108,7 +108,8 @@ class Provider:
         found: dict[str, list[str]] = {file: [] for file in files}
         if files:
             async for batch in self._listed(io):
-                if (file := getattr(batch, "input_file_id", None)) in found:
+                file = getattr(batch, "input_file_id", None)
+                if isinstance(file, str) and file in found:
                     found[file].append(self._named(batch, "a batch"))
         return found
 
@@ -125,7 +126,10 @@ class Provider:
                 yield batch
             if not listed or getattr(page, "has_more", None) is False:
                 return
-            given["after"] = self._named(listed[-1], "a batch")
+            after = self._named(listed[-1], "a batch")
+            if given.get("after") == after:
+                break
+            given["after"] = after
         raise self._bad("a list of batches without an end")
 
     async def batch(self, name: str, file: str | None, io: IO) -> Any:

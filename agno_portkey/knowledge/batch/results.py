@@ -57,15 +57,23 @@ async def found_in(
 ) -> Found:
     """What `batch`, which is over, says of `ids`, in the order of its file.
 
-    Each is an answer or an error afterwards.
+    Each is an answer or an error afterwards. BadResponse where answers can't be read.
     """
     reading = _Reading(ids, model_id)
     counts = getattr(batch, "request_counts", None)
     for slot, count in (("output_file_id", "completed"), ("error_file_id", "failed")):
+        due = getattr(counts, count, None)
+        due = due if isinstance(due, int) else 0
         if isinstance(name := getattr(batch, slot, None), str) and name:
-            due = getattr(counts, count, None)
-            for line in await _lines(provider, name, due if isinstance(due, int) else 0, io):
+            for line in await _lines(provider, name, due, io):
                 reading.take(line)
+        elif slot == "output_file_id" and due > 0:
+            # They are paid for.
+            raise BadResponse(
+                f"the batch {batch.id} says that {due} lines are answered, and names no file of "
+                "them: fetch again later, or look at the batch at the provider",
+                model_id=model_id,
+            )
     return reading.ended(batch)
 
 

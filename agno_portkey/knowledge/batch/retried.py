@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,8 +28,10 @@ class Retried:
     def __init__(self, journal: str, job: str) -> None:
         self.path = f"{journal}.retried"
         self._job = job
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._due = 0
         self._file: int | None = None
+        self._torn = False
 
     def read(self) -> dict[int, Any]:
         """The last answer to each place."""
@@ -59,7 +61,10 @@ class Retried:
             try:
                 yield
             finally:
-                self._file = None
+                with self._lock:
+                    # Whoever is cancelled on a loop does not wait for the thread that keeps it.
+                    self._lock.wait_for(lambda: self._due == 0)
+                    self._file = None
         finally:
             os.close(held)
 
@@ -76,15 +81,32 @@ class Retried:
             # A kill cut it off; what comes is a line of its own.
             os.write(held, b"\n")
 
-    def note(self, place: int, answer: Any) -> None:
-        """Keep `answer`; it is on the disk when this returns."""
+    def noting(self, place: int, answer: Any) -> Callable[[], None]:
+        """What keeps `answer`: it is on the disk when that returns, and the file open till then."""
+        with self._lock:
+            self._due += 1
+
+        def keep() -> None:
+            try:
+                self._note(place, answer)
+            finally:
+                with self._lock:
+                    self._due -= 1
+                    self._lock.notify_all()
+
+        return keep
+
+    def _note(self, place: int, answer: Any) -> None:
         line = json.dumps({"job": self._job, "place": place, "answer": answer}).encode() + b"\n"
         with self._lock:
             if self._file is None:
                 raise RuntimeError("nobody asks")
+            # Of one that the disk had no room for half may be there: the next begins a line.
+            line, self._torn = b"\n" * self._torn + line, True
             while line:
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
+            self._torn = False
 
     def _answer(self, line: bytes) -> tuple[int, Any] | None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ class Submitting:
         self._steady = bool(state.parts)
         # What kept a guard from saying whether an input may leave, by place.
         self._undecided: dict[int, Blocked] = {}
+        self._done: set[int] = set()
 
     async def run(self, io: IO) -> None:
         """Have every input in a batch, or refused; raises what keeps all from that.
@@ -73,7 +74,7 @@ class Submitting:
             await self._send(part, {}, io)
         known = {place for part in state.parts for place in part.lines} | state.refused
         left = [place for place in range(len(self._inputs)) if place not in known]
-        self._tell(len(known))
+        self._tell(known)
         for start in range(0, len(left), _AT_ONCE):
             chunk = left[start : start + _AT_ONCE]
             found = await self._captured(chunk, io)
@@ -82,7 +83,6 @@ class Submitting:
             await self._refuse([place for place in chunk if place not in kept], io)
             for place in sorted(found):
                 await self._add(place, found[place], io)
-            self._tell(len(known) + start + len(chunk))
         await self._close(io)
         if self._undecided:
             if state.undecided != self._undecided.keys():
@@ -104,6 +104,7 @@ class Submitting:
                 # Why is said when it is fetched.
                 if isinstance(error, Blocked) and error.verdict.evidence.get("failed"):
                     self._undecided[place] = error
+            self._tell([place])
 
         await spread_over(places, one, io, workers=self._workers)
         return found
@@ -185,9 +186,11 @@ class Submitting:
     async def _note(self, record: dict[str, Any], io: IO) -> None:
         await io.run(lambda: self._journal.note(self._state, record))
 
-    def _tell(self, done: int) -> None:
+    def _tell(self, places: Iterable[int]) -> None:
+        """Say that `places` are made ready, or known to be."""
+        self._done.update(places)
         if self._progress is not None:
-            self._progress(done, len(self._inputs))
+            self._progress(len(self._done), len(self._inputs))
 
 
 async def spread_over(pieces: Sequence[int], work: Work[int], io: IO, *, workers: int) -> None:

@@ -14,6 +14,8 @@ class PartStatus:
     """One batch of a job; `status` is the provider's word, None before it is known.
 
     `lines` are those that were sent, of which the provider has `completed` and `failed` some.
+    `doubtful` says that the provider may have another one of the same lines: the answer to its
+    making was lost, and it was not to be found when this one was made. Fetch, or cancel, ends it.
     """
 
     batch: str | None
@@ -21,6 +23,7 @@ class PartStatus:
     lines: int
     completed: int = 0
     failed: int = 0
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class BatchResult:
     `pending`, whose batch is not over. `retried` places were asked again now.
     `foreign` counts lines in result files that belong to none of the inputs; `models` are the
     names under which the answers were given; `tokens` what the batches took, retries left out.
+    `doubles` are batches of the same lines beside the job's own (see PartStatus): they are ended,
+    and what they have answered counts for lines that the job's own has not.
     """
 
     outputs: list[Any]
@@ -82,6 +87,7 @@ class BatchResult:
     foreign: int = 0
     models: tuple[str, ...] = ()
     tokens: int = 0
+    doubles: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.outputs)
