@@ -19,7 +19,7 @@ from agno_portkey.guardrails.secrets import secrets
 from agno_portkey.modes import mode_now
 from agno_portkey.routing.recovery.plan import Who
 from agno_portkey.runs import TENANT_KEY
-from agno_portkey.verdict import Event, tell
+from agno_portkey.verdict import Event, heard, tell
 
 if TYPE_CHECKING:
     from agno_portkey.model import PortkeyModel
@@ -106,7 +106,7 @@ def _sources(run: Any) -> tuple[str, ...]:
 
 
 def _tell(model: PortkeyModel, policy: CachePolicy, call: Call, data: dict[str, Any]) -> None:
-    if not model.observers:
+    if not heard(model.observers):
         return
     tags = model.tags_of(call.run_response)
     told = {"scope": policy.scope, "model": model.id, **data, "tags": tags}

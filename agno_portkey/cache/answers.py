@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -14,24 +13,34 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from platformdirs import user_cache_path
-
 from agno_portkey.cache.asked import Asked
 from agno_portkey.cache.entry import Entry, Evidence, Selection
+from agno_portkey.cache.failures import failure
 from agno_portkey.cache.flights import Flights
 from agno_portkey.cache.index import Embeds, Index
+from agno_portkey.cache.opening import (
+    KEY_VARIABLE,
+    URL_VARIABLE,
+    Later,
+    address_of,
+    opened,
+)
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.cache.semantic.trust import Trust
 from agno_portkey.cache.sqlite_file import is_busy
-from agno_portkey.cache.store import Store, store_at
+from agno_portkey.cache.store import Store
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.verdict import failure_told
 
 __all__ = ["KEY_VARIABLE", "URL_VARIABLE", "Cache", "Near", "cache_at"]
 
 T = TypeVar("T")
-URL_VARIABLE, KEY_VARIABLE = "AGNO_PORTKEY_CACHE_URL", "AGNO_PORTKEY_CACHE_KEY"
+# Hears in a few words why the store could not be used.
+Hears = Callable[[str], None]
 # Seconds that a store is left alone which has failed, so that no call waits for it again and again.
 _REST = 5.0
+# And after which the same failure is one that the log does not know yet.
+_QUIET = 60.0
 _SKEW = 2.0
 _log = logging.getLogger("agno_portkey")
 
@@ -68,7 +77,7 @@ class Cache:
     ) -> None:
         known = isinstance(store, str | Path) or store is None
         self.store: Store = (
-            store_at(_address(store), key=_key(key), max_entries=max_entries) if known else store  # type: ignore[arg-type,assignment]
+            opened(address_of(store), key=key, max_entries=max_entries) if known else store  # type: ignore[arg-type,assignment]
         )
         self.clock = clock
         self.flights = Flights()
@@ -77,7 +86,9 @@ class Cache:
         self._random = random or Random()  # noqa: S311 - it decides what is asked again
         self._lock = threading.Lock()
         self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
-        self._rests_until = 0.0
+        self._rests_until, self._trouble = 0.0, ""
+        # When each kind of failure was last seen.
+        self._seen: dict[str, float] = {}
         # Leases that could not be ended.
         self._unreleased: deque[tuple[str, str]] = deque(maxlen=1_000)
 
@@ -87,7 +98,7 @@ class Cache:
     def __deepcopy__(self, memo: dict[int, Any]) -> Cache:
         return self
 
-    # What a call needs; each of these blocks, and none raises
+    # What a call needs; each of these blocks, and none raises: who `hears` is told why not
 
     @property
     def embedder(self) -> Embeds:
@@ -99,13 +110,13 @@ class Cache:
                 self._embedder = Embedder()
             return self._embedder
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str, hears: Hears | None = None) -> Entry | None:
         """The answer to exactly this, if there is one that is not too old."""
-        return self._trying(lambda: self.store.get(key, self.clock()), None)
+        return self._trying(lambda: self.store.get(key, self.clock()), None, hears)
 
-    def near(self, asked: Asked, policy: CachePolicy) -> Near | None:
+    def near(self, asked: Asked, policy: CachePolicy, hears: Hears | None = None) -> Near | None:
         """The kept question that is most like the one asked, and is still there."""
-        return self._trying(lambda: self._near(asked, policy), None)
+        return self._trying(lambda: self._near(asked, policy), None, hears)
 
     def _near(self, asked: Asked, policy: CachePolicy) -> Near | None:
         from agno_portkey.cache.semantic.vetoes import vetoes
@@ -125,7 +136,7 @@ class Cache:
         # One that nothing speaks against goes before a likelier one.
         return min(nears, key=lambda near: (len(near.vetoes), -near.likeness), default=None)
 
-    def serves(self, near: Near, policy: CachePolicy) -> bool:
+    def serves(self, near: Near, policy: CachePolicy, hears: Hears | None = None) -> bool:
         """Whether `near` may be served now, within the budget of errors.
 
         What something speaks against is not, whatever was learnt: only a verifier can tell.
@@ -139,9 +150,9 @@ class Cache:
             said = trust.decide(near.stratum, near.entry.key, near.likeness, draw)
             return bool(said == "serve")
 
-        return self._trying(decided, False)
+        return self._trying(decided, False, hears)
 
-    def keep(self, entry: Entry, asked: Asked, *, since: float) -> bool:
+    def keep(self, entry: Entry, asked: Asked, *, since: float, hears: Hears | None = None) -> bool:
         """Keep an answer to what was asked at `since`; whether it was.
 
         One that was under way while entries were forgotten might be among them, and is not.
@@ -159,17 +170,20 @@ class Cache:
                 return False
             return True
 
-        return self._trying(kept, False)
+        return self._trying(kept, False, hears)
 
     def _forgotten_since(self, at: float) -> bool:
         # Another process's clock may be a little behind.
         return any(noted >= at - _SKEW for noted, *_ in self.store.notes(last=1))
 
-    def learn(self, near: Near, same: bool, policy: CachePolicy) -> None:
+    def learn(
+        self, near: Near, same: bool, policy: CachePolicy, hears: Hears | None = None
+    ) -> None:
         """Two answers were compared: what is trusted follows from it, in every process."""
-        at = self.clock()
-        evidence = Evidence(near.stratum, near.entry.key, near.likeness, same, at)
-        self._trying(lambda: self.store.learn(evidence), None)
+        evidence = Evidence(
+            near.stratum, near.entry.key, near.likeness, same, self.clock(), policy.max_error
+        )
+        self._trying(lambda: self.store.learn(evidence), None, hears)
 
     def trust(self, policy: CachePolicy) -> Trust:
         """How far likeness is trusted, with all that any process has learnt by now."""
@@ -185,7 +199,7 @@ class Cache:
             self._trusts[asked] = (trust, seq)
             return trust
 
-    def lease(self, key: str, owner: str, seconds: float) -> bool:
+    def lease(self, key: str, owner: str, seconds: float, hears: Hears | None = None) -> bool:
         """Whether `owner` may ask for all processes; it may where that can't be told."""
         if self._unreleased and not self.resting:
             with self._lock:
@@ -193,7 +207,11 @@ class Cache:
                 self._unreleased.clear()
             for each in late:
                 self.release(*each)
-        return self._trying(lambda: self.store.lease(key, owner, seconds, self.clock()), True)
+
+        def leased() -> bool:
+            return self.store.lease(key, owner, seconds, self.clock())
+
+        return self._trying(leased, True, hears)
 
     def release(self, key: str, owner: str) -> None:
         """End the lease; where the store is not to be had now, before the next one is asked for."""
@@ -205,21 +223,28 @@ class Cache:
         if not self._trying(released, False):
             self._unreleased.append((key, owner))
 
-    def _trying(self, ask: Callable[[], T], otherwise: T) -> T:
-        if self.resting:
-            return otherwise
-        try:
-            return ask()
-        except Exception as error:
-            if is_busy(error):
-                # Another process has it at this moment: the next call may find it free.
-                return otherwise
-            self._rests_until = time.monotonic() + _REST
-            _log.warning(
-                "%r could not be used (%s): calls go on without it", self, type(error).__name__
-            )
-            _log.debug("cache failed", exc_info=error)
-            return otherwise
+    def _trying(self, ask: Callable[[], T], otherwise: T, hears: Hears | None = None) -> T:
+        why = self._trouble
+        if not self.resting:
+            try:
+                return ask()
+            except Exception as error:
+                why = failure(error)
+                self._failed(why, error)
+        if hears is not None:
+            hears(why)
+        return otherwise
+
+    def _failed(self, why: str, error: Exception) -> None:
+        """Leave the store alone, unless another has it at this moment and the next call may not."""
+        now = time.monotonic()
+        if not is_busy(error):
+            self._trouble, self._rests_until = why, now + _REST
+        if now - self._seen.get(why, float("-inf")) > _QUIET:
+            told = f"{why}; {failure_told(error)}"
+            _log.warning("%r could not be used (%s): calls go on without it", self, told)
+        self._seen[why] = now
+        _log.debug("cache failed", exc_info=error)
 
     @property
     def resting(self) -> bool:
@@ -258,21 +283,10 @@ def cache_at(store: Cache | str | None) -> Cache:
     """The one `Cache` of this process for an address; it stays, with what it has learnt."""
     if isinstance(store, Cache):
         return store
-    address = _address(store)
+    address = address_of(store)
     with _caches_lock:
         held = _caches.get(address)
         if held is None:
-            held = _caches[address] = Cache(address)
+            # The address may be a wrong one, and this is in the midst of a call.
+            held = _caches[address] = Cache(Later(address))  # type: ignore[arg-type]
         return held
-
-
-def _address(store: str | Path | None) -> str:
-    if store is not None:
-        return str(store)
-    if told := os.environ.get(URL_VARIABLE):
-        return told
-    return str(user_cache_path("agno-portkey", ensure_exists=True) / "answers.db")
-
-
-def _key(key: str | bytes | None) -> str | bytes | None:
-    return key if key is not None else os.environ.get(KEY_VARIABLE) or None

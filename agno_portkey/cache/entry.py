@@ -114,6 +114,7 @@ class Evidence:
 
     `stratum` names what spoke against them, `entry` is the key of the one compared with,
     `likeness` that of the questions, `same` what came of it, `at` when it was (epoch seconds).
+    `max_error` is the share of wrong answers that the policy allowed which had them compared.
     """
 
     stratum: str
@@ -121,3 +122,4 @@ class Evidence:
     likeness: float
     same: bool
     at: float
+    max_error: float | None = None

@@ -50,6 +50,11 @@ class Caching:
     finders: Sequence[tuple[str, Finds]] = ()
     # What lets go of what the call holds for others, once it is over.
     leaves: list[Callable[[], None]] = field(default_factory=list)
+    # Why the store could not be used for the call.
+    troubles: list[str] = field(default_factory=list)
+
+    def hears(self, why: str) -> None:
+        self.troubles.append(why)
 
 
 @dataclass(slots=True)
@@ -110,6 +115,8 @@ def keep_layer(caching: Caching) -> Layer:
         finally:
             for leave in caching.leaves:
                 leave()
+            if caching.troubles:
+                caching.tell({"outcome": "unusable", "reason": caching.troubles[0]})
 
     return layer
 
@@ -124,6 +131,7 @@ class _Looking:
     def __init__(self, caching: Caching, call: Call, io: IO, asked: Asked) -> None:
         self._caching, self._call, self._io, self._asked = caching, call, io, asked
         self._cache, self._policy = caching.cache, caching.policy
+        self._hears = caching.hears
         self._near: Near | None = None
 
     @property
@@ -134,7 +142,7 @@ class _Looking:
 
     async def up(self) -> Iterable[ModelResponse] | None:
         """The answer that is kept; None where it has to be asked for."""
-        entry = await self._io.run(partial(self._cache.find, self._asked.key))
+        entry = await self._io.run(partial(self._cache.find, self._asked.key, self._hears))
         if entry is not None and (served := self._given(entry.answer, "hit", entry)) is not None:
             return served
         if entry is None and self._asked.question:
@@ -142,11 +150,11 @@ class _Looking:
         return None
 
     async def _alike(self) -> Iterable[ModelResponse] | None:
-        near = await self._io.run(partial(self._cache.near, self._asked, self._policy))
+        near = await self._io.run(partial(self._cache.near, self._asked, self._policy, self._hears))
         if near is None:
             return None
         self._near = near
-        if await self._io.run(partial(self._cache.serves, near, self._policy)):
+        if await self._io.run(partial(self._cache.serves, near, self._policy, self._hears)):
             return self._given(near.entry.answer, "near", near.entry, near.likeness)
         if not self._serves:
             return None
@@ -154,7 +162,7 @@ class _Looking:
         if same is None:
             return None
         self._near = None
-        await self._io.run(partial(self._cache.learn, near, same, self._policy))
+        await self._io.run(partial(self._cache.learn, near, same, self._policy, self._hears))
         return self._given(near.entry.answer, "near", near.entry, near.likeness) if same else None
 
     def _given(
@@ -234,8 +242,10 @@ class _Looking:
         self._caching.leaves.append(partial(self._io.later, release))
         ends, pause, leads = time.monotonic() + _PATIENCE, 0.01, False
         while not leads and time.monotonic() < ends:
-            leads = await self._io.run(partial(self._cache.lease, key, owner, _PATIENCE))
-            found: Entry | None = await self._io.run(partial(self._cache.find, key))
+            leads = await self._io.run(
+                partial(self._cache.lease, key, owner, _PATIENCE, self._hears)
+            )
+            found: Entry | None = await self._io.run(partial(self._cache.find, key, self._hears))
             if found is not None:
                 flight.land(found.answer)
                 return self._given(found.answer, "shared", found)
@@ -292,14 +302,16 @@ async def _keep(caching: Caching, pendings: Sequence[Pending], io: IO) -> None:
         return
     asked, now = first.asked, caching.cache.clock()
     entry = _entry(caching.policy, pendings, now)
-    if await io.run(partial(caching.cache.keep, entry, asked, since=first.at)):
+    keep = partial(caching.cache.keep, entry, asked, since=first.at, hears=caching.hears)
+    if await io.run(keep):
         caching.tell({"outcome": "kept"})
     if first.near is not None and (compared := _compared(asked, first.near, last.text)):
         same = same_answers(compared)
         if same is None:
             same = await _verified(caching, compared, io)
         if same is not None:
-            await io.run(partial(caching.cache.learn, first.near, same, caching.policy))
+            learn = partial(caching.cache.learn, first.near, same, caching.policy, caching.hears)
+            await io.run(learn)
         caching.tell({"outcome": "compared", "same": same, "likeness": first.near.likeness})
 
 

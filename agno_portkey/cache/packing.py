@@ -131,9 +131,15 @@ def learnt(values: Any) -> Evidence:
             int() | float() as likeness,
             int() as same,
             int() | float() as at,
-        ]:
-            return Evidence(stratum, entry, likeness, bool(same), at)
+            *rest,
+        ] if len(rest) <= 1:
+            return Evidence(stratum, entry, likeness, bool(same), at, _share(*rest))
     raise Unreadable("it is no evidence")
+
+
+def _share(value: Any = None) -> float | None:
+    """What a policy allows; None where it is not known, as in what older versions have kept."""
+    return float(value) if isinstance(value, int | float) and 0 < value < 1 else None
 
 
 def noted(values: Any) -> tuple[float, str, str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from agno_portkey.cache.store import resolved
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.modes import Mode, check_mode
 
@@ -40,8 +41,9 @@ class CachePolicy:
     so that the estimate stays true.
 
     `store` is the address of the store (a path, `sqlite:///...`, `redis://...`) or a `Cache`; left
-    out it is AGNO_PORTKEY_CACHE_URL's, else a file of the user's. In `observe` nothing is served,
-    and observers hear what would be. Raises ConfigurationError for what can't be meant.
+    out it is AGNO_PORTKEY_CACHE_URL's, else a file of the user's. It is opened by the first call;
+    what keeps it from being is told, and the call goes on. In `observe` nothing is served, and
+    observers hear what would be. Raises ConfigurationError for what can't be meant.
     """
 
     kind: Kind = "exact"
@@ -74,6 +76,7 @@ class CachePolicy:
             raise ConfigurationError("knowledge: a version as text, or a function that tells it")
         if self.verifier is not None and not callable(self.verifier):
             raise ConfigurationError("verifier: a function of a Comparison, or a ModelVerifier")
+        _check_store(self.store)
 
     @property
     def semantic(self) -> bool:
@@ -91,6 +94,16 @@ class CachePolicy:
         plain["tags"] = [*self.tags]
         defaults = {each.name: each.default for each in fields(self)} | {"tags": []}
         return {name: value for name, value in plain.items() if value != defaults[name]}
+
+
+def _check_store(store: Cache | str | None) -> None:
+    """Refuse what can be no address, whatever there is of files and servers."""
+    if not isinstance(store, str):
+        return
+    try:
+        resolved(store)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"store: {str(error).removeprefix('cache: ')}") from None
 
 
 def _one_of(policy: CachePolicy, name: str, known: tuple[str, ...]) -> None:

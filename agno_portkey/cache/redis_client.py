@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agno_portkey.cache.store import NO_REDIS
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 
 __all__ = ["Patience", "connected"]
@@ -89,9 +90,7 @@ def connected(url: str, patience: Patience) -> Any:
         )
     except (ValueError, TypeError, AttributeError):
         # The reason may quote the address, and with it a password.
-        raise ConfigurationError(
-            "cache: an address of the form redis://[user:password@]host:port/database is needed"
-        ) from None
+        raise ConfigurationError(NO_REDIS) from None
     pool = client.connection_pool
     # An address may ask for it.
     pool.connection_kwargs["decode_responses"] = False

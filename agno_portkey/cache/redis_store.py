@@ -168,7 +168,7 @@ class RedisStore:
 
     def learn(self, evidence: Evidence) -> None:
         values = [evidence.stratum, evidence.entry, evidence.likeness, evidence.same, evidence.at]
-        self._run("learn", KEPT, _written(values))
+        self._run("learn", KEPT, _written([*values, evidence.max_error]))
 
     def evidence(self, seq: int) -> list[tuple[int, Evidence]]:
         found = []

@@ -11,11 +11,24 @@ from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOSPC
 from functools import cache
 
-__all__ = ["MEMORY", "Link", "is_busy", "is_full"]
+from agno_portkey.errors import ConfigurationError
+
+__all__ = ["MEMORY", "Link", "OthersTables", "is_busy", "is_full", "place_of"]
 
 MEMORY = ":memory:"
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+class OthersTables(sqlite3.DatabaseError):
+    """What is in the file by our names was made by somebody else."""
+
+
+def place_of(path: str) -> str:
+    """The absolute path of a file, or `:memory:`; ConfigurationError for what can be none."""
+    if not path.strip() or "\0" in path:
+        raise ConfigurationError("cache: the path of a file is needed")
+    return path if path == MEMORY else os.path.abspath(path)
 
 
 def is_busy(error: BaseException) -> bool:
@@ -102,11 +115,13 @@ class Link:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        # Asked first, for what is others' is not changed.
+        made = self._made(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         # What is deleted is not to be read in the file.
         connection.execute("PRAGMA secure_delete = ON")
-        if not self._made(connection):
+        if not made:
             with _transaction(connection):
                 # Another may have been faster.
                 if not self._made(connection):
@@ -117,7 +132,7 @@ class Link:
         there = "SELECT sql FROM sqlite_master WHERE name GLOB ? AND sql IS NOT NULL"
         found = {statement for (statement,) in connection.execute(there, (self._names,))}
         if found - {*self._schema}:
-            raise sqlite3.DatabaseError("tables by our names are not ours")
+            raise OthersTables("tables by our names are not ours")
         return bool(found)
 
     def _drop(self) -> None:

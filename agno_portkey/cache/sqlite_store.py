@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from agno_portkey.cache.packing import (
     unpack,
 )
 from agno_portkey.cache.sealing import Plain, Seal, Sealing, Unreadable
-from agno_portkey.cache.sqlite_file import MEMORY, Link, is_busy, is_full
+from agno_portkey.cache.sqlite_file import MEMORY, Link, is_busy, is_full, place_of
 from agno_portkey.cache.sqlite_rows import COLUMNS, condition, entry_row, told
 from agno_portkey.cache.sqlite_tables import NAMES, SCHEMA, sql
 from agno_portkey.cache.store import KEPT, totals
@@ -70,7 +69,7 @@ class SqliteStore:
         for name, value in (("max_entries", max_entries), ("max_bytes", max_bytes)):
             if value < 1:
                 raise ConfigurationError(f"{name}: 1 or more, not {value!r}")
-        self.place = _place(path)
+        self.place = place_of(path)
         self._max_entries, self._max_bytes = max_entries, max_bytes
         self._sealing: Sealing = seal or Plain()
         self._writer = Link(self.place, schema=SCHEMA, names=NAMES, seconds=seconds)
@@ -183,10 +182,10 @@ class SqliteStore:
 
     def learn(self, evidence: Evidence) -> None:
         texts = (raw(evidence.stratum), raw(evidence.entry))
-        values = (*texts, evidence.likeness, evidence.same, evidence.at)
+        values = (*texts, evidence.likeness, evidence.same, evidence.at, evidence.max_error)
         with self._writer.writing() as connection:
             added = connection.execute(
-                sql("INSERT INTO @evidence VALUES (NULL, ?, ?, ?, ?, ?)"), values
+                sql("INSERT INTO @evidence VALUES (NULL, ?, ?, ?, ?, ?, ?)"), values
             )
             oldest = (added.lastrowid or 0) - KEPT
             connection.execute(sql("DELETE FROM @evidence WHERE seq <= ?"), (oldest,))
@@ -253,9 +252,3 @@ class SqliteStore:
                     f"cache: no answers can be kept in {self.place} ({error}); give a file in a "
                     "folder that exists and may be written to, or delete it if it is an old cache"
                 ) from error
-
-
-def _place(path: str) -> str:
-    if not path.strip() or "\0" in path:
-        raise ConfigurationError("cache: the path of a file is needed")
-    return path if path == MEMORY else os.path.abspath(path)

@@ -7,7 +7,7 @@ from functools import cache
 __all__ = ["NAMES", "SCHEMA", "sql"]
 
 # Another form of these tables gets another number, so that no version reads those of another.
-_PREFIX = "agno_portkey_cache_1_"
+_PREFIX = "agno_portkey_cache_2_"
 
 
 @cache
@@ -41,7 +41,7 @@ _SCHEMA = (
     "CREATE TABLE @leases (key BLOB PRIMARY KEY, owner BLOB NOT NULL, until REAL NOT NULL)",
     """CREATE TABLE @evidence (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, stratum BLOB NOT NULL, entry BLOB NOT NULL,
-        likeness REAL NOT NULL, same INTEGER NOT NULL, at REAL NOT NULL)""",
+        likeness REAL NOT NULL, same INTEGER NOT NULL, at REAL NOT NULL, max_error REAL)""",
     """CREATE TABLE @notes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, by BLOB NOT NULL,
         what BLOB NOT NULL, count INTEGER NOT NULL)""",

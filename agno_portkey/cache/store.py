@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Iterable
 from os import PathLike, fspath
 from typing import Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from agno_portkey.cache.entry import Entry, Evidence, Selection
 from agno_portkey.cache.sealing import Seal
+from agno_portkey.cache.sqlite_file import MEMORY, place_of
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["KEPT", "Store", "store_at", "totals"]
+__all__ = ["KEPT", "NO_REDIS", "Store", "resolved", "store_at", "totals"]
 
 # How much a store keeps of what was learnt, and of what was noted.
 KEPT = 100_000
 _GIGABYTE = 1 << 30
 _REDIS = ("redis", "rediss", "unix")
+NO_REDIS = "cache: an address of the form redis://[user:password@]host:port/database is needed"
 
 
 @runtime_checkable
@@ -103,27 +106,46 @@ def store_at(
     With `key` its answers are sealed. `max_bytes` is for SQLite; Redis has a `maxmemory` of its
     own. Raises ConfigurationError where no answers can be kept there, and MissingExtraError.
     """
-    text = fspath(address)
-    scheme = text.partition("://")[0].lower() if "://" in text else None
-    if scheme not in (None, "sqlite", *_REDIS):
-        # The rest of it may hold a password.
-        raise ConfigurationError(
-            f"cache: {scheme}:// keeps no answers; give a path, sqlite:///path or redis://host:port"
-        )
+    text = resolved(fspath(address))
     seal = None if key is None else Seal(key)
-    if scheme in _REDIS:
+    if _scheme(text) in _REDIS:
         from agno_portkey.cache.redis_store import RedisStore
 
         return RedisStore(text, max_entries=max_entries, seal=seal)
     from agno_portkey.cache.sqlite_store import SqliteStore
 
-    if scheme:
-        if "?" in text:
+    return SqliteStore(text, max_entries=max_entries, max_bytes=max_bytes, seal=seal)
+
+
+def resolved(address: str) -> str:
+    """The address of a Redis, or the absolute path of a file; nothing is opened or looked for.
+
+    Raises ConfigurationError for what can be no address, and repeats no password.
+    """
+    scheme = _scheme(address)
+    if scheme is None:
+        return place_of(address)
+    if scheme == "sqlite":
+        if "?" in address:
             raise ConfigurationError(
                 "cache: sqlite:///path takes no options; leave out what is after ?"
             )
-        text = text[len("sqlite://") :].removeprefix("/") or ":memory:"
-    return SqliteStore(text, max_entries=max_entries, max_bytes=max_bytes, seal=seal)
+        return place_of(address[len("sqlite://") :].removeprefix("/") or MEMORY)
+    if scheme not in _REDIS:
+        # The rest of it may hold a password.
+        raise ConfigurationError(
+            f"cache: {scheme}:// keeps no answers; give a path, sqlite:///path or redis://host:port"
+        )
+    try:
+        # Asking for the port reads it.
+        urlsplit(address).port  # noqa: B018
+    except ValueError:
+        raise ConfigurationError(NO_REDIS) from None
+    return address
+
+
+def _scheme(address: str) -> str | None:
+    return address.partition("://")[0].lower() if "://" in address else None
 
 
 def totals(rows: Iterable[tuple[str, str, int, int]]) -> list[tuple[str, str, int, int]]:

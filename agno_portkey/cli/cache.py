@@ -8,15 +8,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.cache import Cache, CachePolicy, Entry, Selection
-from agno_portkey.cache.answers import URL_VARIABLE
+from agno_portkey.cache import Cache, Entry, Selection
+from agno_portkey.cache.opening import URL_VARIABLE
+from agno_portkey.cli.cache_report import kept_table, told, trusted
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.gates.history.plots import shown
@@ -52,8 +53,12 @@ _KEY, _SCOPE = 12, 16
 def report(
     store: Address = None,
     max_error: Annotated[
-        float, typer.Option(help="The share of wrong answers that the model's policy allows.")
-    ] = CachePolicy.max_error,
+        float | None,
+        typer.Option(
+            help="The share of wrong answers that is allowed; by default as the policy of each "
+            "role said when it last compared two answers."
+        ),
+    ] = None,
     format: Shown = Format.table,
 ) -> None:
     """What is kept by scope and role, and whether answers to questions alike are served.
@@ -65,9 +70,8 @@ def report(
     """
     cache = _cache(store)
     try:
-        policy = CachePolicy(kind="semantic", max_error=max_error)
         kept = cache.store.figures(cache.clock())
-        learnt = _learnt(cache, policy)
+        learnt = trusted(cache, max_error)
     except ConfigurationError as error:
         fail(error)
     except Exception as error:  # whatever a store raises
@@ -82,74 +86,17 @@ def report(
     if not kept:
         console.print(Text(shown(f"Nothing is kept in {cache.store.place}.")))
     else:
-        console.print(_kept_table(kept, cache.store.place))
+        # A title of the table would be as narrow as the table.
+        console.print(Text(shown(f"Kept in {cache.store.place}")), soft_wrap=True)
+        console.print(kept_table(kept))
     if learnt:
-        console.print(_trust_table(learnt, max_error))
+        for part in told(learnt):
+            console.print(part)
     elif kept:
         console.print(
             "No answers were compared yet: a cache of kind semantic compares them where it finds "
             "questions alike, if they are short or JSON, or its policy has a verifier."
         )
-
-
-def _learnt(cache: Cache, policy: CachePolicy) -> list[dict[str, Any]]:
-    trust = cache.trust(policy)
-    strata = {evidence.stratum for _, evidence in cache.store.evidence(0)}
-    estimates = trust.estimate()
-    rows = []
-    for stratum in sorted(strata):
-        role, _, against = stratum.rpartition("/")
-        compared = [each for _, each in cache.store.evidence(0) if each.stratum == stratum]
-        estimate = estimates.get(stratum)
-        rows.append(
-            {
-                "role": role,
-                "against": against,
-                "compared": len(compared),
-                "different": sum(not each.same for each in compared),
-                # What something speaks against is not served, whatever was learnt.
-                "serves_from": None if against else trust.serves_from(stratum),
-                "needed": None if against else trust.needed(stratum),
-                "false_hits": None if against or estimate is None else asdict(estimate),
-            }
-        )
-    return rows
-
-
-def _kept_table(kept: Iterable[tuple[str, str, int, int]], place: str) -> Table:
-    table = Table("scope", "role", title=Text(shown(f"Kept in {place}")), title_justify="left")
-    for name in ("entries", "kB"):
-        table.add_column(name, justify="right")
-    for scope, role, entries, size in kept:
-        table.add_row(
-            Text(shown(scope)), Text(shown(role) or "-"), f"{entries}", f"{size / 1024:.0f}"
-        )
-    return table
-
-
-def _trust_table(learnt: list[dict[str, Any]], max_error: float) -> Table:
-    title = f"Questions alike, at most {max_error:.3g} of them answered wrongly"
-    table = Table("role", "against it", title=title, title_justify="left")
-    for name in ("compared", "differed", "served from", "false hits"):
-        table.add_column(name, justify="right")
-    for row in learnt:
-        start, found = row["serves_from"], row["false_hits"]
-        # Some are served before: as far as the budget lets them.
-        served = f"{row['needed']} more for all" if start is None else f"{start:.2f}"
-        if row["against"]:
-            served = "never"
-        rate = (
-            "" if found is None else f"{found['rate']:.2%} ({found['low']:.2%}-{found['high']:.2%})"
-        )
-        table.add_row(
-            Text(shown(row["role"]) or "-"),
-            Text(shown(row["against"]) or "nothing"),
-            f"{row['compared']}",
-            f"{row['different']}",
-            served,
-            rate,
-        )
-    return table
 
 
 @app.command()

@@ -73,8 +73,8 @@ class SqlitePlace(Place):
     def fields(self, key: str) -> dict[str, bytes]:
         with self.connection() as connection:
             [row] = connection.execute(
-                f"SELECT {', '.join(FIELDS)} FROM agno_portkey_cache_1_contents JOIN "
-                "agno_portkey_cache_1_entries USING (seq) WHERE key = ?",
+                f"SELECT {', '.join(FIELDS)} FROM agno_portkey_cache_2_contents JOIN "
+                "agno_portkey_cache_2_entries USING (seq) WHERE key = ?",
                 (key.encode(),),
             )
         return dict(zip(FIELDS, row, strict=True))
@@ -83,8 +83,8 @@ class SqlitePlace(Place):
         with self.connection() as connection:
             for name, value in values.items():
                 changed = connection.execute(
-                    f"UPDATE agno_portkey_cache_1_contents SET {name} = ? WHERE seq = "
-                    "(SELECT seq FROM agno_portkey_cache_1_entries WHERE key = ?)",
+                    f"UPDATE agno_portkey_cache_2_contents SET {name} = ? WHERE seq = "
+                    "(SELECT seq FROM agno_portkey_cache_2_entries WHERE key = ?)",
                     (value, key.encode()),
                 )
                 assert changed.rowcount == 1
@@ -92,7 +92,7 @@ class SqlitePlace(Place):
     def move(self, key: str, bucket: str) -> None:
         with self.connection() as connection:
             connection.execute(
-                "UPDATE agno_portkey_cache_1_entries SET bucket = ? WHERE key = ?",
+                "UPDATE agno_portkey_cache_2_entries SET bucket = ? WHERE key = ?",
                 (bucket.encode(), key.encode()),
             )
 

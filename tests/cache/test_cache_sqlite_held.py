@@ -221,7 +221,7 @@ def test_what_fails_half_way_leaves_nothing_behind(place: SqlitePlace) -> None:
     store.put(entry(answer="before"))
     with place.connection() as connection:
         connection.execute(
-            "CREATE TRIGGER broken BEFORE INSERT ON agno_portkey_cache_1_contents "
+            "CREATE TRIGGER broken BEFORE INSERT ON agno_portkey_cache_2_contents "
             "BEGIN SELECT raise(FAIL, 'broken'); END"
         )
     with pytest.raises(sqlite3.IntegrityError, match="broken"):

@@ -106,19 +106,19 @@ def test_tables_of_another_form_are_left_alone(place: SqlitePlace) -> None:
 
 def test_a_foreign_table_by_our_name_is_never_misread(place: SqlitePlace) -> None:
     with place.connection() as connection:
-        connection.execute("CREATE TABLE agno_portkey_cache_1_entries (key TEXT, answer TEXT)")
-        connection.execute("INSERT INTO agno_portkey_cache_1_entries VALUES ('k', 'x')")
+        connection.execute("CREATE TABLE agno_portkey_cache_2_entries (key TEXT, answer TEXT)")
+        connection.execute("INSERT INTO agno_portkey_cache_2_entries VALUES ('k', 'x')")
     with pytest.raises(ConfigurationError, match=r"tables by our names are not ours.*delete it"):
         place.open()
     with place.connection() as connection:
-        [(there,)] = connection.execute("SELECT count(*) FROM agno_portkey_cache_1_entries")
+        [(there,)] = connection.execute("SELECT count(*) FROM agno_portkey_cache_2_entries")
     assert there == 1
 
 
 def test_a_foreign_table_that_comes_in_while_it_is_open(place: SqlitePlace, tmp_path: Path) -> None:
     another = SqlitePlace(tmp_path / "another.db")
     with another.connection() as connection:
-        connection.execute("CREATE TABLE agno_portkey_cache_1_leases (key BLOB)")
+        connection.execute("CREATE TABLE agno_portkey_cache_2_leases (key BLOB)")
     store = place.open()
     store.close()
     os.replace(another.path, place.path)
@@ -133,7 +133,7 @@ def test_tables_that_are_dropped_are_made_again(place: SqlitePlace) -> None:
     assert keys_in(store, "k") == ["k"]
     with place.connection() as connection:
         names = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'agno%'")
-        for (name,) in [row for row in names if "cache_1" in row[0]]:
+        for (name,) in [row for row in names if "cache_2" in row[0]]:
             with suppress(sqlite3.OperationalError):
                 connection.execute(f"DROP TABLE {name}")
     with pytest.raises(sqlite3.OperationalError, match="no such table"):

@@ -231,8 +231,8 @@ def test_a_fork_that_outlives_its_parents_store_loses_nothing(place: SqlitePlace
 def is_whole(place: SqlitePlace) -> None:
     with place.connection() as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        counted = "SELECT (SELECT count(*) FROM agno_portkey_cache_1_entries), entries"
-        [(there, told)] = connection.execute(f"{counted} FROM agno_portkey_cache_1_totals")
+        counted = "SELECT (SELECT count(*) FROM agno_portkey_cache_2_entries), entries"
+        [(there, told)] = connection.execute(f"{counted} FROM agno_portkey_cache_2_totals")
     assert there == told
 
 

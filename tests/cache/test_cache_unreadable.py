@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import pytest
 from cache_entries import NOW, entry
 from cache_places import Place, RedisPlace, SqlitePlace
+from redis_server import RedisServer
 
 from agno_portkey.cache import Cache
 from agno_portkey.cache.entry import Evidence, Selection
@@ -64,7 +66,7 @@ def test_a_file_still_tells_whose_it_was(tmp_path: Any) -> None:
         assert [getattr(found, name) for name in same] == [getattr(held, name) for name in same]
         assert (found.created_at, found.expires_at) == (held.created_at, held.expires_at)
     with place.connection() as connection:
-        connection.execute("DELETE FROM agno_portkey_cache_1_contents")
+        connection.execute("DELETE FROM agno_portkey_cache_2_contents")
     assert store.delete(each.key for each in store.select(EVERYTHING, NOW)) == 1
     place.close()
 
@@ -76,7 +78,7 @@ def test_an_entry_whose_key_is_spoilt_is_forgotten_with_all(opened: Place) -> No
     if isinstance(opened, SqlitePlace):
         with opened.connection() as connection:
             connection.execute(
-                "UPDATE agno_portkey_cache_1_entries SET key = x'74ff6f' WHERE key = x'74776f'"
+                "UPDATE agno_portkey_cache_2_entries SET key = x'74ff6f' WHERE key = x'74776f'"
             )
     elif isinstance(opened, RedisPlace):
         opened.client.rename(opened.name("entry:two"), opened.name("entry:").encode() + b"t\xffo")
@@ -96,6 +98,7 @@ SPOILT: list[list[Any]] = [
     [],
     ["negation", "k"],
     ["negation", "k", "?", True, NOW],
+    ["negation", "k", 0.9, True, NOW, 0.1, 0.1],
     [1, 2, 3, 4, 5],
 ]
 
@@ -103,7 +106,7 @@ SPOILT: list[list[Any]] = [
 def spoil_learnt(place: Place) -> None:
     """Put evidence between that of others which can't be read."""
     if isinstance(place, SqlitePlace):
-        insert = "INSERT INTO agno_portkey_cache_1_evidence VALUES (NULL, ?, ?, ?, ?, ?)"
+        insert = "INSERT INTO agno_portkey_cache_2_evidence VALUES (NULL, ?, ?, ?, ?, ?, NULL)"
         with place.connection() as connection:
             connection.execute(insert, (b"\xff", b"k", 0.9, 1, NOW))
             connection.execute(insert, (b"negation", b"\xff", 0.9, 1, NOW))
@@ -127,11 +130,29 @@ def test_evidence_that_can_not_be_read_is_passed_over(opened: Place) -> None:
     assert store.evidence(found[1][0]) == []
 
 
+def test_what_a_policy_allows_is_kept_with_what_it_had_compared(opened: Place) -> None:
+    store = opened.open()
+    told = [Evidence("negation", "k", 0.9, True, NOW, budget) for budget in (0.01, None, 0.25)]
+    for each in told:
+        store.learn(each)
+    assert [each for _, each in opened.open().evidence(0)] == told
+
+
+def test_what_was_kept_before_policies_said_it_is_read(cache_server: RedisServer) -> None:
+    place = RedisPlace(cache_server, f"test:{uuid.uuid4()}")
+    for held in (["negation", "k", 0.9, True, NOW], ["negation", "k", 0.9, True, NOW, "much"]):
+        number: Any = place.client.incr(place.name("learnt"))
+        line = b"%d %s" % (number, json.dumps(held).encode())
+        place.client.zadd(place.name("evidence"), {line: number})
+    assert [each for _, each in place.open().evidence(0)] == [LEARNT, LEARNT]
+    place.close()
+
+
 def test_notes_that_can_not_be_read_are_told_as_far_as_they_can(opened: Place) -> None:
     store = opened.open()
     store.note(NOW, "ann", "everything", 1)
     if isinstance(opened, SqlitePlace):
-        insert = "INSERT INTO agno_portkey_cache_1_notes VALUES (NULL, ?, ?, ?, ?)"
+        insert = "INSERT INTO agno_portkey_cache_2_notes VALUES (NULL, ?, ?, ?, ?)"
         with opened.connection() as connection:
             connection.execute(insert, (b"?", b"bob", b"everything", 2))
             connection.execute(insert, (NOW, b"b\xffb", b"everything", 3))
@@ -151,6 +172,6 @@ def test_figures_are_told_where_a_name_can_not_be_read(tmp_path: Any) -> None:
     store = place.open()
     store.put(entry())
     with place.connection() as connection:
-        connection.execute("UPDATE agno_portkey_cache_1_entries SET role = x'ff'")
+        connection.execute("UPDATE agno_portkey_cache_2_entries SET role = x'ff'")
     assert [each[:3] for each in store.figures(NOW)] == [("public", "\ufffd", 1)]
     place.close()

@@ -103,7 +103,7 @@ def test_calls_go_on_where_the_tables_are_others(tmp_path: Path) -> None:
     cache = Cache(str(place.path))
     cache.close()
     with closing(sqlite3.connect(place.path)) as connection, connection:
-        connection.execute("ALTER TABLE agno_portkey_cache_1_entries ADD COLUMN another")
+        connection.execute("ALTER TABLE agno_portkey_cache_2_entries ADD COLUMN another")
     assert asks(cache, 2) == [RunStatus.completed.value] * 2
     assert cache.resting
     place.close()

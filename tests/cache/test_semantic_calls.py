@@ -61,6 +61,13 @@ def test_it_begins_by_asking_and_serves_once_it_has_learnt(
     assert asked(form, willing, AUSTRIA, "user 3") == "Vienna."
 
 
+def test_what_the_policy_allows_is_kept_with_what_was_compared(agent: Makes, cache: Cache) -> None:
+    for budget in (0.2, 0.1):
+        for question in FRANCE[:2]:
+            asked("run", agent(max_error=budget), question, f"{budget}")
+    assert [each.max_error for _, each in cache.store.evidence(0)] == [0.2, 0.1]
+
+
 def test_what_was_learnt_is_known_to_who_opens_the_store_later(
     portkey_provider: EmbeddedProvider, tmp_path: Any, agent: Makes
 ) -> None:

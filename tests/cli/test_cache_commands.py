@@ -16,8 +16,8 @@ from agno_portkey.cli import app
 NOW = 1_700_000_000.0
 
 
-def run(*arguments: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["cache", *arguments], env={"COLUMNS": "120"})
+def run(*arguments: str, code: int = 0, columns: int = 120) -> str:
+    result = CliRunner().invoke(app, ["cache", *arguments], env={"COLUMNS": str(columns)})
     assert result.exit_code == code, result.output
     return result.output
 
@@ -167,8 +167,8 @@ def test_what_names_several_is_refused(tmp_path: Path) -> None:
 
 def test_what_can_not_be_read_is_forgotten_too(store: str) -> None:
     with sqlite3.connect(store) as connection:
-        connection.execute("UPDATE agno_portkey_cache_1_contents SET about = x'00' WHERE seq = 2")
-        connection.execute("INSERT INTO agno_portkey_cache_1_notes VALUES (1, 1e300, 'a', 'b', 1)")
+        connection.execute("UPDATE agno_portkey_cache_2_contents SET about = x'00' WHERE seq = 2")
+        connection.execute("INSERT INTO agno_portkey_cache_2_notes VALUES (1, 1e300, 'a', 'b', 1)")
     connection.close()
     assert "Forgotten: 3 of everything" in run("forget", "--store", store, "--all", "--yes")
     assert "Nothing is kept" in run("list", "--store", store)
@@ -210,10 +210,93 @@ def test_the_report_says_how_far_likeness_is_trusted(store: str) -> None:
     assert (vetoed["serves_from"], vetoed["needed"], vetoed["compared"]) == (None, None, 400)
     assert rows["Writer"]["needed"] > 100
     shown = run("report", "--store", store)
-    assert "more for all" in shown
+    assert "more" in shown
+    assert "for all" in shown
     assert "negation" in shown
     assert "never" in shown
     stricter = json.loads(
         run("report", "--store", store, "--max-error", "0.001", "--format", "json")
     )
     assert all(row["serves_from"] is None for row in stricter["trust"])
+
+
+def learn(file: str, role: str, count: int, max_error: float | None, *, against: str = "") -> None:
+    cache = Cache(file)
+    for number in range(count):
+        at = NOW + number
+        cache.store.learn(Evidence(f"{role}/{against}", f"k{number}", 0.9, True, at, max_error))
+    cache.close()
+
+
+def trusted(file: str, *arguments: str) -> dict[str, dict[str, Any]]:
+    rows = json.loads(run("report", "--store", file, *arguments, "--format", "json"))["trust"]
+    return {row["role"]: row for row in rows}
+
+
+def test_the_report_knows_what_each_policy_allows(store: str) -> None:
+    learn(store, "Researcher", 40, 0.1)
+    learn(store, "Writer", 40, 0.01)
+    learn(store, "Reader", 40, None)
+    rows = trusted(store)
+    assert {role: (row["max_error"], row["max_error_by"]) for role, row in rows.items()} == {
+        "Researcher": (0.1, "its policy"),
+        "Writer": (0.01, "its policy"),
+        "Reader": (0.01, "the default"),
+    }
+    assert {role: row["needed"] == 0 for role, row in rows.items()} == {
+        "Researcher": True,
+        "Writer": False,
+        "Reader": False,
+    }
+    said = run("report", "--store", store)
+    assert "budget: as the role's policy said" in said
+    lines = {line.split()[0]: line for line in said.splitlines() if line.strip()}
+    assert lines["Researcher"].split()[2] == "0.1"
+    assert lines["Writer"].split()[2:4] == ["0.01", "40"]
+    assert lines["Reader"].split()[2:4] == ["0.01", "*"]
+
+
+def test_what_is_given_goes_before_what_the_policy_allows(store: str) -> None:
+    learn(store, "Researcher", 40, 0.1)
+    [row] = trusted(store, "--max-error", "0.02").values()
+    assert (row["max_error"], row["max_error_by"], row["serves_from"]) == (
+        0.02,
+        "--max-error",
+        None,
+    )
+    assert "at most 0.02 of them answered wrongly (--max-error)" in run(
+        "report", "--store", store, "--max-error", "0.02"
+    )
+    assert "at most 0.1 of them answered wrongly (its policy)" in run("report", "--store", store)
+    assert "max_error: a share" in run("report", "--store", store, "--max-error", "1", code=1)
+
+
+def test_a_policy_that_has_changed_counts_from_its_next_comparison(store: str) -> None:
+    learn(store, "Researcher", 40, 0.1)
+    learn(store, "Researcher", 1, 0.3)
+    learn(store, "Researcher", 1, None)
+    assert trusted(store)["Researcher"]["max_error"] == 0.3
+
+
+@pytest.mark.parametrize("junk", ["'much'", "7", "-0.5", "0", "x'ff'"])
+def test_what_no_policy_allows_is_not_known(store: str, junk: str) -> None:
+    learn(store, "Researcher", 3, 0.1)
+    with sqlite3.connect(store) as connection:
+        connection.execute(f"UPDATE agno_portkey_cache_2_evidence SET max_error = {junk}")
+    connection.close()
+    row = trusted(store)["Researcher"]
+    assert (row["compared"], row["max_error"], row["max_error_by"]) == (3, 0.01, "the default")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_word_of_a_report_is_broken(store: str, columns: int) -> None:
+    learn(store, "Documentation Writer@0123456789ab", 400, 0.1)
+    learn(store, "Documentation Writer@0123456789ab", 2, 0.1, against="number+negation")
+    learn(store, "Researcher", 3, None)
+    # The path of the store is never broken.
+    [_, *lines] = run("report", "--store", store, columns=columns).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    words = set(" ".join(lines).replace(",", "").split())
+    assert {"Documentation", "Writer", "@0123456789ab", "Researcher", "nothing"} <= words
+    assert {"number", "negation", "compared", "differed", "budget", "false", "hits"} <= words
+    assert {"more", "for", "all", "never", "0.1", "400", "0.00%", "(0.00-1.83)"} <= words
