@@ -30,7 +30,7 @@ from agno_portkey.gates.history import Decided, History, Report, reports
 from agno_portkey.gates.history.plots import bars, draw, shown
 from agno_portkey.stopping import DATABASE_VARIABLE, fold, missing_file
 
-__all__ = ["history", "report"]
+__all__ = ["Since", "Until", "history", "report", "time_of"]
 
 # Nothing is there of what was named: it may be mistyped.
 _CHECK_IT = 3
@@ -164,7 +164,7 @@ class _Question:
                 "Which database? Give --db with the one that the swarm uses, an address or a "
                 f"SQLite file, or set {DATABASE_VARIABLE}."
             )
-        since, until = _time(self.since), _time(self.until)
+        since, until = time_of(self.since), time_of(self.until)
         try:
             # One that is opened would be made.
             if (file := missing_file(self.db)) is not None:
@@ -206,7 +206,8 @@ def _meant(name: str | None, known: set[str]) -> str:
     return f" (did you mean {shown(spelt[near[0]])}?)" if near else ""
 
 
-def _time(given: str | None) -> datetime | None:
+def time_of(given: str | None) -> datetime | None:
+    """The time that `--since` or `--until` names; ends the command where it is none."""
     if given is None:
         return None
     try:

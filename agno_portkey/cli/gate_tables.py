@@ -16,8 +16,10 @@ from agno_portkey.gates.history import Decided, Report
 from agno_portkey.gates.history.plots import shown
 
 __all__ = [
+    "cell",
     "changes_csv",
     "changes_table",
+    "csv_of",
     "history_csv",
     "history_table",
     "json_of",
@@ -123,7 +125,7 @@ def history_csv(decided: Sequence[Decided]) -> str:
         rows.append(
             (*(kept[field] for field in plain), *map(scores.get, names), "; ".join(each.reasons))
         )
-    return _csv(rows)
+    return csv_of(rows)
 
 
 def changes_csv(told: Iterable[Report]) -> str:
@@ -146,17 +148,18 @@ def changes_csv(told: Iterable[Report]) -> str:
                 named = (change.at.isoformat(), each.swarm, each.gate, parts)
                 measures = (*astuple(move.before), *astuple(move.after))
                 rows.append((*named, move.name, *measures, move.chance, move.moved))
-    return _csv(rows)
+    return csv_of(rows)
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
+def csv_of(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV."""
     written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([map(_cell, row) for row in rows])
+    csv.writer(written, lineterminator="\n").writerows([map(cell, row) for row in rows])
     return written.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    # A spreadsheet runs a text that begins so, and models wrote some.
+def cell(value: Any) -> Any:
+    """`value` in CSV: a spreadsheet runs a text that begins so, and models wrote some."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return value

@@ -29,9 +29,9 @@ _ANSWERED = ("provider", "model", "option_index", "attempts", "finish_reason", "
 # The texts of events and of evidence that are names, states or digests. Any other text, and any
 # name in what is nested, may be the words of a user or model.
 _EVENT_NAMES = (
-    *("before", "cache_status", "decision", "error", "finish_reason", "mode", "model"),
-    *("option_index", "plan_digest", "provider", "side", "stage", "state", "status", "target"),
-    *("tool", "trace_id"),
+    *("before", "by", "cache_status", "check", "clearance", "decision", "error", "finish_reason"),
+    *("gate", "job", "kind", "mode", "model", "option_index", "outcome", "plan_digest", "provider"),
+    *("side", "stage", "state", "status", "target", "tool", "trace_id"),
 )
 _EVIDENCE_NAMES = ("mode", "plan_digest", "side", "stage", "trigger")
 _DEPTH = 8

@@ -1,0 +1,171 @@
+"""`agno-portkey audit`: whether a log is as it was written, what is in it, and what comes now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TimeElapsedColumn
+
+from agno_portkey.cli.audit_tables import print_problems, print_report, row
+from agno_portkey.cli.audit_text import Format, follow, newest, write_records
+from agno_portkey.cli.gate_history import Since, Until, time_of
+from agno_portkey.cli.report import fail
+from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
+
+if TYPE_CHECKING:
+    from agno_portkey.telemetry.audit import Reading
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The audit log: whether it is as it was written, what is in it, what comes now.",
+    no_args_is_help=True,
+)
+
+# A log that is not as it was written; a command that could not do what it was to.
+_WRONG, _BROKEN = 1, 2
+
+
+class Shown(StrEnum):
+    table = "table"
+    json = "json"
+
+
+Log = Annotated[Path, typer.Argument(help="The file of the log.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file with the key; else AGNO_PORTKEY_AUDIT_KEY, else the user's own key file."
+    ),
+]
+PublicKey = Annotated[
+    Path | None, typer.Option(help="The file with the public key of a log that is signed.")
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option(help="The folder or file of the checkpoints; by default beside the log."),
+]
+
+
+@app.command()
+def verify(
+    path: Log,
+    key_file: KeyFile = None,
+    public_key: PublicKey = None,
+    checkpoints: Kept = None,
+    form: Annotated[Shown, typer.Option("--format", help="A table, or JSON.")] = Shown.table,
+) -> None:
+    """Read all of a log: say which lines are not as they were written, and why.
+
+    Ends with 0 if all are, with 1 if one is not or some were cut off, and with 2 if that can't be
+    told: without a key or a log. That the clock was set back, or that a kill left a part of a line,
+    is said, and nothing that was done to the log.
+    """
+    with _reading(path, key_file, public_key, checkpoints) as reading:
+        report = reading.run()
+    if form is Shown.json:
+        told = {"ok": report.ok, **asdict(report), "path": str(report.path)}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        print_report(report)
+    if not report.ok:
+        raise typer.Exit(_WRONG)
+
+
+@app.command()
+def export(
+    path: Log,
+    to: Annotated[Path, typer.Option("--to", help="The file that is written.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="A record a line, or a table.")
+    ] = Format.jsonl,
+    since: Since = None,
+    until: Until = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Records of this kind alone, such as gate; several.")
+    ] = None,
+    key_file: KeyFile = None,
+    public_key: PublicKey = None,
+    checkpoints: Kept = None,
+) -> None:
+    """Write records into another file, and verify the log on the way.
+
+    Lines that are not as they were written are left out and told, and the command ends with 1; with
+    2 if nothing can be written. Times are those at which the log took the record.
+    """
+    first, last = (
+        None if at is None else at.astimezone(UTC) for at in map(time_of, (since, until))
+    )
+    with _reading(path, key_file, public_key, checkpoints) as reading:
+        if to.resolve() in (path.resolve(), reading.checkpoint_file.resolve()):
+            raise ConfigurationError(f"--to: {to} is what the log is kept in; name another file")
+        count = write_records(reading, to, form, first, last, set(kind or ()))
+    report = reading.report
+    typer.echo(f"{count} of {report.lines} records are in {to}.")
+    if not report.ok:
+        print_problems(report)
+        raise typer.Exit(_WRONG)
+
+
+@app.command()
+def tail(
+    path: Log,
+    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many lines.")] = 10,
+) -> None:
+    """Show the newest records, the last one below; nothing is verified, and no key is needed."""
+    console = Console(highlight=False)
+    with _told():
+        found, end = newest(path, number)
+        for line in found:
+            console.print(row(line, console.width), soft_wrap=True)
+        try:
+            for line in follow(path, end) if follow_ else ():
+                console.print(row(line, console.width), soft_wrap=True)
+        except KeyboardInterrupt:
+            return
+
+
+@contextmanager
+def _reading(
+    path: Path, key_file: Path | None, public_key: Path | None, checkpoints: Path | None
+) -> Iterator[Reading]:
+    """A log that a block reads, with a bar of its bytes on a terminal; its errors are told."""
+    columns: tuple[Any, ...] = (
+        *Progress.get_default_columns()[:2],
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
+    with _told():
+        from agno_portkey.telemetry.audit import Reading, find_key
+
+        text = None if public_key is None else public_key.read_text(encoding="utf-8")
+        key = find_key(key_file=key_file, public_key=text)
+        console = Console(stderr=True)
+        with Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as bar:
+            task = bar.add_task("verified", total=None)
+            yield Reading(
+                path,
+                key,
+                checkpoints,
+                moved=lambda done, size: bar.update(task, completed=done, total=size),
+            )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (AgnoPortkeyError, OSError, UnicodeDecodeError) as error:
+        fail(error, _BROKEN)

@@ -1,0 +1,141 @@
+"""The records of an audit log as text: written into another file, or the newest of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from agno_portkey.cli.gate_tables import cell
+from agno_portkey.errors import ConfigurationError, DatabaseGone
+
+if TYPE_CHECKING:
+    from auditchain import AuditRecord
+
+    from agno_portkey.telemetry.audit import Reading
+
+__all__ = ["Format", "follow", "newest", "write_records"]
+
+_COLUMNS = (
+    *("time", "run_id", "parent_run_id", "session_id", "user_id", "role", "swarm", "name"),
+    *("status", "model", "provider", "total_tokens", "seconds", "input_sha256", "output_sha256"),
+)
+# Seconds between two looks at a log that is followed.
+_AGAIN = 0.2
+
+
+class Format(StrEnum):
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def write_records(
+    reading: Reading,
+    to: Path,
+    form: Format,
+    since: datetime | None,
+    until: datetime | None,
+    kinds: set[str],
+) -> int:
+    """Write the records that are asked for into `to`, all or none; how many they are."""
+    chosen = _chosen(reading, since, until, kinds)
+    # For the eyes of whoever runs this alone, and under a name that is nobody's.
+    held, part = tempfile.mkstemp(prefix=f".{to.name}.", dir=to.parent)
+    try:
+        with os.fdopen(held, "w", encoding="utf-8", newline="") as file:
+            count = _write_csv(file, chosen) if form is Format.csv else _write_lines(file, chosen)
+        os.replace(part, to)
+    except BaseException:
+        os.unlink(part)
+        raise
+    return count
+
+
+def _chosen(
+    reading: Reading, since: datetime | None, until: datetime | None, kinds: set[str]
+) -> Iterator[tuple[int, AuditRecord]]:
+    for number, record in reading:
+        at = datetime.fromisoformat(record.timestamp)
+        if (
+            (since is None or at >= since)
+            and (until is None or at < until)
+            and (not kinds or record.action in kinds)
+        ):
+            yield number, record
+
+
+def _write_lines(file: TextIO, chosen: Iterable[tuple[int, AuditRecord]]) -> int:
+    count = 0
+    for number, record in chosen:
+        told = {
+            "line": number,
+            "recorded": record.timestamp,
+            "record": record.metadata,
+            "hash": record.hash,
+        }
+        file.write(json.dumps(told) + "\n")
+        count += 1
+    return count
+
+
+def _write_csv(file: TextIO, chosen: Iterable[tuple[int, AuditRecord]]) -> int:
+    count = 0
+    sheet = csv.writer(file, lineterminator="\n")
+    sheet.writerow(("line", "recorded", "kind", *_COLUMNS, "passed", "source", "data", "hash"))
+    for number, record in chosen:
+        told, verdict = record.metadata, record.metadata.get("verdict")
+        verdict = verdict if isinstance(verdict, dict) else {}
+        cells = (
+            *(number, record.timestamp, record.action, *map(told.get, _COLUMNS)),
+            *(verdict.get("passed"), verdict.get("source"), told.get("data"), record.hash),
+        )
+        sheet.writerow([cell(_text(each)) for each in cells])
+        count += 1
+    return count
+
+
+def _text(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def newest(path: Path, number: int) -> tuple[list[bytes], int]:
+    """The last `number` lines of a log, and its length in bytes up to the end of the last one."""
+    from agno_portkey.telemetry.audit.lines import tail_of
+
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        lines = tail_of(file.fileno(), size)
+        rest = next(lines)
+        return list(islice(lines, number))[::-1], size - len(rest)
+
+
+def follow(path: Path, end: int) -> Iterator[bytes]:
+    """The lines that are added after the first `end` bytes; DatabaseGone if the log is cut."""
+    with _opened(path) as file:
+        held = os.fstat(file.fileno())
+        while True:
+            file.seek(end)
+            while (line := file.readline()).endswith(b"\n"):
+                end += len(line)
+                yield line
+            try:
+                now = os.stat(path)
+            except FileNotFoundError:
+                raise DatabaseGone(f"the audit log {path} is not there any more") from None
+            if not os.path.samestat(held, now) or now.st_size < end:
+                raise DatabaseGone(f"the audit log {path} was cut, or put back as another file")
+            time.sleep(_AGAIN)
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise ConfigurationError(f"there is no log at {path}")
+    return path.open("rb")

@@ -1,0 +1,104 @@
+"""The lines of an audit log: how a record is written, read again, and found from the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from auditchain import GENESIS_HASH, AuditRecord
+
+__all__ = ["broke_off", "is_part", "line_of", "plain", "record_of", "tail_of"]
+
+_BLOCK = 1 << 16
+
+
+def plain(record: Any) -> Any:
+    """`record` as it will be read again; half a surrogate pair, which is no UTF-8, is a `?`.
+
+    Raises ValueError or TypeError for what JSON can't say.
+    """
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return json.loads(text.encode("utf-8", "replace"))
+
+
+def line_of(record: AuditRecord) -> bytes:
+    """`record` as its one line in ASCII, with the line's end; its place in the chain comes first.
+
+    The library's own lines are not used: a U+2028 in them is the end of a line when it reads them.
+    """
+    begins = _begins(record.seq, record.prev_hash)
+    rest = {
+        "ts": record.timestamp,
+        "actor": record.actor,
+        "action": record.action,
+        "subject": record.subject,
+        "meta": record.metadata,
+        "hash": record.hash,
+    }
+    for name in ("key_id", "signer_id", "signature"):
+        if value := getattr(record, name):
+            rest[name] = value
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return begins + text[1:].encode("ascii") + b"\n"
+
+
+def _begins(seq: int, prev_hash: str) -> bytes:
+    return f'{{"seq":{seq},"prev_hash":{json.dumps(prev_hash)},'.encode("ascii")
+
+
+def record_of(line: bytes) -> AuditRecord | None:
+    """The record that `line` is, to the byte; None for anything else.
+
+    A chain seals values: spaces, the order of names, another name or another spelling of a letter
+    would pass.
+    """
+    try:
+        record = AuditRecord.from_stored(json.loads(line))
+        return record if line_of(record) == line else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None
+
+
+def broke_off(rest: bytes, last: AuditRecord | None) -> bool:
+    """Whether `rest`, which no line's end follows, can be what a kill left of the next line."""
+    seq, head = (0, GENESIS_HASH) if last is None else (last.seq + 1, last.hash)
+    return is_part(rest, _begins(seq, head))
+
+
+def is_part(rest: bytes, begins: bytes) -> bool:
+    """Whether `rest` can be the first part, or all, of an object of JSON that so begins."""
+    if rest[: len(begins)] != begins[: len(rest)] or any(not 32 <= byte < 127 for byte in rest):
+        return False
+    try:
+        _, end = json.JSONDecoder().raw_decode(rest.decode("ascii"))
+    except (ValueError, RecursionError):
+        return True
+    return end == len(rest)
+
+
+def tail_of(file: int, size: int) -> Iterator[bytes]:
+    """The lines of the first `size` bytes of an open file, the last first.
+
+    The first one given is what follows the last line's end, which is nothing in a whole file.
+    """
+    held, at, whole = b"", size, False
+    while at > 0:
+        step = min(_BLOCK, at)
+        at -= step
+        held, *pieces = (_bytes(file, at, step) + held).split(b"\n")
+        for piece in reversed(pieces):
+            yield piece + b"\n" * whole
+            whole = True
+    yield held + b"\n" * whole
+
+
+def _bytes(file: int, at: int, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        more = os.pread(file, count - len(found), at + len(found))
+        if not more:
+            raise OSError("the file was cut while it was read")
+        found += more
+    return found
