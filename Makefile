@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets clean
+.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -114,6 +114,9 @@ bench-cache: $(PEERS)/.ready  ## traps, errors against the budget, latency, scop
 
 bench-gates: setup  ## how often verdicts flip, and how long gates take to decide and to tell
 	$(BIN)/python benchmarks/gates_bench.py $(ARGS)
+
+bench-telemetry: setup  ## CPU of a run with nothing, ours, OpenLIT's default and Agno's own tracing
+	$(BIN)/python benchmarks/telemetry_bench.py $(ARGS)
 
 bench-search: setup  ## search quality and latency (QRELS=file, ARGS=quality|latency|indexing|fetch)
 	QRELS='$(QRELS)' $(BIN)/python benchmarks/search_bench.py $(ARGS)

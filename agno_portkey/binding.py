@@ -25,6 +25,7 @@ from agno_portkey.hooks.watched import watched_kind
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.reach import Allow, Factory, Hidden, Survey, refuse_paths, seeing
+from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.stopping import LateSwitch, StopSwitch
 from agno_portkey.verdict import Observer
 from agno_portkey.walk import (
@@ -64,15 +65,18 @@ class Binding:
         caches: Mapping[str, CachePolicy] | None = None,
         switch: StopSwitch | LateSwitch | None = None,
         swarm: str | None = None,
+        budgets: Sequence[Allowance] = (),
+        lineage: bool = False,
     ) -> None:
         self.models: list[PortkeyModel] = []
         self.charter: Charter | None = None
         self.gate_hook: GateHook | None = None
-        self.watch = WatchHook(self.late)
+        self.watch = WatchHook(self.late, lineage=lineage)
         self._tags, self._guards, self.observers = tags, guards, tuple(observers)
         self._allow, self._modes, self._strict = allow, modes, strict
         self._contracts, self._repair = contracts, repair
         self._caches = caches or {}
+        self._budgets = budgets
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
         self._seats: WeakSet[Seat] = WeakSet()
@@ -238,6 +242,7 @@ class Binding:
             repair=self._repair,
             output_schema=schema,
             observers=self.observers,
+            budgets=self._budgets,
             cache=self._caches.get(seat.role),
         )
         self._seats.add(seat)

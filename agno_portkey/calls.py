@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from agno.metrics import MessageMetrics
 from agno.models.message import Message
@@ -19,6 +19,9 @@ from agno.tools.function import FunctionCall
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import ToolRefused
 from agno_portkey.workers import Job
+
+if TYPE_CHECKING:
+    from agno_portkey.spans import CallSpan
 
 __all__ = ["IO", "Call", "Deltas", "Layer", "Next", "Opens", "refuse_tool"]
 
@@ -34,6 +37,7 @@ class Call:
     before it is whole if `partials` are wanted, and a text just as it came if it is to be
     `verbatim`: the host takes what it has for thoughts out of it. No cache may answer a call that
     is to be `fresh`. `spent` is what each answer took, `pending` what a cache may keep of it.
+    `span` is what its trace knows it by.
     """
 
     messages: list[Message]
@@ -51,6 +55,7 @@ class Call:
     fresh: bool = False
     spent: list[MessageMetrics] = field(default_factory=list)
     pending: list[Any] = field(default_factory=list)
+    span: CallSpan | None = None
 
     @property
     def run_id(self) -> str | None:

@@ -10,6 +10,7 @@ AgnoPortkeyError
 ├── ClearanceRefused                    a clearance is not good for who asks, or not any more
 ├── DatabaseGone (RuntimeError)         a table or file that was there is not there any more
 ├── VaultUnavailable                    hidden values can't be read or kept
+├── LedgerUnavailable                   what was spent can't be written, or can't be read
 ├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
 ├── LocalGatewayError                   the local gateway can't be installed or started
 ├── ToolRefused (AgentRunException)     a protected tool was called without leave
@@ -26,6 +27,7 @@ AgnoPortkeyError
 │   └── UpstreamFailed                  any other status
 └── Blocked                             a guard, contract or gate said no; carries its Verdict
     ├── InputBlocked (InputCheckError)
+    │   ├── BudgetExceeded              a budget is used up, or nobody can say that it is not
     │   ├── GateClosed                  the gate of a Runner or protected tool has not passed
     │   ├── InputContractError          what a run is handed does not fit its schema
     │   ├── Stopped                     the swarm is stopped, or nobody can say that it is not
@@ -67,6 +69,7 @@ __all__ = [
     "AnalysisFailed",
     "BadResponse",
     "Blocked",
+    "BudgetExceeded",
     "CircuitOpen",
     "ClearanceRefused",
     "ConfigurationError",
@@ -85,6 +88,7 @@ __all__ = [
     "GatewayUnreachable",
     "InputBlocked",
     "InputContractError",
+    "LedgerUnavailable",
     "LocalGatewayError",
     "MissingExtraError",
     "ModelMissing",
@@ -144,6 +148,10 @@ class ClearanceRefused(AgnoPortkeyError):
 
 class DatabaseGone(AgnoPortkeyError, RuntimeError):
     """A table or file that was there is not there any more; made anew, it would be empty."""
+
+
+class LedgerUnavailable(AgnoPortkeyError):
+    """Rows of the ledger can't be written yet, or its sums can't be read."""
 
 
 class VaultUnavailable(AgnoPortkeyError):
@@ -253,6 +261,10 @@ class InputBlocked(Blocked, InputCheckError):
     """What was about to happen is refused; nothing was sent."""
 
     _trigger = CheckTrigger.INPUT_NOT_ALLOWED
+
+
+class BudgetExceeded(InputBlocked):
+    """A budget is used up, or the ledger that would tell can't be read."""
 
 
 class GateClosed(InputBlocked):

@@ -98,6 +98,8 @@ class FlowInstall(Install):
             strict=bool(wanted.guards or wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,
+            budgets=wanted.allowances,
+            lineage=wanted.ledger is not None,
         )
         self.binding.flow = flow
         self.tools = Tools()

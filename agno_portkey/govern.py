@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from agno.agent import Agent
 from agno.agent.factory import AgentFactory
@@ -36,6 +36,9 @@ from agno_portkey.reach import Allow, seeing
 from agno_portkey.verdict import Observer
 from agno_portkey.walk import identity, walk
 from agno_portkey.workflows import executors, functions
+
+if TYPE_CHECKING:
+    from agno_portkey.telemetry.ledger import Budget, Ledger
 
 __all__ = ["govern", "registry_of"]
 
@@ -66,6 +69,8 @@ def govern(
     pii: PII | BaseGuardrail | None = None,
     allow: Sequence[object] = (),
     cache: Mapping[str, CachePolicy] | None = None,
+    ledger: Ledger | None = None,
+    budgets: Sequence[Budget] = (),
     policy: Policy | None = None,
 ) -> Governed:
     """Put `owner` and everything it reaches behind the gateway and the gate; returns `owner`.
@@ -75,7 +80,8 @@ def govern(
     message of every call, `pii` (block, mask, pseudonymize, or a `PIIGuardrail`) says what becomes
     of personal data, `contracts` what structured outputs have to be beyond their schemas;
     `observers` hear of calls, plans, judgements, gates and tools. `cache` says, by the names of
-    members, whose answers are served again; never the Runner's or a Judge's.
+    members, whose answers are served again; never the Runner's or a Judge's. `ledger` books what
+    each request takes, and `budgets` say how much that may be.
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
@@ -119,7 +125,7 @@ def govern(
         tags=terms.tags,
         guards=check_guards(terms.guards),
         given=terms.guards,
-        observers=tuple(observers),
+        observers=tuple(observers) if ledger is None else (*observers, ledger),
         allow=Allow(terms.allow, idle=isinstance(owner, BaseFactory)),
         modes=terms.modes,
         contracts=_shared(contracts),
@@ -128,10 +134,23 @@ def govern(
         database=terms.database,
         gate_database=terms.gate_database,
         clearance_keys=terms.clearance_keys,
+        ledger=_checked(ledger, budgets),
+        budgets=tuple(budgets),
     )
     with terms.placing():
         _govern(owner, wanted)
     return owner
+
+
+def _checked(ledger: Ledger | None, budgets: Sequence[Budget]) -> Ledger | None:
+    if ledger is None:
+        if budgets:
+            raise ConfigurationError("budgets: they need a ledger: give ledger=Ledger(db)")
+        return None
+    if not callable(getattr(ledger, "budgets", None)):
+        raise ConfigurationError(f"ledger: a Ledger, not {type(ledger).__name__}")
+    ledger.budgets(*budgets)
+    return ledger
 
 
 def _shared(contracts: Sequence[Contract]) -> tuple[Contract, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
@@ -28,6 +28,7 @@ from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.reach import Allow
+from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.run_facts import Fingerprint
 from agno_portkey.runs import Part
 from agno_portkey.stopping import LateSwitch, StopSwitch, switch_of
@@ -44,6 +45,9 @@ from agno_portkey.walk import (
     unheld,
     walk,
 )
+
+if TYPE_CHECKING:
+    from agno_portkey.telemetry.ledger import Budget, Ledger
 
 __all__ = ["Install", "Wanted"]
 
@@ -70,6 +74,13 @@ class Wanted:
     clearance_keys: tuple[str, ...] = ()
     # The address of the database that holds the kill switch, where it is not the owner's own.
     database: str | None = field(default=None, repr=False)
+    ledger: Ledger | None = None
+    budgets: tuple[Budget, ...] = ()
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        """What each model is to ask before it sends a request."""
+        return () if self.ledger is None else self.ledger.budgets(*self.budgets)
 
 
 @dataclass
@@ -98,6 +109,8 @@ class Install:
             strict=bool(self.wanted.guards or self.wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,
+            budgets=self.wanted.allowances,
+            lineage=self.wanted.ledger is not None,
         )
         self.tools = Tools()
         self.charter: Charter | None = None

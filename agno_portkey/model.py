@@ -38,9 +38,11 @@ from agno_portkey.routing.connection import (
     gateway_url,
     given_http,
 )
+from agno_portkey.routing.recovery.allowance import Allowance, check_allowances
 from agno_portkey.routing.recovery.patience import Watchdog
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.routing.recovery.settings import Recovery
+from agno_portkey.run_facts import outermost_run
 from agno_portkey.settings import Settings
 from agno_portkey.tags import (
     call_tags,
@@ -70,8 +72,8 @@ class PortkeyModel(Calls):
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
     of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
     how far a broken one is mended. `output_schema` is for an `output_model`, which the host asks
-    for no JSON: the schema of all that this model answers. `observers` hear of each call. `cache`
-    says what is answered again without asking.
+    for no JSON: the schema of all that this model answers. `observers` hear of each call; `budgets`
+    of a ledger are asked before each request. `cache` says what is answered again without asking.
 
     A call that fails raises a `GatewayError`; one that is refused a `Blocked`.
     """
@@ -105,6 +107,7 @@ class PortkeyModel(Calls):
     repair: Repair | None = None
     output_schema: Any = None
     observers: Sequence[Observer] = ()
+    budgets: Sequence[Allowance] = ()
     cache: CachePolicy | None = None
 
     # Set by `govern`: whom this copy speaks for.
@@ -137,6 +140,7 @@ class PortkeyModel(Calls):
         self.contracts = check_contracts(self.contracts)
         self._check_repairs()
         self.observers = check_observers(self.observers)
+        self.budgets = check_allowances(self.budgets, self.observers)
         if self.cache is not None and not isinstance(self.cache, CachePolicy):
             raise ConfigurationError("cache: a CachePolicy")
         if environment := Settings.read().environment:
@@ -182,6 +186,7 @@ class PortkeyModel(Calls):
         repair: Repair | None = None,
         output_schema: Any = None,
         observers: Sequence[Observer] = (),
+        budgets: Sequence[Allowance] = (),
         cache: CachePolicy | None = None,
     ) -> Self:
         """A copy that speaks for `seat`, with a provider of its own and what is added here.
@@ -204,6 +209,7 @@ class PortkeyModel(Calls):
         twin._check_repairs()
         twin.output_schema = origin.output_schema or output_schema
         twin.observers = (*origin.observers, *observers)
+        twin.budgets = (*origin.budgets, *budgets)
         # Who acts, or judges, does so anew each time.
         held_anew = seat.part in ("runner", "aide", "judge")
         twin.cache = None if held_anew else origin.cache or cache
@@ -313,7 +319,7 @@ class PortkeyModel(Calls):
         headers: dict[str, Any] = {
             **(params.get("extra_headers") or {}),
             **self.metadata_of(run_response, {}),
-            **trace_headers(self._root_run(run_response)),
+            **trace_headers(self.root_run(run_response)),
         }
         if self.api_key is None:
             # The client honours this per request only; a made-up provider key would be sent on.
@@ -321,13 +327,14 @@ class PortkeyModel(Calls):
         params["extra_headers"] = headers
         return params
 
-    def _root_run(self, run_response: Any) -> str | None:
+    def root_run(self, run_response: Any) -> str | None:
+        """The outermost run that a call for `run_response` belongs to, as far as it is known."""
         run_id: str | None = getattr(run_response, "run_id", None)
         if self.seat is not None and self.seat.charter is not None:
             station = self.seat.charter.runs.find(run_id)
             if station is not None:
                 return station.run.id
-        return run_id
+        return outermost_run(run_response)
 
     def chat_params(self, call: Call) -> dict[str, Any]:
         """The arguments of the chat completion that `call` is."""

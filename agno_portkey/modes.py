@@ -17,7 +17,7 @@ __all__ = ["PARTS", "Mode", "Modes", "check_mode", "mode_now", "override_of", "v
 
 Mode = Literal["off", "observe", "enforce"]
 # What has a mode, and a variable that overrides it.
-PARTS = ("guards", "gate", "contracts", "tags", "stop", "cache")
+PARTS = ("guards", "gate", "contracts", "tags", "stop", "cache", "budgets")
 
 _MODES: tuple[str, ...] = get_args(Mode)
 

@@ -16,7 +16,9 @@ from agno_portkey.contracts.layer import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails.layer import guard_layer
+from agno_portkey.routing.recovery.allowance import allowed
 from agno_portkey.routing.recovery.rescue import recovered
+from agno_portkey.spans import trace_layer, tracing
 from agno_portkey.stopping import stop_layer
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ __all__ = ["compose", "deltas", "merge"]
 def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
     """The response to `call` as deltas, through just the layers that it needs, outer to inner."""
     layers: list[Layer] = []
+    if (traced := tracing()) is not None:
+        layers.append(trace_layer(traced, model))
+    io = allowed(io, model.budgets, call)
     brake = model.seat.brake if model.seat is not None else None
     if brake is not None and brake.holds:
         layers.append(stop_layer(brake))

@@ -9,7 +9,19 @@ from datetime import datetime
 
 from agno_portkey.contracts import Critique, Judgement, Plan
 
-__all__ = ["Clearance", "Evidence", "Fingerprint", "Steps", "Usage", "Who"]
+__all__ = [
+    "LINEAGE_KEY",
+    "Clearance",
+    "Evidence",
+    "Fingerprint",
+    "Steps",
+    "Usage",
+    "Who",
+    "outermost_run",
+]
+
+# Where a team says to its members, in the run's metadata, which teams they work for.
+LINEAGE_KEY = "agno_portkey.lineage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +114,13 @@ class Steps:
             for number, step in enumerate(self.plan.steps, start=1)
             if step.tool in tools and number not in self.done
         )
+
+
+def outermost_run(run_response: object) -> str | None:
+    """The run that all others of a team's were asked for in, as far as hooks have said it."""
+    metadata = getattr(run_response, "metadata", None)
+    lineage = metadata.get(LINEAGE_KEY) if isinstance(metadata, Mapping) else None
+    first = lineage[0] if isinstance(lineage, list) and lineage else None
+    above = first.get("run_id") if isinstance(first, Mapping) else None
+    # A caller may have passed anything.
+    return above if isinstance(above, str) and above else getattr(run_response, "run_id", None)

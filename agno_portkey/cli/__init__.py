@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from agno_portkey.cli import batch, cache, demo, doctor, gate, gateway, keys, policy, routing, stop
+from agno_portkey.cli import (
+    audit,
+    batch,
+    cache,
+    demo,
+    doctor,
+    gate,
+    gateway,
+    keys,
+    ledger,
+    policy,
+    routing,
+    stop,
+    trace,
+)
 
 __all__ = ["app", "main"]
 
@@ -17,13 +31,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(audit.app, name="audit")
 app.add_typer(batch.app, name="batch")
 app.add_typer(cache.app, name="cache")
 app.add_typer(gate.app, name="gate")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(keys.app, name="keys")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
 app.add_typer(routing.app, name="routing")
+app.add_typer(trace.app, name="trace")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("stop")(stop.stop)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from agno_portkey.errors import Blocked, GateClosed, RunDeclined, ToolRefused
 from agno_portkey.modes import Mode, check_mode, mode_now
 from agno_portkey.runs import Run, Runs, Station
-from agno_portkey.verdict import Event, Observer, Verdict, check_observers, tell
+from agno_portkey.verdict import Event, Observer, Verdict, check_observers, heard, tell
 
 __all__ = ["Ruling"]
 
@@ -138,7 +138,7 @@ class Ruling:
         mode = self.mode_of(station.run if station else None)
         if mode == "observe" and verdict is not None and not verdict.passed:
             _log.warning("%s: observed, not refused: %s", self.swarm or "team", verdict.reason)
-        if not self.observers:
+        if not heard(self.observers):
             return
         event = Event(
             kind,

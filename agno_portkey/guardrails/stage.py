@@ -5,6 +5,7 @@ A guard is asked once a stage for all its passages, and its verdict is told once
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +21,7 @@ from agno_portkey.guardrails.passages import Passage, Scene, Side
 from agno_portkey.guardrails.refusals import attach
 from agno_portkey.guardrails.telling import path_told
 from agno_portkey.modes import Mode, override_of
-from agno_portkey.verdict import Event, Observer, Verdict, failure_of, tell
+from agno_portkey.verdict import Event, Observer, Verdict, failure_of, heard, tell
 from agno_portkey.workers import Failed
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Stage:
     earlier: dict[str, list[str]] = field(default_factory=dict)
     quiet: bool = False
     override: Mode | None = field(default_factory=partial(override_of, "guards"))
+    # When who is asked now was asked.
+    asked_at: float = 0.0
 
     async def inspect(self, passages: Sequence[Passage]) -> list[str] | None:
         """The texts as they may go on, None if none was changed; raises what blocks them.
@@ -74,6 +77,7 @@ class Stage:
         asked = [each for each in modes if each[1] != "off"]
         current: Sequence[Passage] = passages
         for rewrites, group in groupby(asked, key=_rewrites):
+            self.asked_at = time.perf_counter()
             if not rewrites:
                 await self._check([*group], current)
                 continue
@@ -86,7 +90,7 @@ class Stage:
         beside = []
         for guard, mode in group:
             if guard.at_once(passages):
-                if (outcome := guard.on_the_spot(passages)) or self.observers or guard.observers:
+                if (outcome := guard.on_the_spot(passages)) or self._heard(guard):
                     self._judge(guard, mode, outcome, passages)
             else:
                 beside.append((guard, mode))
@@ -109,6 +113,7 @@ class Stage:
         self, guard: Guard, mode: Mode, passages: Sequence[Passage]
     ) -> Sequence[Passage]:
         """The passages as `guard` leaves them; the very ones if it changes nothing."""
+        self.asked_at = time.perf_counter()
         if guard.at_once(passages):
             outcome: Any = guard.on_the_spot(passages)
         else:
@@ -145,7 +150,8 @@ class Stage:
     ) -> None:
         """Tell what `guard` made of `passages`, and raise where that is a block."""
         verdict = self._verdict(guard, mode, outcome, passages)
-        if observers := (*self.observers, *guard.observers):
+        if self._heard(guard):
+            observers = (*self.observers, *guard.observers)
             event = self._event(verdict, mode, outcome, len(passages))
             if not (self.quiet and verdict.passed and not event.data["rewritten"]):
                 tell(observers, event)
@@ -161,6 +167,9 @@ class Stage:
             raise self._error(verdict) from outcome.error
         raise self._error(verdict)
 
+    def _heard(self, guard: Guard) -> bool:
+        return bool(guard.observers) or heard(self.observers)
+
     def _error(self, verdict: Verdict) -> InputBlocked | OutputBlocked:
         return (InputBlocked if self.side == "input" else OutputBlocked)(verdict)
 
@@ -171,6 +180,7 @@ class Stage:
             "side": self.side,
             "mode": mode,
             "passages": asked,
+            "seconds": time.perf_counter() - self.asked_at,
             "rewritten": sum(isinstance(each, Rewrite) for _, each in said),
         }
         scene = self.scene

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agno_portkey.hooks.base import Moment
+from agno_portkey.run_facts import LINEAGE_KEY
 
-__all__ = ["LINEAGE_KEY", "Begins", "Begun", "Team", "status_of", "teams_above"]
-
-# Where a team says to its members, in the run's metadata, which teams they work for.
-LINEAGE_KEY = "agno_portkey.lineage"
+__all__ = ["LINEAGE_KEY", "Begins", "Begun", "Team", "hand_down", "status_of", "teams_above"]
 
 # Runs that failed are never seen to end: how many beginnings are kept, and how deep teams nest.
 _KEPT = 10_000
@@ -69,6 +67,17 @@ def status_of(run_output: Any) -> str | None:
     return str(status).lower() if status is not None else None
 
 
+def hand_down(moment: Moment) -> None:
+    """Let the members of a team that begins to run know of it, and of the teams above."""
+    if not moment.is_team:
+        return
+    context = moment.run_context
+    above = (*teams_above(moment), Team(str(context.run_id), moment.name))
+    lineage = [{"run_id": team.run_id, "name": team.name} for team in above]
+    # A new mapping: the caller's own may serve other runs too.
+    context.metadata = {**(context.metadata or {}), LINEAGE_KEY: lineage}
+
+
 class Begins:
     """Runs that have begun here; thread-safe, and of a bounded number."""
 
@@ -81,11 +90,7 @@ class Begins:
         context = moment.run_context
         teams = teams_above(moment)
         begun = Begun(str(context.run_id), moment.name, moment.is_team, teams)
-        if moment.is_team:
-            lineage = [{"run_id": team.run_id, "name": team.name} for team in teams]
-            lineage.append({"run_id": begun.run_id, "name": begun.name})
-            # A new mapping: the caller's own may serve other runs too.
-            context.metadata = {**(context.metadata or {}), LINEAGE_KEY: lineage}
+        hand_down(moment)
         with self._lock:
             # A workflow's steps share a run id, so the name is part of the key.
             self._runs.pop((begun.run_id, begun.name), None)

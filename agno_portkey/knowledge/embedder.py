@@ -19,6 +19,7 @@ from agno_portkey.knowledge.spread import aspread, spread
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.config.emit import Profile
 from agno_portkey.routing.config.routes import Route
+from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.verdict import Observer
 
@@ -38,7 +39,8 @@ class PortkeyEmbedder(Embedder):
     `portkey_api_key`, `portkey_provider`, `virtual_key`, `custom_host`, `tags`, `recovery`; what
     they leave out comes from the environment. There is no routing: vectors of two models can't be
     compared. `guards` see each text before it leaves, and what they make of it is embedded;
-    `observers` hear of each list of texts. `govern` binds it with the rest of a team.
+    `observers` hear of each list of texts, `budgets` of a ledger are asked before each request.
+    `govern` binds it with the rest of a team.
 
     `dimensions` is the length of the vectors; given, it is asked for. A list of texts goes out in
     batches of at most `batch_size` texts and about `batch_tokens` tokens, `concurrency` at once;
@@ -75,6 +77,7 @@ class PortkeyEmbedder(Embedder):
     recovery: InitVar[Recovery | None] = _UNSET
     guards: InitVar[Sequence[BaseGuardrail]] = ()
     observers: InitVar[Sequence[Observer]] = ()
+    budgets: InitVar[Sequence[Allowance]] = ()
 
     # Whose gateway, keys, tags, guards and seat these are; it is never asked for words.
     model: PortkeyModel = field(init=False, repr=False)
@@ -112,7 +115,8 @@ class PortkeyEmbedder(Embedder):
     def embed(self, texts: Sequence[str]) -> Embedded:
         """The vectors of `texts`, and what kept others from being there.
 
-        GatewayUnauthorized, CircuitOpen and Stopped are raised: they are about all of them.
+        GatewayUnauthorized, CircuitOpen, Stopped and BudgetExceeded are raised: they are about all
+        of them.
         """
         with self._told(texts) as run:
             spread(run.pieces(), run.embed, workers=self.concurrency)
@@ -215,6 +219,7 @@ _OF_THE_MODEL = (
     "recovery",
     "guards",
     "observers",
+    "budgets",
 )
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from array import array
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +26,10 @@ __all__ = ["Answered", "Throttle", "requested"]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Vectors in the order of the texts, the tokens that they took, and how often was asked."""
+    """Vectors in the order of the texts, and the tokens that they took."""
 
     vectors: list[list[float]]
     tokens: int
-    attempts: int
 
 
 class Throttle:
@@ -57,17 +56,22 @@ async def requested(
     *,
     recovery: Recovery,
     throttle: Throttle,
+    sent: Callable[[int], None],
 ) -> Answered:
-    """The vectors of `texts` from `model`'s gateway; a GatewayError where there are none."""
+    """The vectors of `texts` from `model`'s gateway; a GatewayError where there are none.
+
+    `sent` hears of each request that was sent, with the tokens that its answer says it took.
+    """
     began, wait = time.monotonic(), _pauses(recovery)
     for attempt in range(1, recovery.attempts + 1):
         await throttle.wait(io)
         if model.seat is not None and model.seat.brake is not None and model.seat.brake.holds:
             await model.seat.brake.require(io, None)
+        for allowance in model.budgets:
+            await allowance.require(io, model, None)
         try:
-            answer = _read(await io.embed(model, {**params, "input": [*texts]}), model.id)
-            vectors = _checked(answer, len(texts), model.id)
-            return Answered(vectors, _tokens(answer), attempt)
+            answer = await _sent(model, {**params, "input": [*texts]}, io, sent)
+            return Answered(_checked(answer, len(texts), model.id), _tokens(answer))
         except Exception as raised:
             error = explain(raised, model_id=model.id, base_url=model.gateway_url)
             pause = _pause(error, attempt, wait, recovery)
@@ -78,6 +82,19 @@ async def requested(
         else:
             await io.sleep(pause)
     raise AssertionError("the last attempt answers or raises")
+
+
+async def _sent(
+    model: Any, params: dict[str, Any], io: IO, sent: Callable[[int], None]
+) -> dict[str, Any]:
+    took = 0
+    try:
+        answer = _read(await io.embed(model, params), model.id)
+        # Also of one that is refused: it is paid for.
+        took = _tokens(answer)
+        return answer
+    finally:
+        sent(took)
 
 
 def _pauses(recovery: Recovery) -> Any:
@@ -163,4 +180,4 @@ def _bad(what: str, model_id: str) -> BadResponse:
 def _tokens(answer: dict[str, Any]) -> int:
     usage = answer.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
-    return tokens if isinstance(tokens, int) else 0
+    return max(0, tokens) if isinstance(tokens, int) else 0

@@ -24,7 +24,7 @@ from agno_portkey.knowledge.batches import batches
 from agno_portkey.knowledge.embedding_cache import EmbeddingCache, key_of
 from agno_portkey.knowledge.embedding_request import Answered, Throttle, requested
 from agno_portkey.routing.recovery.settings import Recovery, Remedy, remedy
-from agno_portkey.verdict import Event, tell
+from agno_portkey.verdict import Event, heard, tell
 
 __all__ = ["Embedded", "Run", "Settings"]
 
@@ -88,7 +88,7 @@ class Run:
         self._vectors: list[list[float]] = [[] for _ in texts]
         self._tokens = [0] * len(texts)
         self._failures: dict[int, Exception] = {}
-        self._requests = self._kept = self._done = 0
+        self._requests = self._took = self._kept = self._done = 0
         self._lock = threading.Lock()
         self._began = time.monotonic()
         seat = settings.model.seat
@@ -141,14 +141,15 @@ class Run:
 
     async def _requested(self, texts: list[str], io: IO) -> Answered:
         of = self._of
-        try:
-            answered = await requested(
-                of.model, texts, of.params, io, recovery=of.recovery, throttle=of.throttle
-            )
-        except GatewayError:
-            self._sent(1)
-            raise
-        self._sent(answered.attempts)
+        answered = await requested(
+            of.model,
+            texts,
+            of.params,
+            io,
+            recovery=of.recovery,
+            throttle=of.throttle,
+            sent=self._sent,
+        )
         length = len(answered.vectors[0])
         if of.dimensions is not None and length != of.dimensions:
             raise BadResponse(
@@ -177,9 +178,10 @@ class Run:
             self._vectors[place] = [*vector]
         self._tell_progress(text, kept)
 
-    def _sent(self, requests: int) -> None:
+    def _sent(self, tokens: int) -> None:
         with self._lock:
-            self._requests += requests
+            self._requests += 1
+            self._took += tokens
 
     def _tell_progress(self, text: str, kept: int) -> None:
         with self._lock:
@@ -191,14 +193,14 @@ class Run:
     def ended(self, error: BaseException | None = None) -> Embedded:
         """What came of it, told to the observers."""
         model = self._of.model
-        if model.observers:
+        if heard(model.observers):
             tags = model.tags_of(None)
             data: dict[str, Any] = {
                 "model": model.id,
                 "texts": len(self._vectors),
                 "kept": self._kept,
                 "failed": len(self._failures),
-                "tokens": sum(self._tokens),
+                "tokens": self._took,
                 "requests": self._requests,
                 "seconds": time.monotonic() - self._began,
                 "tags": tags,

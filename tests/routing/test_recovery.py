@@ -987,7 +987,8 @@ def test_a_call_that_its_caller_left_is_told_as_such(
     stream = model.response_stream(messages=[Message(role="user", content="Hi")])
     next(part for part in stream if part.content)
     stream.close()
-    assert [(event.kind, event.data.get("cancelled")) for event in heard] == [("call", True)]
+    told = [(event.kind, event.data.get("cancelled")) for event in heard]
+    assert told == [("attempt", True), ("call", True)]
     assert portkey_provider.calls[0].wait() == "client_gone"
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from agno.models.response import ModelResponse
+from openai.types import CompletionUsage
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.drivers import Owned
-from agno_portkey.errors import BadResponse, ContentFiltered, UpstreamFailed
+from agno_portkey.errors import BadResponse, ContentFiltered, GatewayError, UpstreamFailed
 from agno_portkey.routing.answered import capture, named
 from agno_portkey.routing.failures import explain, reported
 from agno_portkey.routing.recovery.patience import Patience
@@ -80,6 +82,7 @@ async def send(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
 
 async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> ModelResponse:
     response = await _created(model, call, io, sending)
+    _note_usage(getattr(response, "usage", None), model, sending)
     _require_completion(response, model, sending.answered)
     reason = response.choices[0].finish_reason
     sending.answered.update(model=named(response.model), finish_reason=named(reason))
@@ -109,9 +112,15 @@ async def _stream(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
     try:
         async with Owned(io.iterate(model, stream, patience)) as chunks:
             async for chunk in chunks:
-                yield reader.read(chunk, patience)
+                if reader.ended_badly is not None:
+                    # What it took is still to come.
+                    _note_usage(getattr(chunk, "usage", None), model, sending)
+                elif (delta := reader.read(chunk, patience)) is not None:
+                    yield delta
         reader.require_finish()
     except Exception:
+        if reader.ended_badly is not None:
+            raise reader.ended_badly from None
         # Whole is whole: what is lost behind the finish reason is at most the count of tokens.
         if not reader.finished:
             raise
@@ -136,7 +145,7 @@ async def _created(model: Any, call: Call, io: IO, sending: Sending) -> Any:
     if sending.streamed and ("text/html" in kind or "application/json" in kind):
         body = await io.read(created)
         await io.close(created)
-        _require_no_error(body, model)
+        _require_no_error(body, model, sending)
         raise _bad_response(model, sending.answered, f"{kind} in place of a stream")
     if isinstance(created, str | bytes):
         raise _bad_response(model, sending.answered, f"{kind or 'text'} in place of JSON")
@@ -157,18 +166,18 @@ class _Reader:
         self._tool_calls: list[Any] = []
         self._finish_reason: str | None = None
         self._refused = False
+        # What is wrong with the reason that it ended for.
+        self.ended_badly: GatewayError | None = None
 
     @property
     def finished(self) -> bool:
         """Whether the answer came to its end, and a good one."""
         return self._finish_reason not in (None, _FILTERED, _BROKEN)
 
-    def read(self, chunk: Any, patience: Patience) -> ModelResponse:
+    def read(self, chunk: Any, patience: Patience) -> ModelResponse | None:
+        """What `chunk` says; None where it ends the answer badly."""
         answered = self._sending.answered
-        answered.setdefault("model", None)
-        answered.setdefault("finish_reason", None)
-        if (name := named(getattr(chunk, "model", None))) is not None:
-            answered["model"] = name
+        self._note_who(chunk)
         choices = getattr(chunk, "choices", None) or []
         if len(choices) > 1 or (choices and choices[0].index):
             raise _bad_response(self._model, answered, "several answers at once (n > 1)")
@@ -182,7 +191,8 @@ class _Reader:
             self._finish_reason = choices[0].finish_reason
             answered["finish_reason"] = named(self._finish_reason)
             patience.heard()
-            _require_good_end(self._finish_reason, self._model)
+            if self._has_ended_badly(chunk):
+                return None
         if delta.tool_calls:
             self._tool_calls.extend(delta.tool_calls)
             delta.tool_calls = []
@@ -196,8 +206,25 @@ class _Reader:
             delta.provider_data = {**(delta.provider_data or {}), "portkey": answered}
         return delta
 
+    def _has_ended_badly(self, chunk: Any) -> bool:
+        try:
+            _require_good_end(self._finish_reason or "", self._model)
+        except GatewayError as error:
+            self.ended_badly = error
+            _note_usage(getattr(chunk, "usage", None), self._model, self._sending)
+        return self.ended_badly is not None
+
+    def _note_who(self, chunk: Any) -> None:
+        answered = self._sending.answered
+        answered.setdefault("model", None)
+        answered.setdefault("finish_reason", None)
+        if (name := named(getattr(chunk, "model", None))) is not None:
+            answered["model"] = name
+
     def require_finish(self) -> None:
-        """Refuse a stream that ended without a finish reason: it may lack anything."""
+        """Refuse a stream that ended badly, or without a reason: it may lack anything."""
+        if self.ended_badly is not None:
+            raise self.ended_badly
         if self._finish_reason is not None:
             return
         if self._sending.said:
@@ -222,13 +249,24 @@ def _require_good_end(reason: str | None, model: Any) -> None:
         )
 
 
-def _require_no_error(body: bytes, model: Any) -> None:
+def _require_no_error(body: bytes, model: Any, sending: Sending) -> None:
     try:
         said = json.loads(body)
     except ValueError:
         return
-    if isinstance(said, dict) and isinstance(said.get("error"), dict):
+    if not isinstance(said, dict):
+        return
+    with suppress(ValueError):
+        _note_usage(CompletionUsage.model_validate(said.get("usage")), model, sending)
+    if isinstance(said.get("error"), dict):
         raise reported(said["error"], model_id=model.id)
+
+
+def _note_usage(usage: Any, model: Any, sending: Sending) -> None:
+    """Keep what an answer took, also one that is refused: it is paid for."""
+    if usage is not None:
+        with suppress(AttributeError, TypeError):
+            sending.usage = model._get_metrics(usage)
 
 
 def _require_completion(response: Any, model: Any, answered: dict[str, Any]) -> None:

@@ -102,6 +102,7 @@ class _Rescue:
     async def attempted(self, attempt: Attempt) -> Deltas:
         """The deltas of one attempt, without what was shown before it; then it is settled."""
         sending, settled = Sending(), False
+        ended: BaseException | None = None
         try:
             sending = self._sending(attempt)
             self._joiner.resume()
@@ -122,6 +123,9 @@ class _Rescue:
         except (GatewayError, Restarted) as error:
             settled = True
             await self._failed(attempt, sending, error)
+        except BaseException as error:
+            ended = error
+            raise
         else:
             settled = True
             await self._succeeded(attempt, sending)
@@ -129,6 +133,7 @@ class _Rescue:
         finally:
             if not settled:
                 self._telling.learnt(attempt, sending)
+                self._telling.unsettled(attempt, sending, ended)
                 self._leave(attempt)
 
     def _taken_up(self) -> str:
@@ -176,7 +181,7 @@ class _Rescue:
                 raise self._end(error) from error
             self._start_over()
             return await self._begin()
-        self._telling.arm = attempt.tags
+        self._telling.begins(attempt)
         return attempt
 
     def _sending(self, attempt: Attempt) -> Sending:

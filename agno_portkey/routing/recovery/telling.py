@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agno_portkey.calls import Call
-from agno_portkey.errors import GatewayError
+from agno_portkey.errors import ConfigurationError, GatewayDeniedInput, InputBlocked
 from agno_portkey.routing.breaker.circuits import CircuitChange
 from agno_portkey.routing.recovery.attempt import Attempt
+from agno_portkey.routing.recovery.inside import requests_inside
 from agno_portkey.routing.recovery.request import Sending
-from agno_portkey.verdict import Event, tell
+from agno_portkey.verdict import Event, heard, tell
 
 __all__ = ["Telling"]
 
@@ -31,23 +32,68 @@ class Telling:
 
     def learnt(self, attempt: Attempt, sending: Sending) -> None:
         """Keep what an attempt brought to light; the last one's counts."""
-        self._known = {**sending.answered, **_tokens(sending), "attempts": attempt.number}
+        self._known = {
+            **self._asked_of(attempt, sending),
+            **sending.answered,
+            **_tokens(sending),
+            "attempts": attempt.number,
+        }
 
-    def attempt(self, attempt: Attempt, sending: Sending, error: GatewayError | None) -> None:
-        """An attempt has ended, with `error` or well."""
-        if not self._model.observers:
+    def _asked_of(self, attempt: Attempt, sending: Sending) -> dict[str, Any]:
+        """The provider that was asked, where nobody answered to say who it is."""
+        leaf = attempt.leaf(sending.answered.get("option_index"))
+        provider = (leaf and leaf.provider) or self._model.portkey_provider
+        return {} if provider is None else {"provider": provider}
+
+    def begins(self, attempt: Attempt) -> None:
+        """An attempt is about to be made."""
+        self.arm = attempt.tags
+        if self._call.span is not None:
+            self._call.span.attempting(attempt.number)
+
+    def attempt(
+        self,
+        attempt: Attempt,
+        sending: Sending,
+        error: BaseException | None,
+        *,
+        cancelled: bool = False,
+        sent: bool = True,
+    ) -> None:
+        """An attempt has ended: with `error`, because nobody waits for it any more, or well.
+
+        Observers do not hear of one that was not `sent`.
+        """
+        if self._call.span is None and not heard(self._model.observers):
             return
         leaf = attempt.leaf(sending.answered.get("option_index"))
         data = {
+            **self._asked_of(attempt, sending),
             **sending.answered,
             **_tokens(sending),
             "target": leaf.name if leaf is not None else None,
+            "asked": (leaf and leaf.model) or self._model.id,
             "number": attempt.number,
             "seconds": time.monotonic() - attempt.began,
+            "run": self._model.root_run(self._call.run_response),
         }
+        if inside := requests_inside(attempt.emitted.header, sending.answered):
+            data["gateway_requests"] = inside
         if error is not None:
-            data |= {"error": type(error).__name__, "status": error.status_code}
-        self._tell("attempt", data)
+            data |= {"error": type(error).__name__, "status": getattr(error, "status_code", None)}
+        if cancelled:
+            data["cancelled"] = True
+        if self._call.span is not None:
+            self._call.span.attempted(data)
+        if sent:
+            self._tell("attempt", data)
+
+    def unsettled(self, attempt: Attempt, sending: Sending, ended: BaseException | None) -> None:
+        """An attempt has ended in what says nothing of its target: `ended`."""
+        denied = isinstance(ended, GatewayDeniedInput)
+        kept = isinstance(ended, InputBlocked | ConfigurationError) and not denied
+        failed = ended if isinstance(ended, Exception) else None
+        self.attempt(attempt, sending, failed, cancelled=failed is None, sent=not kept)
 
     def circuits(self, changes: Iterable[CircuitChange]) -> None:
         """Circuits have opened or closed; operators read it in the log as well."""
@@ -63,13 +109,14 @@ class Telling:
 
     def ended(self, **how: Any) -> None:
         """The call is over; `how` says what of it was not well."""
-        self._tell(
-            "call",
-            {**self._asked, **self._known, **how, "seconds": time.perf_counter() - self._began},
-        )
+        seconds = time.perf_counter() - self._began
+        data = {**self._asked, **self._known, **how, "seconds": seconds}
+        if self._call.span is not None:
+            self._call.span.known(data)
+        self._tell("call", data)
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
-        if not self._model.observers:
+        if not heard(self._model.observers):
             return
         tags = {**self._model.tags_of(self._call.run_response), **self.arm}
         event = Event(
@@ -87,5 +134,8 @@ def _tokens(sending: Sending) -> dict[str, Any]:
     if usage is None:
         return {}
     told = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    # Parts of the two.
+    parts = {"cached_tokens": usage.cache_read_tokens, "reasoning_tokens": usage.reasoning_tokens}
+    told |= {name: count for name, count in parts.items() if count}
     # Where the provider says it.
     return told if usage.cost is None else {**told, "cost": usage.cost}

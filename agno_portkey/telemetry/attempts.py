@@ -1,0 +1,149 @@
+"""The spans of attempts: what OpenLIT sees of the requests of a call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from agno_portkey.telemetry import names
+
+__all__ = ["CALL", "AttemptSpan", "AttemptTracer", "see_requests"]
+
+# Where a context has the call that is being made in it.
+CALL = context.create_key("agno_portkey.call")
+_USAGE = "gen_ai.usage."
+# The names of tools that a model asks for may be any words of its own; and the operation is the
+# call's, so that who adds up the operations of a trace counts it once. Prices are our own: OpenLIT
+# takes what it does not know for free. Its first word of a plain request is the whole
+# answer, and every provider "openai".
+_UNSAID = ("gen_ai.tool.", names.OPERATION, names.COST, names.FIRST_TOKEN, names.PROVIDER)
+_PRICES = Path(__file__).with_name("prices.json")
+_lock = threading.Lock()
+_seeing = False
+
+
+class _Called(Protocol):
+    def begun(self, tracer: Tracer, **how: Any) -> AttemptSpan | None:
+        """The span of a request that is sent now; None for one that is not of this call."""
+        ...
+
+
+class AttemptSpan(Span):
+    """OpenLIT's span of a request, which ends when its attempt does, and says how that went.
+
+    OpenLIT ends no span of a stream that breaks off or is left, and takes any answer for a good
+    one. What it counts goes under names of our own: the call's span has the sum.
+    """
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._ended: int | None = None
+
+    def get_span_context(self) -> trace.SpanContext:
+        return self._span.get_span_context()
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        self._span.set_attributes(
+            {
+                self._named(key): value
+                for key, value in attributes.items()
+                if not key.startswith(_UNSAID)
+            }
+        )
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        if not key.startswith(_UNSAID):
+            self._span.set_attribute(self._named(key), value)
+
+    @staticmethod
+    def _named(key: str) -> str:
+        return names.OURS + key.removeprefix(_USAGE) if key.startswith(_USAGE) else key
+
+    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        self._span.add_event(name, attributes, timestamp)
+
+    def update_name(self, name: str) -> None:
+        """Its name is its number."""
+
+    def is_recording(self) -> bool:
+        return self._span.is_recording()
+
+    def set_status(self, status: Any, description: str | None = None) -> None:
+        """Whether it went well is for the attempt to say."""
+
+    def record_exception(self, exception: BaseException, *args: Any, **kwargs: Any) -> None:
+        """An exception quotes what was sent; its kind is told."""
+
+    def end(self, end_time: int | None = None) -> None:
+        self._ended = end_time or time.time_ns()
+
+    def close(self, told: Mapping[str, Any], *, failed: bool) -> None:
+        """The attempt is over; `told` is what is known of it."""
+        self._span.set_attributes(told)
+        if failed:
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end(self._ended)
+
+
+class AttemptTracer(Tracer):
+    """OpenLIT's tracer: what it sees in a call is one of the call's attempts."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **how: Any) -> Span:
+        called, kind = _called(context), how.get("kind", SpanKind.CLIENT)
+        attempt = called.begun(self._tracer, context=context, kind=kind) if called else None
+        if attempt is not None:
+            return attempt
+        return self._tracer.start_span(name, context, kind=kind)
+
+    # The generator is called, and not decorated, as OpenTelemetry wants it.
+    @contextmanager
+    def start_as_current_span(  # type: ignore[override]
+        self, name: str, context: Context | None = None, *args: Any, **how: Any
+    ) -> Iterator[Span]:
+        span = self.start_span(name, context, kind=how.get("kind", SpanKind.CLIENT))
+        with trace.use_span(
+            span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+        ):
+            yield span
+
+
+def see_requests() -> None:
+    """Have OpenLIT make spans of what OpenAI's client sends.
+
+    It can be told once in a process, and is given the list of prices that it would look for in the
+    network. Its events are off, and so is the logger it would print them with.
+    """
+    global _seeing
+    with _lock:
+        if _seeing:
+            return
+        import openlit  # type: ignore[import-untyped]
+        from openlit._instrumentors import (  # type: ignore[import-untyped]
+            MODULE_NAME_MAP,
+        )
+        from openlit.otel import events  # type: ignore[import-untyped]
+
+        events.EVENTS_SET = True
+        openlit.init(
+            pricing_json=str(_PRICES),
+            capture_message_content=False,
+            disable_metrics=True,
+            disable_events=True,
+            disabled_instrumentors=[name for name in MODULE_NAME_MAP if name != "openai"],
+        )
+        _seeing = True
+
+
+def _called(within: Context | None) -> _Called | None:
+    return cast("_Called | None", context.get_value(CALL, within))

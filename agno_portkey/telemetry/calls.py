@@ -1,0 +1,176 @@
+"""The spans of calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import baggage, context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from agno_portkey.calls import Call
+from agno_portkey.telemetry import names
+from agno_portkey.telemetry.attempts import CALL, AttemptSpan
+from agno_portkey.telemetry.ledger.prices import NANO, Prices, nanodollars
+
+__all__ = ["CallSpans", "CalledSpan", "baggage_of"]
+
+# What an observer hears of an attempt or a call, under the names of its attributes.
+_TOLD = ("target", "option_index", "cache_status", "finish_reason", "experiment", "arm", "status")
+_TOLD_ON = {name: f"{names.OURS}{name}" for name in _TOLD}
+_TOLD_ON |= {
+    "retry_attempt_count": f"{names.OURS}gateway_retries",
+    "trace_id": f"{names.OURS}gateway_trace_id",
+    "attempts": names.ATTEMPTS,
+    "cancelled": names.CANCELLED,
+    "provider": names.PROVIDER,
+    "error": names.ERROR_TYPE,
+}
+
+
+class CallSpans:
+    """Makes the span of each call: `chat {model}`, with its attempts in it."""
+
+    def __init__(self, tracer: Tracer, prices: Prices) -> None:
+        self._tracer, self._prices = tracer, prices
+
+    def call(self, model: Any, call: Call) -> CalledSpan:
+        tags = model.tags_of(call.run_response)
+        run = call.run_response
+        within = baggage_of(tags)
+        told = {
+            names.OPERATION: "chat",
+            names.KIND: "call",
+            names.REQUEST_MODEL: model.id,
+            "gen_ai.request.stream": call.stream,
+            names.RUN_ID: call.run_id,
+            names.SESSION_ID: getattr(run, "session_id", None),
+        }
+        span = self._tracer.start_span(
+            f"chat {model.id}",
+            context=within,
+            kind=SpanKind.CLIENT,
+            attributes={name: value for name, value in told.items() if value is not None},
+        )
+        return CalledSpan(span, within, self._prices, str(model.id), streamed=call.stream)
+
+
+def baggage_of(tags: Mapping[str, str]) -> Context:
+    """The current context, with those of `tags` in its baggage that every span is to bear."""
+    within = context.get_current()
+    for tag, name in names.BAGGAGE.items():
+        if value := tags.get(tag):
+            within = baggage.set_baggage(name, value, within)
+    return within
+
+
+class CalledSpan:
+    """The span of one call."""
+
+    def __init__(
+        self, span: Span, within: Context, prices: Prices, model: str, *, streamed: bool
+    ) -> None:
+        self._span, self._prices, self._model = span, prices, model
+        self._within = context.set_value(CALL, self, trace.set_span_in_context(span, within))
+        self._began = time.perf_counter()
+        self._number, self._sending = 0, False
+        self._attempt: AttemptSpan | None = None
+        # Of what comes as a whole the first word is the last.
+        self._shown = not streamed
+        self._tokens = [0, 0]
+        # In billionths of a dollar; None if it is not known of all.
+        self._cost: int | None = 0
+
+    def inside(self) -> _Attached:
+        return _Attached(self._within)
+
+    def saw(self, delta: Any) -> None:
+        if not self._shown and (delta.content or delta.tool_calls):
+            self._shown = True
+            seconds = time.perf_counter() - self._began
+            self._span.set_attribute(names.FIRST_TOKEN, seconds)
+
+    def attempting(self, number: int) -> None:
+        self._leave()
+        self._number, self._sending = number, True
+
+    def begun(self, tracer: Tracer, **how: Any) -> AttemptSpan | None:
+        """The span of a request that is sent now; None for one that is not of this call."""
+        if not self._sending:
+            return None
+        self._sending = False
+        self._attempt = AttemptSpan(tracer.start_span(f"attempt {self._number}", **how))
+        self._attempt.set_attributes({names.KIND: "attempt", names.ATTEMPT: self._number})
+        return self._attempt
+
+    def attempted(self, data: Mapping[str, Any]) -> None:
+        self._tokens[0] += data.get("input_tokens") or 0
+        self._tokens[1] += data.get("output_tokens") or 0
+        cost = self._cost_of(data)
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.close(_told(data), failed="error" in data)
+
+    def known(self, data: Mapping[str, Any]) -> None:
+        self._span.set_attributes(_told(data))
+
+    def end(self, error: BaseException | None) -> None:
+        self._leave()
+        told = zip((names.INPUT_TOKENS, names.OUTPUT_TOKENS), self._tokens, strict=True)
+        self._span.set_attributes(dict(told))
+        if self._cost is not None:
+            self._span.set_attribute(names.COST, self._cost / NANO)
+        if isinstance(error, Exception):
+            self._span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+            self._span.set_status(Status(StatusCode.ERROR))
+        elif error is not None:
+            self._span.set_attribute(names.CANCELLED, True)
+        self._span.end()
+
+    def _cost_of(self, data: Mapping[str, Any]) -> int | None:
+        """What an attempt cost: as the provider says, else by the list of prices."""
+        used = [data.get(name) or 0 for name in ("input_tokens", "output_tokens", "cached_tokens")]
+        if (said := data.get("cost")) is not None:
+            return nanodollars(Decimal(str(said)))
+        if not any(used):
+            return 0
+        price = self._prices.of(data.get("model"), self._model)
+        return None if price is None else price.cost(*used)
+
+    def _leave(self) -> None:
+        """Nobody says how the attempt went."""
+        self._sending = False
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.close({}, failed=False)
+
+
+def _told(data: Mapping[str, Any]) -> dict[str, Any]:
+    told = {on: data[name] for name, on in _TOLD_ON.items() if data.get(name) is not None}
+    model = data.get("model")
+    if model is not None:
+        told[names.RESPONSE_MODEL] = model
+    return told
+
+
+class _Attached:
+    """A block in which a context is the current one."""
+
+    def __init__(self, within: Context) -> None:
+        self._within = within
+
+    def __enter__(self) -> None:
+        self._token = context.attach(self._within)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        context.detach(self._token)

@@ -1,0 +1,175 @@
+"""The spans of runs and tools: OpenTelemetry's instrumentation of Agno, and what it lacks.
+
+It leaves a run that failed unmarked, names neither run nor agent by their ids, and keeps the span
+of a stream current for whoever reads it. Its module is changed in the places that say so, which
+holds for the one version that is pinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from agno.run.agent import BaseAgentRunEvent, RunOutput
+from agno.run.team import BaseTeamRunEvent, TeamRunOutput
+from agno.run.workflow import BaseWorkflowRunOutputEvent, WorkflowRunOutput
+from agno.team import Team
+from agno.workflow import Workflow
+from opentelemetry import context
+from opentelemetry.instrumentation.genai.agno import AgnoInstrumentor, patch, stream
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.util.genai.stream import AbandonedStreamError
+
+from agno_portkey.model import PortkeyModel
+from agno_portkey.tags import call_tags
+from agno_portkey.telemetry import names
+from agno_portkey.telemetry.calls import baggage_of
+
+__all__ = ["RunSpans"]
+
+_FAILED = ("error", "cancelled")
+_IDS = {
+    "run_id": names.RUN_ID,
+    "agent_id": names.AGENT_ID,
+    "team_id": names.TEAM_ID,
+    "workflow_id": names.WORKFLOW_ID,
+}
+_LAST = ("RunCompleted", "TeamRunCompleted", "WorkflowCompleted")
+
+
+class RunSpans:
+    """Has Agno's runs and tools make spans, until it is told to stop."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._instrumentor = AgnoInstrumentor()
+        self._before = {name: getattr(patch, name) for name in _CHANGED}
+        for name, changed in _CHANGED.items():
+            setattr(patch, name, changed(self._before[name]))
+        self._instrumentor.instrument(
+            tracer_provider=provider, meter_provider=NoOpMeterProvider(), skip_dep_check=True
+        )
+
+    def stop(self) -> None:
+        self._instrumentor.uninstrument()
+        for name, before in self._before.items():
+            setattr(patch, name, before)
+
+
+def _tagged(start: Callable[..., Any]) -> Callable[..., Any]:
+    """`start` of a run's invocation, whose span bears the tags of whom it is of."""
+
+    def started(handler: Any, instance: Any, args: Any, kwargs: Any, *rest: Any, **how: Any) -> Any:
+        token = context.attach(baggage_of(_tags(instance, kwargs)))
+        try:
+            invocation = start(handler, instance, args, kwargs, *rest, **how)
+            invocation.suspend()
+        finally:
+            context.detach(token)
+        invocation.owner = instance
+        # Its own context has the tags: what follows stands in it.
+        invocation._context_token = context.attach(invocation.context)
+        return invocation
+
+    return started
+
+
+def _tags(instance: Any, kwargs: dict[str, Any]) -> dict[str, str]:
+    side = "team" if isinstance(instance, Team) else "agent"
+    identity = SimpleNamespace(
+        metadata=kwargs.get("metadata") or getattr(instance, "metadata", None),
+        **{f"{side}_name": getattr(instance, "name", None)},
+    )
+    model = getattr(instance, "model", None)
+    return model.tags_of(identity) if isinstance(model, PortkeyModel) else call_tags(identity)
+
+
+def _marked(set_output: Callable[..., Any]) -> Callable[..., Any]:
+    """What is set of a run's result, with its id and whether it failed."""
+
+    def output(invocation: Any, result: Any, *args: Any, **kwargs: Any) -> None:
+        set_output(invocation, result, *args, **kwargs)
+        _mark(invocation, result)
+        if _failed(getattr(result, "status", None)):
+            _fail(invocation)
+
+    return output
+
+
+def _mark(invocation: Any, said: Any) -> None:
+    """Say whose run it is, as its output or the first event of it says."""
+    for field, name in _IDS.items():
+        if value := getattr(said, field, None):
+            invocation.attributes.setdefault(name, str(value))
+
+
+def _fail(invocation: Any) -> None:
+    invocation.attributes[names.ERROR_TYPE] = "error"
+    invocation.span.set_status(Status(StatusCode.ERROR))
+
+
+def _failed(status: Any) -> bool:
+    return str(getattr(status, "value", status)).lower() in _FAILED
+
+
+def _is_of(owner: Any, chunk: Any) -> bool:
+    if isinstance(owner, Workflow):
+        return isinstance(chunk, BaseWorkflowRunOutputEvent | WorkflowRunOutput)
+    if isinstance(owner, Team):
+        kinds: Any = BaseTeamRunEvent | TeamRunOutput
+        return isinstance(chunk, kinds) and chunk.team_id == owner.id
+    return isinstance(chunk, BaseAgentRunEvent | RunOutput) and chunk.agent_id == owner.id
+
+
+def _is_last(chunk: Any) -> bool:
+    if isinstance(chunk, RunOutput | TeamRunOutput | WorkflowRunOutput):
+        return True
+    return str(getattr(chunk, "event", "")) in _LAST
+
+
+def _streamed(kind: type[Any]) -> type[Any]:
+    """A stream whose span is the current one only while it is read."""
+
+    class Streamed(kind):  # type: ignore[misc]
+        def __init__(self, of: Any, invocation: Any, capture_content: bool) -> None:
+            super().__init__(of, invocation, capture_content)
+            invocation.suspend()
+            self._self_invocation = invocation
+            self._self_ended = False
+
+        def _process_chunk(self, chunk: Any) -> None:
+            # What a member says comes by here as well, its failure included.
+            if _is_of(self._self_invocation.owner, chunk):
+                super()._process_chunk(chunk)
+                _mark(self._self_invocation, chunk)
+                self._self_ended = self._self_ended or _is_last(chunk)
+
+        def _finalize(self, error: BaseException | None = None) -> None:
+            if isinstance(error, AbandonedStreamError | GeneratorExit):
+                # A workflow leaves a step's stream once it has the output.
+                if not self._self_ended:
+                    self._self_invocation.attributes[names.CANCELLED] = True
+                error = None
+            if error is None and self._self_finish_reason == "error":
+                _fail(self._self_invocation)
+            super()._finalize(error)
+
+    return Streamed
+
+
+_CHANGED: dict[str, Callable[[Any], Any]] = {
+    "_start_agent_invocation": _tagged,
+    "_start_workflow_invocation": _tagged,
+    "_set_invocation_output": _marked,
+    **{
+        kind.__name__: _streamed
+        for kind in (
+            stream.AgnoAgentStreamWrapper,
+            stream.AsyncAgnoAgentStreamWrapper,
+            stream.AgnoWorkflowStreamWrapper,
+            stream.AsyncAgnoWorkflowStreamWrapper,
+        )
+    },
+}
