@@ -1,0 +1,99 @@
+"""`agno-portkey trace`: what was run can be looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agno.agent import Agent
+from agno.db.postgres import PostgresDb
+from agno.db.sqlite import SqliteDb
+from typer.testing import CliRunner, Result
+
+from agno_portkey import PortkeyModel, telemetry
+from agno_portkey.cli import app
+from agno_portkey.testing import EmbeddedProvider, Fault, Reply
+from agno_portkey.testing.replies import Usage
+
+
+def _told(*asked: str, width: int = 100) -> Result:
+    return CliRunner().invoke(app, ["trace", *asked], env={"COLUMNS": str(width)})
+
+
+@pytest.fixture
+def traced(database: str, portkey_provider: EmbeddedProvider) -> Iterator[str]:
+    """A database with two traces: Helper's, with an attempt that failed, and one that failed."""
+    kind: Any = SqliteDb if database.startswith("sqlite") else PostgresDb
+    db = kind(db_url=database)
+    model = PortkeyModel(base_url=portkey_provider.url, api_key="k")
+    with telemetry.setup(db=db) as held:
+        portkey_provider.fault(Fault.status(500))
+        portkey_provider.reply(Reply("Hello", usage=Usage(7, 3)))
+        Agent(name="Helper", model=model).run("Hi", run_id="run-1")
+        portkey_provider.fault(Fault.status(401))
+        Agent(name="Stranger", model=model).run("Hi")
+        assert held.flush()
+    yield database
+    db.db_engine.dispose()
+
+
+def test_the_newest_are_listed_first(traced: str) -> None:
+    listed = _told("list", "--db", traced)
+    assert listed.exit_code == 0, listed.output
+    rows = [line for line in listed.stdout.splitlines() if "invoke_agent" in line]
+    assert [name for row in rows for name in re.findall(r"Helper|Stranger", row)] == [
+        "Stranger",
+        "Helper",
+    ]
+    assert "1 older" in _told("list", "--limit", "1", "--db", traced).stdout
+
+
+def test_one_is_shown_as_a_tree(traced: str) -> None:
+    shown = _told("show", "run-1", "--db", traced)
+    assert shown.exit_code == 0, shown.output
+    lines = [re.sub(r"[│├└─]", " ", line) for line in shown.stdout.splitlines()]
+    told = [(len(line) - len(line.lstrip()), line.split()[:2]) for line in lines[1:]]
+    assert told == [
+        (4, ["invoke_agent", "Helper"]),
+        (8, ["chat", "gpt-4o-mini"]),
+        (12, ["attempt", "1"]),
+        (12, ["attempt", "2"]),
+    ]
+    assert "7 in, 3 out, $0.000003" in shown.stdout
+    assert "UpstreamFailed" in lines[3]
+
+
+def test_it_is_found_by_the_beginning_of_its_id_or_as_the_newest(traced: str) -> None:
+    newest = _told("show", "--db", traced).stdout
+    assert "invoke_agent Stranger" in newest
+    begun = newest.split()[1][:12]
+    assert _told("show", begun, "--db", traced).stdout == newest
+    assert _told("list", "--db", traced).stdout.count(begun) == 1
+
+
+def test_what_is_not_there_is_said(traced: str, tmp_path: Path) -> None:
+    missing = _told("show", "nobody", "--db", traced)
+    assert missing.exit_code == 3
+    assert "no trace nobody" in missing.stderr
+    no_file = _told("list", "--db", str(tmp_path / "none.db"))
+    assert no_file.exit_code == 1
+    assert not (tmp_path / "none.db").exists()
+    assert _told("list", "--since", "yesterday", "--db", traced).exit_code == 1
+
+
+def test_a_database_without_traces(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    assert _told("list", "--db", str(tmp_path / "empty.db")).exit_code == 3
+    (tmp_path / "odd.db").write_text("no database at all, and long enough to be read as one")
+    odd = _told("list", "--db", str(tmp_path / "odd.db"))
+    assert odd.exit_code != 0
+    assert "Traceback" not in odd.output
+
+
+def test_without_a_database_it_asks_for_one() -> None:
+    asked = _told("list")
+    assert asked.exit_code == 1
+    assert "--db" in asked.stderr
