@@ -23,10 +23,11 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.genai.agno import patch
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from shapes import Stage, given_up, plain, with_a_tool
+from shapes import Stage, asked_twice, given_up, plain, with_a_tool
 
 from agno_portkey import telemetry
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.spans import tracing
 from agno_portkey.testing import EmbeddedProvider
 
 
@@ -89,6 +90,15 @@ def test_what_nobody_takes_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
     assert 0 < exporter.taken <= 4_096 + 512
 
 
+def test_who_never_lets_go_is_not_waited_for() -> None:
+    exporter = Held()
+    held = telemetry.setup(exporters=[exporter])
+    trace.get_tracer("mine").start_span("one").end()
+    assert held.flush(0.05) is False
+    assert held.shutdown(0.05) is False
+    exporter.go.set()
+
+
 class Lying(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         raise ValueError(f"I quote {spans[0].name}")
@@ -134,6 +144,39 @@ def _require_traces(db: BaseDb) -> None:
     spans = db.get_spans(trace_id=good.trace_id)
     kinds = {span.attributes["openinference.span.kind"] for span in spans}
     assert kinds == {"AGENT", "LLM", "TOOL", "CHAIN"}
+
+
+def test_an_attempt_that_failed_does_not_make_its_run_a_failure(stage: Stage) -> None:
+    db = SqliteDb(db_file=str(stage.folder / "agno.db"))
+    with telemetry.setup(db=db) as held:
+        asked_twice(stage, "run")
+        assert held.flush()
+    [found], _ = db.get_traces()
+    assert found.status == "OK"
+    assert found.error_count == 1
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_trace_is_what_its_first_span_says_in_the_end(
+    failed: bool, stage: Stage, database: str
+) -> None:
+    with _db(database) as db:
+        with telemetry.setup(db=db) as held:
+            with trace.get_tracer("mine").start_as_current_span("request") as span:
+                stage.says("Hello")
+                stage.agent().run("Hi")
+                assert held.flush()
+                [begun], _ = db.get_traces()
+                span.set_status(trace.StatusCode.ERROR if failed else trace.StatusCode.OK)
+            assert held.flush()
+            with trace.use_span(span):
+                trace.get_tracer("mine").start_span("afterwards").end()
+            assert held.flush()
+        [ended], _ = db.get_traces()
+    assert begun.trace_id == ended.trace_id
+    assert begun.name != "request"
+    assert (ended.name, ended.status) == ("request", "ERROR" if failed else "OK")
+    assert ended.total_spans == 5
 
 
 def test_agentos_shows_the_trace(stage: Stage) -> None:
@@ -185,6 +228,7 @@ def test_it_is_set_up_once_at_a_time(stage: Stage) -> None:
     assert first.shutdown()
     assert first.shutdown()
     telemetry.setup().shutdown()
+    assert tracing() is None
     # Nothing of it is left, in the instrumentation of Agno either.
     changed = {name for name, value in vars(patch).items() if value is not before[name]}
     assert changed <= {"_instrumentation_generation", "_is_instrumented"}

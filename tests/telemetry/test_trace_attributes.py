@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
+from agno.models.message import Message
+from agno.models.response import ModelResponse
 from openai import OpenAI
 from opentelemetry import context, trace
 from opentelemetry.trace import format_span_id, format_trace_id
@@ -16,10 +18,14 @@ from seen_spans import Seen, attribute
 from shapes import Stage, play
 
 from agno_portkey import PortkeyModel
+from agno_portkey.calls import Call, Deltas
+from agno_portkey.drivers import SyncIO, drive
 from agno_portkey.errors import GatewayError
 from agno_portkey.guardrails import Passage, guard
 from agno_portkey.hooks import TagHook
+from agno_portkey.pipeline import compose
 from agno_portkey.routing import Fallback, LoadBalance, Target
+from agno_portkey.spans import trace_layer, tracing
 from agno_portkey.telemetry import names
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
 from agno_portkey.testing.replies import Usage
@@ -212,6 +218,28 @@ def test_a_reader_of_a_stream_is_not_in_its_run(seen: Seen, stage: Stage) -> Non
     for _ in stage.agent().run("Hi", stream=True):
         assert not trace.get_current_span().get_span_context().is_valid
     assert seen.spans().traces == 1
+
+
+def test_who_closes_a_call_does_it_in_its_span(seen: Seen, stage: Stage) -> None:
+    current: list[str] = []
+
+    async def answers(call: Call) -> Deltas:
+        try:
+            yield ModelResponse(content="one")
+            yield ModelResponse(content="two")
+        finally:
+            span: Any = trace.get_current_span()
+            current.append(span.name)
+
+    made = tracing()
+    assert made is not None
+    call = Call([], Message(role="assistant"))
+    deltas = drive(compose([trace_layer(made, stage.model())], SyncIO(), answers)(call))
+    assert next(deltas).content == "one"
+    deltas.close()
+    assert current == ["chat gpt-4o-mini"]
+    [span] = seen.spans().named("chat ")
+    assert attribute(span, names.CANCELLED) is True
 
 
 def test_a_cancelled_run_ends_its_spans(seen: Seen, stage: Stage) -> None:
