@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import sys
 import time
 from collections.abc import (
@@ -98,7 +99,9 @@ class AsyncIO:
     async def run(
         self, function: Callable[[], Any], *, undo: Callable[[Any], Any] | None = None
     ) -> Any:
-        asked = asyncio.get_running_loop().run_in_executor(None, function)
+        # Whoever is told of there, a trace among them, knows whose call it is.
+        within = contextvars.copy_context()
+        asked = asyncio.get_running_loop().run_in_executor(None, within.run, function)
         try:
             return await asyncio.shield(asked)
         except asyncio.CancelledError:
@@ -107,7 +110,8 @@ class AsyncIO:
             raise
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
-        asyncio.get_running_loop().run_in_executor(None, function, *args)
+        within = contextvars.copy_context()
+        asyncio.get_running_loop().run_in_executor(None, within.run, function, *args)
 
     async def close(self, stream: Any) -> None:
         await stream.close()

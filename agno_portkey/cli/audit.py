@@ -108,6 +108,8 @@ def export(
     with _reading(path, key_file, public_key, checkpoints) as reading:
         if to.resolve() in (path.resolve(), reading.checkpoint_file.resolve()):
             raise ConfigurationError(f"--to: {to} is what the log is kept in; name another file")
+        if to.exists() and not to.is_file():
+            raise ConfigurationError(f"--to: {to} is no file; name one, it is put in its place")
         count = write_records(reading, to, form, first, last, set(kind or ()))
     report = reading.report
     typer.echo(f"{count} of {report.lines} records are in {to}.")

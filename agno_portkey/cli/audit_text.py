@@ -119,13 +119,17 @@ def newest(path: Path, number: int) -> tuple[list[bytes], int]:
 
 def follow(path: Path, end: int) -> Iterator[bytes]:
     """The lines that are added after the first `end` bytes; DatabaseGone if the log is cut."""
+    from agno_portkey.telemetry.audit.lines import LONGEST
+
     with _opened(path) as file:
         held = os.fstat(file.fileno())
         while True:
             file.seek(end)
-            while (line := file.readline()).endswith(b"\n"):
+            while (line := file.readline(LONGEST)).endswith(b"\n"):
                 end += len(line)
                 yield line
+            if len(line) == LONGEST:
+                raise ConfigurationError(f"{path} goes on with a line that is longer than any")
             try:
                 now = os.stat(path)
             except FileNotFoundError:

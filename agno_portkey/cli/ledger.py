@@ -135,7 +135,7 @@ def _rounded(cost: int) -> str:
 def _unknown(sums: Sequence[Sum]) -> list[str]:
     told = (
         ("unpriced", "{} rows have tokens and no known price: what they cost is not in the sums."),
-        ("unmeasured", "{} rows broke off: nobody told what they took, and it is not in the sums."),
+        ("unmeasured", "{} rows broke off, or nobody told what they took: it is not in the sums."),
         ("estimated", "estimated: {} requests, at least, that the gateway sent by itself."),
         ("lost", "{} rows were lost while the database could not be written."),
     )

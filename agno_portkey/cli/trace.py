@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.cli.gate_history import Since, time_of
 from agno_portkey.cli.report import fail
-from agno_portkey.errors import AgnoPortkeyError
+from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates.history.plots import shown
-from agno_portkey.sql import file_of, named
+from agno_portkey.sql import named
 from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
 from agno_portkey.telemetry import names
 
@@ -44,6 +45,7 @@ _FACTS = (
     ("gate.score", "score {:g}"),
     (names.ERROR_TYPE, "{}"),
 )
+_KINDS: dict[str, Any] = {"sqlite": SqliteDb, "postgresql": PostgresDb}
 Database = Annotated[
     str | None,
     typer.Option(
@@ -128,17 +130,22 @@ def _asked(db: str | None, question: Any) -> Any:
             fail(f"There is no database {file}.")
         base = _opened(db)
         try:
+            # Agno takes a database that can't be read for an empty one.
+            inspect(base.db_engine).get_table_names()
             return question(base)
         finally:
             base.db_engine.dispose()
-    except (AgnoPortkeyError, SQLAlchemyError) as error:
-        fail(error if isinstance(error, AgnoPortkeyError) else f"{db} can't be read")
+    except AgnoPortkeyError as error:
+        fail(error)
+    except SQLAlchemyError:
+        fail(f"{named(db).render_as_string(hide_password=True)} can't be read.")
 
 
 def _opened(db: str) -> Any:
     url = named(db)
-    kind: type[Any] = SqliteDb if file_of(url) is not None else PostgresDb
-    return kind(db_url=url.render_as_string(hide_password=False))
+    if url.get_backend_name() not in _KINDS:
+        raise ConfigurationError("--db: an address of Postgres or SQLite, or a SQLite file")
+    return _KINDS[url.get_backend_name()](db_url=url.render_as_string(hide_password=False))
 
 
 def _find(base: BaseDb, of: str | None) -> Any:
@@ -158,13 +165,16 @@ def _tree(of: Any, spans: Sequence[Any]) -> Tree:
     # What a parent began stands below it, in the order in which it began.
     left = sorted(spans, key=lambda span: span.start_time)
     while left:
-        later = []
+        later: list[Any] = []
         for span in left:
             parent = span.parent_span_id
             if parent in ids and parent not in nodes:
                 later.append(span)
                 continue
             nodes[span.span_id] = nodes.get(parent, tree).add(_line(span))
+        # Where each stands below another there is no first one: any is.
+        if len(later) == len(left):
+            ids.discard(left[0].parent_span_id)
         left = later
     return tree
 
@@ -173,13 +183,18 @@ def _line(span: Any) -> Text:
     failed = span.status_code == "ERROR"
     line = Text(shown(span.name), "bold red" if failed else "bold")
     line.append(f"  {span.duration_ms} ms", "cyan")
-    told = [
-        form.format(value)
-        for name, form in _FACTS
-        if (value := span.attributes.get(name)) is not None
-    ]
-    line.append("  " + shown(", ".join(told)) if told else "", "dim")
+    said = span.attributes or {}
+    told = [_fact(form, said[name]) for name, form in _FACTS if said.get(name) is not None]
+    line.append("  " + shown(", ".join(dict.fromkeys(told))) if told else "", "dim")
     return line
+
+
+def _fact(form: str, value: Any) -> str:
+    try:
+        return form.format(value)
+    except (TypeError, ValueError):
+        # Others write into that table as well.
+        return str(value)
 
 
 def _clock(at: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any
 
@@ -29,7 +29,15 @@ _TOLD_ON |= {
     "cancelled": names.CANCELLED,
     "provider": names.PROVIDER,
     "error": names.ERROR_TYPE,
+    "model": names.RESPONSE_MODEL,
 }
+# Those that are whatever the gateway or a provider says.
+_SAID = ("option_index", "cache_status", "finish_reason", "trace_id", "provider", "model")
+# What the gateway says of an answer that it had.
+_KEPT = ("HIT", "SEMANTIC HIT")
+# Tokens and dollars of a call: whoever says that there were more is wrong, and a sum of such is no
+# figure that could be sent anywhere.
+_MOST = 2**53
 
 
 class CallSpans:
@@ -108,10 +116,10 @@ class CalledSpan:
         return self._attempt
 
     def attempted(self, data: Mapping[str, Any]) -> None:
-        self._tokens[0] += data.get("input_tokens") or 0
-        self._tokens[1] += data.get("output_tokens") or 0
-        cost = self._cost_of(data)
-        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        self._sending = False
+        # What the gateway kept was paid for once: the usage in it is that of then.
+        if str(data.get("cache_status")).upper() not in _KEPT:
+            self._took(data)
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.close(_told(data), failed="error" in data)
@@ -121,10 +129,9 @@ class CalledSpan:
 
     def end(self, error: BaseException | None) -> None:
         self._leave()
-        told = zip((names.INPUT_TOKENS, names.OUTPUT_TOKENS), self._tokens, strict=True)
-        self._span.set_attributes(dict(told))
-        if self._cost is not None:
-            self._span.set_attribute(names.COST, self._cost / NANO)
+        # Of a call that was refused before it was sent there is nothing to count.
+        if self._number or error is None:
+            self._count_up()
         if isinstance(error, Exception):
             self._span.set_attribute(names.ERROR_TYPE, type(error).__name__)
             self._span.set_status(Status(StatusCode.ERROR))
@@ -132,15 +139,35 @@ class CalledSpan:
             self._span.set_attribute(names.CANCELLED, True)
         self._span.end()
 
+    def _count_up(self) -> None:
+        told = zip((names.INPUT_TOKENS, names.OUTPUT_TOKENS), self._tokens, strict=True)
+        self._span.set_attributes(dict(told))
+        if self._cost is not None:
+            self._span.set_attribute(names.COST, self._cost / NANO)
+
+    def _took(self, data: Mapping[str, Any]) -> None:
+        self._tokens[0] += _count(data.get("input_tokens")) or 0
+        self._tokens[1] += _count(data.get("output_tokens")) or 0
+        cost = self._cost_of(data)
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+
     def _cost_of(self, data: Mapping[str, Any]) -> int | None:
         """What an attempt cost: as the provider says, else by the list of prices."""
-        used = [data.get(name) or 0 for name in ("input_tokens", "output_tokens", "cached_tokens")]
         if (said := data.get("cost")) is not None:
-            return nanodollars(Decimal(str(said)))
-        if not any(used):
-            return 0
+            return _price(said)
+        kinds = ("input", "output", "cached", "total")
+        counted = [n for kind in kinds if (n := _count(data.get(f"{kind}_tokens"))) is not None]
+        if len(counted) < len(kinds):
+            return None
+        if not any(counted):
+            # Of an answer nobody said what it took.
+            return 0 if "error" in data or data.get("cancelled") else None
         price = self._prices.of(data.get("model"), self._model)
-        return None if price is None else price.cost(*used)
+        prompt, completion, cached, total = counted
+        # What is in the total alone was written, too.
+        return (
+            None if price is None else price.cost(prompt, max(completion, total - prompt), cached)
+        )
 
     def _leave(self) -> None:
         """Nobody says how the attempt went."""
@@ -150,12 +177,29 @@ class CalledSpan:
             attempt.close({}, failed=False)
 
 
+def _count(said: Any) -> int | None:
+    """How many tokens a provider says there were; None where that can be no count."""
+    if said is None:
+        return 0
+    return said if type(said) is int and 0 <= said <= _MOST else None
+
+
+def _price(said: Any) -> int | None:
+    """In billionths, what a provider says it took; None where that can be no price."""
+    try:
+        amount = Decimal(str(said))
+        return nanodollars(amount) if 0 <= amount <= _MOST else None
+    except InvalidOperation:
+        return None
+
+
 def _told(data: Mapping[str, Any]) -> dict[str, Any]:
-    told = {on: data[name] for name, on in _TOLD_ON.items() if data.get(name) is not None}
-    model = data.get("model")
-    if model is not None:
-        told[names.RESPONSE_MODEL] = model
-    return told
+    return {
+        on: value
+        for name, on in _TOLD_ON.items()
+        if (value := data.get(name)) is not None
+        and (name not in _SAID or not isinstance(value, str) or names.is_code(value))
+    }
 
 
 class _Attached:

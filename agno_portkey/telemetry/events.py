@@ -63,7 +63,10 @@ def _name(event: Event) -> str:
     called = event.data.get(_CALLED.get(event.kind, ""))
     if called is None and event.verdict is not None:
         called = event.verdict.source
-    return event.kind if called is None else f"{event.kind} {called}"
+    if called is None:
+        return event.kind
+    # The source of a contract's verdict begins with that word.
+    return str(called) if str(called).startswith(f"{event.kind} ") else f"{event.kind} {called}"
 
 
 def _refused(event: Event) -> bool:

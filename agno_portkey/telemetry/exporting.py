@@ -49,11 +49,15 @@ _ALLOWED = _TITLES | {
     "server.address",
     "server.port",
 }
+# Those that are whatever a provider says.
+_SAID = (names.RESPONSE_MODEL, "gen_ai.response.id", "gen_ai.tool.call.id")
 # Only their spans count tokens: what others say of them was counted before, or is of a member.
 _COUNTED = ("call",)
 _USAGE = "gen_ai.usage."
 # Characters: longer is nobody's name.
 _LONGEST = 200
+# Of figures: what a collector and a database can have.
+_MOST = 2**63 - 1
 
 
 class Allowed(SpanExporter):
@@ -115,7 +119,10 @@ def _is_allowed(name: str, value: Any) -> bool:
     if name not in _ALLOWED and not name.startswith(names.OURS):
         return False
     if isinstance(value, bool | int | float):
-        return True
+        # Others can't be written, and the spans beside them would be lost with them.
+        return abs(value) <= _MOST
+    if name in _SAID and not names.is_code(str(value)):
+        return False
     return isinstance(value, str) and _is_name(value, spaces=name in _TITLES)
 
 

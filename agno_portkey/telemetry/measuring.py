@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from opentelemetry.metrics import Counter, Histogram, Meter
@@ -25,6 +24,8 @@ _FROM, _TO, _STEPS = 0.005, 300.0, 230  # seconds
 BOUNDS = tuple(float(f"{_FROM * (_TO / _FROM) ** (n / _STEPS):.4g}") for n in range(-1, _STEPS + 1))
 # Models whose latencies are told apart: each takes a series for each bound and outcome.
 _MODELS = 20
+# Nothing there is of more; a sum of such would make every scrape fail.
+_MOST = 2**53
 # Spans that end while others are measured.
 _WAITING = 4_096
 
@@ -89,14 +90,19 @@ class SpanMetrics(SpanProcessor):
         """
         self._thread.is_within = True
         try:
-            while self._waiting:
-                self._measure(self._waiting.popleft())
+            self._measure_all()
             yield
         finally:
             self._thread.is_within = False
 
     def shutdown(self) -> None:
         self._ended()
+
+    def _measure_all(self) -> None:
+        # What comes meanwhile is for whoever is next; other threads take from what waits as well.
+        with suppress(IndexError):
+            for _ in range(len(self._waiting)):
+                self._measure(self._waiting.popleft())
 
     def _measure(self, span: ReadableSpan) -> None:
         try:
@@ -286,4 +292,4 @@ def _add(counter: Counter, value: Any, labels: dict[str, str]) -> None:
 def _is_figure(value: Any) -> bool:
     """Whether it can be added up: one that is not would spoil the sum for good."""
     told = isinstance(value, int | float) and not isinstance(value, bool)
-    return told and math.isfinite(value) and value >= 0
+    return told and 0 <= value <= _MOST

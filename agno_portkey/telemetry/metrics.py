@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -99,7 +100,7 @@ class _Running:
     """What there is while spans are measured."""
 
     def __init__(self, registry: CollectorRegistry, server: WSGIServer | None) -> None:
-        self._server = server
+        self._server, self._process = server, os.getpid()
         reader = PrometheusMetricReader(
             disable_target_info=True, scope_info_enabled=False, registry=registry
         )
@@ -110,7 +111,9 @@ class _Running:
 
     def end(self) -> None:
         if self._server is not None:
-            self._server.shutdown()
+            # A fork has the socket alone: the thread that would stop is its parent's.
+            if self._process == os.getpid():
+                self._server.shutdown()
             self._server.server_close()
         self.provider.shutdown()
 

@@ -15,6 +15,7 @@ __all__ = [
     "KIND",
     "OPERATION",
     "OURS",
+    "OUTERMOST",
     "OUTPUT_TOKENS",
     "PROVIDER",
     "REQUEST_MODEL",
@@ -23,6 +24,7 @@ __all__ = [
     "SESSION_ID",
     "TEAM_ID",
     "WORKFLOW_ID",
+    "is_code",
 ]
 
 OPERATION = "gen_ai.operation.name"
@@ -52,6 +54,16 @@ WORKFLOW_ID = f"{OURS}workflow_id"
 ATTEMPT = f"{OURS}attempt"
 ATTEMPTS = f"{OURS}attempts"
 CANCELLED = f"{OURS}cancelled"
+# Of a run that no other is round: whose the trace is, whatever stands above it.
+OUTERMOST = f"{OURS}outermost"
 
 # The tags that every span of a run bears, handed on as baggage under the names of their attributes.
 BAGGAGE = {name: f"{OURS}{name}" for name in ("role", "swarm", "cost_center", "environment", "arm")}
+
+
+def is_code(text: str) -> bool:
+    """Whether what a provider or gateway says can be an id or a name, and not somebody's words.
+
+    There are languages that are written without blanks.
+    """
+    return 0 < len(text) <= 128 and text.isascii() and text.isprintable() and " " not in text

@@ -11,12 +11,16 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import NoOpTracer, Tracer
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.attempts import AttemptTracer
 
 __all__ = ["Provider", "provider"]
+
+
+# Makes a trace of each request wherever there is a provider: of each scrape, each look at a page.
+_NOT_ASKED = ("fastapi",)
 
 
 class Provider(TracerProvider):
@@ -31,6 +35,8 @@ class Provider(TracerProvider):
         self.add_span_processor(self._now)
 
     def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> Tracer:
+        if instrumenting_module_name in _NOT_ASKED:
+            return NoOpTracer()
         tracer = super().get_tracer(instrumenting_module_name, *args, **kwargs)
         ours = not instrumenting_module_name.startswith("openlit")
         return tracer if ours else AttemptTracer(tracer)

@@ -58,6 +58,10 @@ def setup(
     It is called before anything else that sets a tracer provider. What is exported is exported
     behind the runs: nobody waits for it, and what it can't keep up with is dropped.
     """
+    if not isinstance(exporters, Sequence):
+        raise ConfigurationError(f"exporters: a list of SpanExporters, not {exporters!r}")
+    if not isinstance(prices, Prices | None):
+        raise ConfigurationError("prices: a Prices; Prices.from_file reads a file")
     given = [*exporters]
     if db is not None:
         given.append(SpanTable(db))
@@ -83,6 +87,8 @@ def setup(
 def _collector(address: str, headers: Mapping[str, str] | None) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+    if not isinstance(address, str):
+        raise ConfigurationError(f"otlp: the address of a collector, not {address!r}")
     url = check_url(address, name="otlp")
     if not url.endswith("/v1/traces"):
         url += "/v1/traces"
@@ -123,11 +129,12 @@ class Telemetry:
             if _now is not self:
                 return True
             _now = None
+            # Whoever sets up next begins with nothing of this.
+            use_tracing(None)
+            hear_everything(self._events, again=False)
+            self._runs.stop()
+            self._provider.hand_to(())
         atexit.unregister(self.shutdown)
-        use_tracing(None)
-        hear_everything(self._events, again=False)
-        self._runs.stop()
-        self._provider.hand_to(())
         return _bounded([each.shutdown for each in self._processors], timeout)
 
     def __enter__(self) -> Self:

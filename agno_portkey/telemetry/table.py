@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from agno.db.sqlite import SqliteDb
 from agno.tracing.schemas import Span, create_trace_from_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from sqlalchemy import Table
+from sqlalchemy import Table, func
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agno_portkey.errors import ConfigurationError
@@ -40,6 +41,14 @@ _KINDS = {
     "embeddings": "EMBEDDING",
 }
 _KINDS_OF_OURS = {"guard": "GUARDRAIL", "gate": "EVALUATOR", "embedding": "EMBEDDING"}
+# Whose a trace is, in its columns: its outermost run's, where a request stands above that.
+_WHOSE = {
+    "run_id": "agno.run.id",
+    "session_id": "session.id",
+    "agent_id": "agno.agent.id",
+    "team_id": "agno.team.id",
+    "workflow_id": "agno.workflow.id",
+}
 # Agno counts them when it reads.
 _COUNTED = ("total_spans", "error_count")
 
@@ -59,13 +68,19 @@ class SpanTable(SpanExporter):
         self._db: Any = db
         self._insert: Any = sqlite.insert if isinstance(db, SqliteDb) else postgresql.insert
         self._statements: tuple[Any, Any, Any] | None = None
+        self._process = os.getpid()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._process != os.getpid():
+            # A fork has its parent's connections, on which the parent goes on to talk.
+            self._db.db_engine.dispose(close=False)
+            self._process = os.getpid()
         if self._statements is None:
             self._statements = self._prepared()
         begun, ended, each = self._statements
         rows = [Span.from_otel_span(_bridged(span)) for span in spans]
-        traces = [(_trace(of), any(span.parent_span_id is None for span in of)) for of in _by(rows)]
+        first = {row.span_id for row, span in zip(rows, spans, strict=True) if _is_first(span)}
+        traces = [(_trace(of, first), any(row.span_id in first for row in of)) for of in _by(rows)]
         with self._db.Session() as session, session.begin():
             for statement, whole in ((begun, False), (ended, True)):
                 if told := [trace for trace, has_root in traces if has_root is whole]:
@@ -82,8 +97,10 @@ class SpanTable(SpanExporter):
             for column in traces.columns
             if column.name not in ("trace_id", "created_at")
         }
+        found = {name: func.coalesce(traces.c[name], insert.excluded[name]) for name in _WHOSE}
+        told |= {name: func.coalesce(insert.excluded[name], traces.c[name]) for name in _WHOSE}
         return (
-            insert.on_conflict_do_nothing(),
+            insert.on_conflict_do_update(index_elements=["trace_id"], set_=found),
             insert.on_conflict_do_update(index_elements=["trace_id"], set_=told),
             self._insert(spans).on_conflict_do_nothing(),
         )
@@ -104,10 +121,18 @@ def _by(rows: Iterable[Span]) -> list[list[Span]]:
     return [*found.values()]
 
 
-def _trace(rows: list[Span]) -> dict[str, Any]:
+def _is_first(span: ReadableSpan) -> bool:
+    """Whether nothing in this process stands above `span`: the caller of a service has its own."""
+    return span.parent is None or span.parent.is_remote
+
+
+def _trace(rows: list[Span], first: set[str]) -> dict[str, Any]:
     # An attempt that failed does not make its run a failure.
-    root = [row for row in rows if row.parent_span_id is None]
-    told = _row(create_trace_from_spans(root or rows))
+    root = [row for row in rows if row.span_id in first]
+    root.sort(key=lambda row: (row.parent_span_id is not None, row.start_time))
+    told = _row(create_trace_from_spans(root[:1] or rows))
+    for run in [row.attributes for row in rows if row.attributes.get(names.OUTERMOST)][:1]:
+        told |= {name: told[name] or run.get(on) for name, on in _WHOSE.items()}
     return {name: value for name, value in told.items() if name not in _COUNTED}
 
 

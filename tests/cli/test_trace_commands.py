@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from agno.agent import Agent
 from agno.db.postgres import PostgresDb
 from agno.db.sqlite import SqliteDb
+from agno.tracing.schemas import Span, create_trace_from_spans
 from typer.testing import CliRunner, Result
 
 from agno_portkey import PortkeyModel, telemetry
 from agno_portkey.cli import app
+from agno_portkey.telemetry import names
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
 from agno_portkey.testing.replies import Usage
 
@@ -91,6 +94,51 @@ def test_a_database_without_traces(tmp_path: Path) -> None:
     odd = _told("list", "--db", str(tmp_path / "odd.db"))
     assert odd.exit_code != 0
     assert "Traceback" not in odd.output
+
+
+def test_a_database_that_is_down_is_not_an_empty_one() -> None:
+    down = _told("list", "--db", "postgresql://nobody:sesame@127.0.0.1:9/none")
+    assert down.exit_code == 1
+    assert "can't be read" in down.stderr
+    assert "sesame" not in down.output
+    other = _told("list", "--db", "mysql://nobody:sesame@127.0.0.1:9/none")
+    assert other.exit_code == 1
+    assert "Postgres or SQLite" in other.stderr
+
+
+def test_what_others_wrote_there_is_shown_too(tmp_path: Path) -> None:
+    """A cost in words, and spans that stand in each other."""
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    now = datetime.now(UTC)
+    told: dict[str, Any] = {
+        "trace_id": "t-1",
+        "span_kind": "INTERNAL",
+        "status_code": "OK",
+        "status_message": None,
+        "start_time": now,
+        "end_time": now,
+        "duration_ms": 1,
+        "created_at": now,
+    }
+    spans = [
+        Span(span_id="a", parent_span_id="b", name="one", attributes={names.COST: "much"}, **told),
+        Span(span_id="b", parent_span_id="a", name="two", attributes={}, **told),
+        Span(span_id="c", parent_span_id="c", name="three", attributes={}, **told),
+    ]
+    trace = create_trace_from_spans(spans)
+    assert trace is not None
+    db.upsert_trace(trace)
+    db.create_spans(spans)
+    db.db_engine.dispose()
+    shown = _told("show", "--db", str(tmp_path / "agno.db"))
+    assert shown.exit_code == 0, shown.output
+    lines = [line for line in shown.stdout.splitlines() if "1 ms" in line]
+    assert sorted(name for line in lines for name in re.findall("one|two|three", line)) == [
+        "one",
+        "three",
+        "two",
+    ]
+    assert "much" in shown.stdout
 
 
 def test_without_a_database_it_asks_for_one() -> None:

@@ -118,6 +118,11 @@ def reasked(stage: Stage, form: str) -> None:
     play(stage.agent(output_schema=Judgement), form)
 
 
+def refused(stage: Stage, form: str) -> None:
+    stage.says("no JSON at all", "none again", "nor now", "nor ever")
+    play(stage.agent(output_schema=Judgement), form)
+
+
 def blocked(stage: Stage, form: str) -> None:
     play(stage.agent(model=stage.model(guards=[no_bluebird])), form, "bluebird")
 

@@ -71,6 +71,20 @@ def test_a_text_that_can_be_no_name_stays(value: object) -> None:
         assert name not in (_exported({name: value}).attributes or {})
 
 
+@pytest.mark.parametrize("said", ["代号是蓝鸟", "x" * 129, ""])
+@pytest.mark.parametrize(
+    "name", [names.RESPONSE_MODEL, "gen_ai.response.id", "gen_ai.tool.call.id"]
+)
+def test_what_a_provider_says_is_no_sentence_without_blanks(name: str, said: str) -> None:
+    assert name not in (_exported({name: said}).attributes or {})
+    assert (_exported({name: "gpt-4o:2024"}).attributes or {})[name] == "gpt-4o:2024"
+
+
+@pytest.mark.parametrize("figure", [10**40, -(10**40), float("nan"), float("inf")])
+def test_a_figure_that_nobody_can_write_stays(figure: float) -> None:
+    assert not _exported({"gate.score": figure}).attributes
+
+
 def test_a_title_may_have_blanks() -> None:
     span = _exported({f"{names.OURS}role": "Release Planner"})
     assert (span.attributes or {})[f"{names.OURS}role"] == "Release Planner"

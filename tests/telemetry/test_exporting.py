@@ -19,10 +19,12 @@ from agno.db.postgres import PostgresDb
 from agno.db.sqlite import AsyncSqliteDb, SqliteDb
 from agno.os import AgentOS
 from collector import Collector
+from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.instrumentation.genai.agno import patch
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from seen_spans import Seen
 from shapes import Stage, asked_twice, given_up, plain, with_a_tool
 
 from agno_portkey import telemetry
@@ -200,6 +202,31 @@ def test_agentos_shows_the_trace(stage: Stage) -> None:
     assert told["name"] == "invoke_agent Helper"
 
 
+def test_a_run_behind_a_route_is_its_own_trace_and_a_route_is_none(
+    stage: Stage, seen: Seen
+) -> None:
+    app, agent = FastAPI(), stage.agent()
+
+    @app.get("/run")
+    async def run() -> str:
+        return str((await agent.arun("Hi")).content)
+
+    @app.get("/health")
+    def health() -> str:
+        return "well"
+
+    async def asked() -> None:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://app"
+        ) as client:
+            assert (await client.get("/health")).status_code == 200
+            assert (await client.get("/run")).json() == "Hello"
+
+    stage.says("Hello")
+    asyncio.run(asked())
+    assert seen.spans().roots == ["invoke_agent Helper"]
+
+
 def test_a_database_that_is_down_breaks_no_run(stage: Stage) -> None:
     with (
         _db("postgresql+psycopg://nobody@127.0.0.1:9/none") as db,
@@ -217,6 +244,12 @@ def test_what_can_be_no_exporter_is_refused() -> None:
         telemetry.setup(db=AsyncSqliteDb(db_url="sqlite+aiosqlite://"))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="otlp"):
         telemetry.setup(otlp="localhost:4318")
+    with pytest.raises(ConfigurationError, match="otlp"):
+        telemetry.setup(otlp=1)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="exporters"):
+        telemetry.setup(exporters=1)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="prices"):
+        telemetry.setup(prices="prices.json")  # type: ignore[arg-type]
 
 
 def test_it_is_set_up_once_at_a_time(stage: Stage) -> None:

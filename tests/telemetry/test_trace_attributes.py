@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from agno_portkey import PortkeyModel
 from agno_portkey.calls import Call, Deltas
 from agno_portkey.drivers import SyncIO, drive
 from agno_portkey.errors import GatewayError
-from agno_portkey.guardrails import Passage, guard
+from agno_portkey.guardrails import Block, Passage, guard
 from agno_portkey.hooks import TagHook
 from agno_portkey.pipeline import compose
 from agno_portkey.routing import Fallback, LoadBalance, Target
@@ -120,6 +121,40 @@ def test_of_an_unknown_model_the_cost_is_not_told(seen: Seen, stage: Stage) -> N
     assert attribute(call, names.INPUT_TOKENS) == 7
 
 
+def test_what_the_gateway_kept_is_paid_for_once(seen: Seen, stage: Stage) -> None:
+    kept = {"x-portkey-cache-status": "HIT"}
+    stage.provider.reply(Reply("Hello", usage=Usage(7, 3), headers=kept))
+    stage.agent().run("Hi")
+    spans = seen.spans()
+    [call] = spans.named("chat ")
+    assert spans.tokens() == (0, 0)
+    assert attribute(call, names.COST) == 0
+
+
+def test_what_a_model_thought_is_paid_for(seen: Seen, stage: Stage) -> None:
+    """Some count it in the total alone."""
+    said: Any = SimpleNamespace(
+        as_dict=lambda: {
+            "prompt_tokens": 1_000_000,
+            "completion_tokens": 500_000,
+            "total_tokens": 2_000_000,
+        }
+    )
+    stage.provider.reply(Reply("Hello", usage=said))
+    stage.agent().run("Hi")
+    [call] = seen.spans().named("chat ")
+    assert attribute(call, names.COST) == pytest.approx(0.75)
+
+
+def test_who_does_not_say_what_was_used_costs_nobody_knows_what(seen: Seen, stage: Stage) -> None:
+    nothing = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
+    said: Any = SimpleNamespace(as_dict=lambda: nothing)
+    stage.provider.reply(Reply("Hello", usage=said))
+    stage.agent().run("Hi")
+    [call] = seen.spans().named("chat ")
+    assert attribute(call, names.COST) is None
+
+
 def test_arm_and_environment_are_on_the_call(
     seen: Seen,
     portkey_model: PortkeyModel,
@@ -150,6 +185,19 @@ def test_a_first_word_comes_before_the_last(seen: Seen, stage: Stage) -> None:
     assert isinstance(first, float)
     lasted = ((call.end_time or 0) - (call.start_time or 0)) / 1e9
     assert 0 < first < lasted
+
+
+def test_what_was_never_sent_took_nothing_and_is_not_said_to_be_free(
+    seen: Seen, stage: Stage
+) -> None:
+    @guard
+    def never(passage: Passage) -> Block:
+        return Block("never")
+
+    stage.agent(model=stage.model(guards=[never])).run("Hi")
+    [call] = seen.spans().named("chat ")
+    assert attribute(call, names.INPUT_TOKENS) is None
+    assert attribute(call, names.COST) is None
 
 
 def test_a_plain_call_has_no_first_word(seen: Seen, stage: Stage) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from seen_spans import Seen, Spans, attribute
-from shapes import FORMS, SHAPES, USED, Shape, Stage, governed
+from shapes import FORMS, SHAPES, USED, Shape, Stage, governed, refused
 
 from agno_portkey.telemetry import names
 from agno_portkey.testing import EmbeddedProvider
@@ -26,6 +26,17 @@ def test_the_shape_of_a_trace(
     _places(spans)
     _counts(spans, shape, len(portkey_provider.calls))
     assert sorted(spans.failed()) == sorted(shape.failed)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_output_that_is_refused_stays_in_its_trace(
+    form: str, seen: Seen, portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    refused(Stage(portkey_provider, tmp_path), form)
+    spans = seen.spans()
+    assert spans.traces == 1
+    assert ("chat", "contract") in spans.edges()
+    assert "invoke_agent Helper" in spans.failed()
 
 
 @pytest.mark.parametrize("form", FORMS)

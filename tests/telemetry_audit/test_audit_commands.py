@@ -111,7 +111,7 @@ def test_what_cant_be_told(kept: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv(KEY_VARIABLE)
     assert "as they were written" in run("verify", kept, "--key-file", file).replace("\n", "")
     assert "there is no" in run("verify", kept, code=2)
-    assert "Is a directory" in run("verify", tmp_path, "--key-file", file, code=2)
+    assert "is no file" in run("verify", tmp_path, "--key-file", file, code=2)
 
 
 def test_a_signed_log_is_verified_with_the_public_key(

@@ -498,6 +498,16 @@ def test_nor_by_another_process_that_knows_the_checkpoints(
         log(path, checkpoints=apart)({"kind": "call"})
 
 
+def test_a_folder_for_checkpoints_is_made(path: Path, tmp_path: Path) -> None:
+    for name in ("one.jsonl", "two.jsonl"):
+        written(path.with_name(name), 2, checkpoints=tmp_path / "apart").close()
+        assert checked(path.with_name(name), checkpoints=tmp_path / "apart").checkpoints == 2
+    made = sorted(each.name for each in (tmp_path / "apart").iterdir())
+    assert made == ["one.jsonl.checkpoints", "two.jsonl.checkpoints"]
+    written(path, 2, checkpoints=tmp_path / "a.file").close()
+    assert (tmp_path / "a.file").is_file()
+
+
 def test_the_checkpoints_of_another_log_are_refused(path: Path, tmp_path: Path) -> None:
     apart = tmp_path / "apart"
     apart.mkdir()

@@ -25,7 +25,8 @@ def test_its_example_and_its_commands_run(
 ) -> None:
     apart = tmp_path / "apart"
     apart.mkdir()
-    [fence] = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    fences = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    [fence] = [each for each in fences if "def with_audit_log" in each]
     names = {"Agent": Agent, "AuditHook": AuditHook}
     exec(compile(fence, "README", "exec"), names)
     kinds = {"start": 1, "attempt": 1, "call": 1, "end": 1}

@@ -132,6 +132,9 @@ def test_the_gateways_own_requests_are_a_row_without_figures() -> None:
         ({"tokens": 40, "failed": 1}, ("ok", 40, 10_000_000, "list")),
         ({"tokens": 40, "failed": 2}, ("failed", 40, 10_000_000, "list")),
         ({"tokens": 0, "kept": 2}, ("ok", 0, 0, "free")),
+        ({"tokens": 0, "requests": 3, "failed": 2}, ("failed", 0, 0, "free")),
+        # Answered, and nobody says what it took.
+        ({"tokens": 0, "requests": 1, "failed": 1}, ("ok", None, None, "unmeasured")),
         ({"tokens": 40, "error": "CircuitOpen"}, ("failed", 40, 10_000_000, "list")),
         ({"tokens": 40, "model": "other"}, ("ok", 40, None, "unknown")),
     ],
@@ -155,6 +158,7 @@ NAMES = (
     *("model", "asked", "provider", "target", "option_index", "run", "error", "status"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost", "cache_status"),
     *("gateway_requests", "tokens", "requests", "texts", "failed", "cancelled", "finish_reason"),
+    *("total_tokens", "kept"),
 )
 
 

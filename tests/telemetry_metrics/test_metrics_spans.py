@@ -80,6 +80,14 @@ def test_what_can_not_be_added_up_is_left_out(
     assert not caplog.records
 
 
+def test_a_figure_that_is_none_spoils_no_scrape(bench: Bench) -> None:
+    for figure in (10**308, 10**308, 10**400):
+        bench.processor.on_end(Odd({names.KIND: "call", names.INPUT_TOKENS: figure}))  # type: ignore[arg-type]
+        bench.processor.on_end(Odd({names.KIND: "embedding", f"{OURS}tokens": figure}))  # type: ignore[arg-type]
+    bench.call(**{names.INPUT_TOKENS: 7})
+    assert bench.read().sum(TOKENS) == 7
+
+
 def test_tokens_of_embeddings(bench: Bench) -> None:
     bench.span("embedding", {f"{OURS}model": "e", f"{OURS}tokens": 9, ROLE: "A"})
     figures = bench.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import deque
 from typing import Any
 
 import pytest
@@ -31,6 +32,16 @@ def test_threads_measure_beside_each_other(bench: Bench) -> None:
         thread.start()
         thread.join()
         assert set(measured) == {thread.ident}
+
+
+def test_who_finds_nothing_left_to_measure_goes_on(bench: Bench) -> None:
+    class Emptied(deque[Any]):
+        def popleft(self) -> Any:
+            self.clear()  # Another thread was quicker.
+            return super().popleft()
+
+    bench.processor._waiting = Emptied()  # type: ignore[attr-defined]
+    bench.span("attempt", {names.PROVIDER: "openai"})
 
 
 def test_spans_that_end_on_many_threads_are_all_counted(bench: Bench) -> None:

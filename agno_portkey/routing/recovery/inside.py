@@ -35,7 +35,7 @@ def _routes(config: str, places: list[int]) -> list[Any]:
     """The strategies on the way to whom `places` name, outermost first; None where unknown."""
     try:
         route = json.loads(config)
-    except ValueError:
+    except (ValueError, RecursionError):
         route = None
     found: list[Any] = []
     for place in places:
@@ -48,9 +48,12 @@ def _routes(config: str, places: list[int]) -> list[Any]:
 def _asked_before(route: Any, place: int) -> int:
     if not isinstance(route, dict):
         return place
-    if (route.get("strategy") or {}).get("mode") != "fallback":
+    strategy, targets = route.get("strategy"), route.get("targets")
+    if not isinstance(strategy, dict) or strategy.get("mode") != "fallback":
         return 0
-    return sum(not target.get("is_open") for target in route["targets"][:place])
+    # Of a place that the config does not have nothing is known.
+    known = targets[:place] if isinstance(targets, list) else []
+    return sum(not (isinstance(each, dict) and each.get("is_open")) for each in known)
 
 
 def _allowed(routes: list[Any], config: str) -> int:

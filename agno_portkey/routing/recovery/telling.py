@@ -133,7 +133,15 @@ def _tokens(sending: Sending) -> dict[str, Any]:
     usage = sending.usage
     if usage is None:
         return {}
-    told = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    prompt, completion, total = usage.input_tokens, usage.output_tokens, usage.total_tokens
+    told: dict[str, Any] = {}
+    # What the provider left out is a 0 here. No prompt is empty, and of an answer the total tells.
+    if prompt:
+        told["input_tokens"] = prompt
+    if completion or (prompt and total == prompt):
+        told["output_tokens"] = completion
+    if total > prompt + completion:
+        told["total_tokens"] = total
     # Parts of the two.
     parts = {"cached_tokens": usage.cache_read_tokens, "reasoning_tokens": usage.reasoning_tokens}
     told |= {name: count for name, count in parts.items() if count}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from auditchain import GENESIS_HASH, AuditRecord, Checkpoint
 
@@ -14,7 +15,14 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.audit.checkpoints import Checkpoints, checkpoint_of
 from agno_portkey.telemetry.audit.file import take
 from agno_portkey.telemetry.audit.keys import Key
-from agno_portkey.telemetry.audit.lines import broke_off, is_part, record_of
+from agno_portkey.telemetry.audit.lines import (
+    BLOCK,
+    LONGEST,
+    broke_off,
+    is_part,
+    opened,
+    record_of,
+)
 from agno_portkey.telemetry.audit.log import REPAIRED
 
 __all__ = ["Problem", "Reading", "Report"]
@@ -111,15 +119,17 @@ class Reading:
         # First: the lines that it tells of are in the log then.
         self._read_checkpoints()
         try:
-            file = self.path.open("rb")
+            file = opened(self.path, "path")
         except FileNotFoundError:
             if not self._open:
                 raise ConfigurationError(f"there is no {self.path}") from None
             self.report.add(None, "it is not there any more")
             self._end()
             return
-        with file:
-            yield from self._lines(file.fileno())
+        try:
+            yield from self._lines(file)
+        finally:
+            os.close(file)
         self._end()
 
     def run(self) -> Report:
@@ -134,7 +144,10 @@ class Reading:
             found = checkpoint_of(line if whole else line + b"\n", self._key)
             if found is not None:
                 self.report.checkpoints += 1
-                self._open[found.seq] = (number, found)
+                before, known = self._open.setdefault(found.seq, (number, found))
+                if known.hash != found.hash:
+                    why = f"it tells of another line {found.seq + 1} than its line {before} does"
+                    self.report.add(number, why, "checkpoints")
             elif not is_part(line, b'{"seq":'):
                 self._spoilt.append(number)
         if self._given and not self.report.checkpoints:
@@ -148,9 +161,12 @@ class Reading:
         take(file, free=True)
         done, number = 0, 0
         with os.fdopen(os.dup(file), "rb") as lines:
-            while done < size and (line := lines.readline(size - done)):
+            while done < size and (line := lines.readline(min(size - done, LONGEST))):
                 done += len(line)
-                if not line.endswith(b"\n"):
+                if len(line) == LONGEST and not line.endswith(b"\n"):
+                    done += _passed_over(lines, size - done)
+                    line = b"\n"  # it is none that can be read
+                elif not line.endswith(b"\n"):
                     self._torn(line)
                     break
                 number += 1
@@ -228,3 +244,13 @@ class Reading:
                 f"{line} of the checkpoints tells: it was cut",
             )
         self.report.unanchored = max(0, self._seq - 1 - self._anchored)
+
+
+def _passed_over(lines: BinaryIO, left: int) -> int:
+    """How many of the `left` bytes belong to the line that was begun to be read."""
+    count = 0
+    while count < left and (part := lines.readline(min(left - count, BLOCK))):
+        count += len(part)
+        if part.endswith(b"\n"):
+            break
+    return count

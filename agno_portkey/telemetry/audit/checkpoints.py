@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from auditchain import AuditRecord, Checkpoint
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.audit.keys import Key
-from agno_portkey.telemetry.audit.lines import tail_of
+from agno_portkey.telemetry.audit.lines import BLOCK, opened, tail_of
 
 __all__ = ["Checkpoints", "checkpoint_line", "checkpoint_of"]
 
@@ -47,21 +48,27 @@ def checkpoint_of(line: bytes, key: Key) -> Checkpoint | None:
 class Checkpoints:
     """The file that checkpoints are added to: `given`, or `NAME.checkpoints` in a folder.
 
-    Without `given` the folder is the log's, where whoever cuts the log can cut this file as well.
+    A name without a suffix, of which there is nothing yet, is a folder's, which is made. Without
+    `given` the folder is the log's, where whoever cuts the log can cut this file as well.
     """
 
     def __init__(self, log: Path, given: str | os.PathLike[str] | None = None) -> None:
         path = log.parent if given is None else Path(given).expanduser()
-        self.path = path / f"{log.name}.checkpoints" if path.is_dir() else path
-        if not self.path.parent.is_dir():
-            raise ConfigurationError(f"checkpoints: the folder {self.path.parent} does not exist")
+        folder = path.is_dir() or not (path.suffix or path.exists())
+        self.path = path / f"{log.name}.checkpoints" if folder else path
+        if not (path.is_dir() or path.parent.is_dir()):
+            raise ConfigurationError(f"checkpoints: the folder {path.parent} does not exist")
         if self.path.absolute() == log.absolute():
             raise ConfigurationError("checkpoints: another file than the log, on another disk")
+
+    def begin(self) -> None:
+        """Make the folder, for a log that begins: one that is gone later is missed."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
 
     def newest(self, key: Key) -> Checkpoint | None:
         """The last one; None without any. ConfigurationError where it is not signed with `key`."""
         try:
-            file = os.open(self.path, os.O_RDONLY)
+            file = opened(self.path, "checkpoints")
         except FileNotFoundError:
             return None
         try:
@@ -85,7 +92,10 @@ class Checkpoints:
         line = checkpoint_line(key.anchor(record))
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            size = os.fstat(file).st_size
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigurationError(f"checkpoints: {self.path} is no file that holds lines")
+            size = found.st_size
             if rest := next(tail_of(file, size)):
                 size -= len(rest)
                 os.ftruncate(file, size)
@@ -98,12 +108,14 @@ class Checkpoints:
             os.close(file)
 
     def lines(self) -> Iterator[bytes]:
-        """All lines, as they are; none where there is no file."""
+        """All lines, as they are; none where there is no file. Too long ones come in parts."""
         try:
-            with self.path.open("rb") as file:
-                yield from file
+            held = opened(self.path, "checkpoints")
         except FileNotFoundError:
             return
+        with os.fdopen(held, "rb") as file:
+            while line := file.readline(BLOCK):
+                yield line
 
 
 def append(file: int, data: bytes, *, sync: bool) -> None:

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ class LogFile(StorageBackend):
         if was is not None:
             if was == (found.st_dev, found.st_ino, found.st_size):
                 return None
-            if was[:2] != (found.st_dev, found.st_ino) or found.st_size < was[2]:
+            same = was[:2] == (found.st_dev, found.st_ino) and found.st_size >= was[2]
+            if not same or not self._goes_on_from(was[2]):
                 raise DatabaseGone(self._gone("was cut, or another file is in its place"))
         lines = tail_of(self._file, found.st_size)
         rest, line = next(lines), next(lines, None)
@@ -132,6 +134,11 @@ class LogFile(StorageBackend):
             last, taken = self._mended(rest, last, found.st_size - len(rest))
         self._leave(last)
         return taken
+
+    def _goes_on_from(self, size: int) -> bool:
+        """Whether its first `size` bytes still end with the line that was the last one then."""
+        _, line, *_ = *islice(tail_of(self._file, size), 2), None
+        return line == (None if self._last is None else line_of(self._last))
 
     def _record(self, line: bytes) -> AuditRecord:
         record = record_of(line)

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from auditchain import GENESIS_HASH, AuditRecord
 
-__all__ = ["broke_off", "is_part", "line_of", "plain", "record_of", "tail_of"]
+from agno_portkey.errors import ConfigurationError
 
-_BLOCK = 1 << 16
+__all__ = [
+    "BLOCK",
+    "LONGEST",
+    "broke_off",
+    "is_part",
+    "line_of",
+    "opened",
+    "plain",
+    "record_of",
+    "tail_of",
+]
+
+BLOCK = 1 << 16
+# Bytes of a record, and of its line, in which who and what it is of stands a second time. What is
+# longer is none that was written here, and is not read into memory.
+_LARGEST = 1 << 24
+LONGEST = 2 * _LARGEST + 4096
+# Bytes that JSON takes for one character at most, in ASCII.
+_ESCAPED = 12
 
 
 def plain(record: Any) -> Any:
     """`record` as it will be read again; half a surrogate pair, which is no UTF-8, is a `?`.
 
-    Raises ValueError or TypeError for what JSON can't say.
+    Raises ValueError or TypeError for what JSON can't say, and for more than 16 MiB.
     """
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    if len(text) * _ESCAPED > _LARGEST and len(json.dumps(record)) > _LARGEST:
+        raise ValueError(f"a record of more than {_LARGEST} bytes is too long for an audit log")
     return json.loads(text.encode("utf-8", "replace"))
 
 
@@ -82,16 +104,41 @@ def tail_of(file: int, size: int) -> Iterator[bytes]:
     """The lines of the first `size` bytes of an open file, the last first.
 
     The first one given is what follows the last line's end, which is nothing in a whole file.
+    Raises ConfigurationError for one that is longer than any that is written here.
     """
-    held, at, whole = b"", size, False
+    held: list[bytes] = []  # the parts of one line, the last first
+    length, at, whole = 0, size, False
     while at > 0:
-        step = min(_BLOCK, at)
+        step = min(BLOCK, at)
         at -= step
-        held, *pieces = (_bytes(file, at, step) + held).split(b"\n")
+        first, *pieces = _bytes(file, at, step).split(b"\n")
         for piece in reversed(pieces):
-            yield piece + b"\n" * whole
-            whole = True
-    yield held + b"\n" * whole
+            yield _joined([*held, piece], whole)
+            held, length, whole = [], 0, True
+        held.append(first)
+        length += len(first)
+        if length > LONGEST:
+            raise ConfigurationError(
+                f"path: a line of more than {LONGEST} bytes, which no such log has, is at its end. "
+                "See what `agno-portkey audit verify` says, and begin another log"
+            )
+    yield _joined(held, whole)
+
+
+def _joined(parts: list[bytes], whole: bool) -> bytes:
+    return b"".join(reversed(parts)) + b"\n" * whole
+
+
+def opened(path: Path, what: str) -> int:
+    """The file `path`, open to be read; ConfigurationError where it is a pipe, folder or device.
+
+    A pipe is not waited for.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ConfigurationError(f"{what}: {path} is no file that holds lines")
+    return file
 
 
 def _bytes(file: int, at: int, count: int) -> bytes:

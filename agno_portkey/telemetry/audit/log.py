@@ -21,7 +21,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.audit.checkpoints import Checkpoints
 from agno_portkey.telemetry.audit.file import Held, LogFile
 from agno_portkey.telemetry.audit.keys import Key, find_key
-from agno_portkey.telemetry.audit.lines import plain, record_of
+from agno_portkey.telemetry.audit.lines import LONGEST, opened, plain, record_of
 
 __all__ = ["REPAIRED", "AuditLog"]
 
@@ -29,6 +29,8 @@ __all__ = ["REPAIRED", "AuditLog"]
 REPAIRED = "repaired"
 # Seconds that the end of a process waits for others that write.
 _AT_EXIT = 5.0
+# Records, each with the thread that waits for it, while another process has the file.
+_WAITING = 1_000
 
 
 class AuditLog:
@@ -36,8 +38,9 @@ class AuditLog:
 
     Called with a record, a dict of JSON's types, it returns once that is on the disk; threads and
     processes may share the file. Of threads that write at once, one writes for all. It raises
-    OSError where that, or a checkpoint that is due, can't be written; DatabaseGone where the file
-    was cut, moved or put back; ConfigurationError where its last line is of somebody else.
+    OSError where that, or a checkpoint that is due, can't be written, or too many wait already;
+    DatabaseGone where the file was cut, moved or put back; ConfigurationError where its last line
+    is of somebody else; ValueError for a record of over 16 MiB.
 
     `key`, 32 bytes or their base64, seals it; else AGNO_PORTKEY_AUDIT_KEY does, else `key_file`,
     which is made on first use, in the user's own folder by default. With `signing_key` (private
@@ -76,6 +79,7 @@ class AuditLog:
         self._every = every
         self._sync = sync
         self._anchors = Checkpoints(self.path, checkpoints)
+        self._anchors.begin()
         self._begin()
         _logs.add(self)
 
@@ -90,6 +94,8 @@ class AuditLog:
 
     def __call__(self, record: Mapping[str, Any], /) -> None:
         waiting = _Waiting(_entry(record))
+        if len(self._pending) >= _WAITING:
+            raise OSError(f"{_WAITING} records wait for the audit log {self.path} already")
         self._pending.append(waiting)
         with self._turn:
             # Whoever had the turn before may have written this one as well.
@@ -108,7 +114,8 @@ class AuditLog:
         try:
             with self._file.alone(timeout):
                 self._taken = self._file.mend() or self._taken
-                last = step(self._file.load_last())
+                # What was taken away is told also where no more records follow.
+                last = step(self._file.load_last()) if self._taken is None else self._add([])[-1]
                 if last is not None and self in _unanchored:
                     self._anchor(last)
         finally:
@@ -138,15 +145,19 @@ class AuditLog:
     def _write(self, entries: list[_Entry]) -> None:
         with self._file.alone():
             self._taken = self._file.mend() or self._taken
-            if self._taken is not None:
-                entries = [_entry({"kind": REPAIRED, "data": self._taken}), *entries]
-            added = step(self._chain.append_many(entries))
-            self._taken = None
-            _unanchored.add(self)
+            added = self._add(entries)
             first, last = added[0], added[-1]
             if self._owed or (first.seq - 1) // self._every < last.seq // self._every:
                 self._owed = True
                 self._anchor(last)
+
+    def _add(self, entries: list[_Entry]) -> list[auditchain.AuditRecord]:
+        if self._taken is not None:
+            entries = [_entry({"kind": REPAIRED, "data": self._taken}), *entries]
+        added = step(self._chain.append_many(entries))
+        self._taken = None
+        _unanchored.add(self)
+        return added
 
     def _anchor(self, last: auditchain.AuditRecord) -> None:
         self._anchors.add(last, self._key, sync=self._sync)
@@ -175,8 +186,8 @@ def _entry(record: Mapping[str, Any]) -> _Entry:
 
 def _first_line(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.readline()
+        with os.fdopen(opened(path, "path"), "rb") as file:
+            return file.readline(LONGEST)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from agno_portkey.calls import IO
 from agno_portkey.errors import BudgetExceeded, ConfigurationError, LedgerUnavailable
 from agno_portkey.modes import Mode, check_mode, mode_now
+from agno_portkey.tags import MAX_TAG_LENGTH
 from agno_portkey.telemetry.ledger.entry import fitted
 from agno_portkey.telemetry.ledger.prices import dollars, nanodollars
 from agno_portkey.telemetry.ledger.store import Total
@@ -63,8 +64,14 @@ class Budget:
         ):
             raise ConfigurationError(f"Budget.limit_tokens: a whole number, not {tokens!r}")
         name = self.cost_center
-        if name is not None and (not isinstance(name, str) or not name.strip()):
-            raise ConfigurationError(f"Budget.cost_center: a tag's value or '*', not {name!r}")
+        if name is not None and (
+            not isinstance(name, str) or not name.strip() or len(name) > MAX_TAG_LENGTH
+        ):
+            # No tag is longer: nothing would ever be under it.
+            raise ConfigurationError(
+                f"Budget.cost_center: a tag's value, of at most {MAX_TAG_LENGTH} characters, or "
+                f"'*', not {name!r}"
+            )
         check_mode(self.mode, name="Budget.mode")
         if self.unpriced not in ("refuse", "allow"):
             raise ConfigurationError(f"Budget.unpriced: refuse or allow, not {self.unpriced!r}")
@@ -80,7 +87,7 @@ class Budget:
             key.append(("day", now.astimezone(UTC).date().isoformat()))
         if self.cost_center is not None:
             named = fitted(tags.get("cost_center"))
-            if self.cost_center not in ("*", named):
+            if self.cost_center != "*" and fitted(self.cost_center) != named:
                 return None
             key.append(("cost_center", named))
         return tuple(key)

@@ -105,13 +105,17 @@ def _about(event: Event, at: datetime) -> Entry:
 def _attempt(base: Entry, data: Mapping[str, Any], prices: Prices) -> Entry:
     failed, cancelled = data.get("error"), data.get("cancelled")
     prompt, completion = _count(data.get("input_tokens")), _count(data.get("output_tokens"))
+    # More than its parts, where what a model thought is in none of them.
+    total = _count(data.get("total_tokens"))
+    if prompt is not None and completion is not None:
+        total = max(prompt + completion, total or 0)
     entry = replace(
         base,
         status="cancelled" if cancelled else "failed" if failed else "ok",
         error=fitted(failed),
         input_tokens=prompt,
         output_tokens=completion,
-        tokens=None if prompt is None or completion is None else prompt + completion,
+        tokens=total,
         cached_tokens=_count(data.get("cached_tokens")),
         reasoning_tokens=_count(data.get("reasoning_tokens")),
     )
@@ -120,20 +124,25 @@ def _attempt(base: Entry, data: Mapping[str, Any], prices: Prices) -> Entry:
         return _free(replace(entry, cached_tokens=None, reasoning_tokens=None))
     if (told := _money(data.get("cost"))) is not None:
         return replace(entry, cost=told, priced="provider")
-    if entry.tokens is None:
+    if total is None:
         return _untold(entry, data)
+    if prompt is None or completion is None:
+        # Of its tokens nobody knows which part was which.
+        return replace(entry, priced="unknown")
     # By the name that answered, else by the one that was asked for.
     price = prices.of(base.model, _text(data.get("asked")))
     if price is None:
         return replace(entry, priced="unknown")
-    cost = price.cost(prompt or 0, completion or 0, entry.cached_tokens or 0)
+    # What is in the total alone was written, and costs as much.
+    cost = price.cost(prompt, total - prompt, entry.cached_tokens or 0)
     return replace(entry, cost=cost, priced="list")
 
 
 def _untold(entry: Entry, data: Mapping[str, Any]) -> Entry:
     """An attempt of which nobody said what it took: one that was refused took nothing."""
     begun = "finish_reason" in data
-    refused = data.get("status") in _REFUSED or entry.error in _NOT_ASKED
+    status = data.get("status")
+    refused = (isinstance(status, int) and status in _REFUSED) or entry.error in _NOT_ASKED
     if entry.status == "failed" and refused and not begun:
         return _free(entry)
     return entry
@@ -151,6 +160,9 @@ _NOT_ASKED = frozenset(("GatewayDeniedInput", "GatewayUnreachable"))
 
 def _embedding(base: Entry, data: Mapping[str, Any], prices: Prices) -> Entry:
     tokens, requests = _count(data.get("tokens")), _count(data.get("requests")) or 0
+    if not tokens and requests and _is_answered(data):
+        # It was answered, and what it took was not said.
+        tokens = None
     failed = data.get("error") or (data.get("failed") and data.get("failed") == data.get("texts"))
     entry = replace(
         base,
@@ -171,6 +183,12 @@ def _embedding(base: Entry, data: Mapping[str, Any], prices: Prices) -> Entry:
     if price is None:
         return replace(entry, priced="unknown")
     return replace(entry, cost=price.cost(tokens), priced="list")
+
+
+def _is_answered(data: Mapping[str, Any]) -> bool:
+    """Whether some texts got their vectors from a provider."""
+    texts, kept, failed = (_count(data.get(name)) or 0 for name in ("texts", "kept", "failed"))
+    return texts > kept + failed
 
 
 def fitted(said: object) -> str | None:

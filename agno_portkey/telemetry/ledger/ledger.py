@@ -6,17 +6,18 @@ import hashlib
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 
 from agno_portkey.errors import ConfigurationError, LedgerUnavailable
 from agno_portkey.telemetry.ledger.budget import Budget, BudgetAllowance, Key
 from agno_portkey.telemetry.ledger.entry import Entry, entries_of
 from agno_portkey.telemetry.ledger.prices import Prices
-from agno_portkey.telemetry.ledger.store import BY, Row, Sum, Total, store_of
+from agno_portkey.telemetry.ledger.store import BY, Row, SqlStore, Sum, Total, store_of
 from agno_portkey.telemetry.ledger.writer import Writer
 from agno_portkey.verdict import Event, failure_told
 
@@ -27,6 +28,9 @@ _log = logging.getLogger("agno_portkey")
 _KEPT = 1000
 _SECONDS_KEPT = 60.0
 _NOTHING = Total()
+# What a thread was told of last, and by which ledgers that was heard.
+_lately = threading.local()
+_LATELY = 8
 
 
 class Ledger:
@@ -63,7 +67,9 @@ class Ledger:
         self._known: OrderedDict[Key, _Known] = OrderedDict()
         self._reading: list[_Known] = []
         self._batches: OrderedDict[str, list[tuple[int, int]]] = OrderedDict()
-        self._last = threading.local()
+        # Ledgers of the same database that book what this one hears, and how often they did.
+        self._others: WeakSet[Ledger] = WeakSet()
+        self._elsewhere = 0
 
     def __repr__(self) -> str:
         return f"Ledger({self._store.place!r})"
@@ -96,11 +102,32 @@ class Ledger:
         return [*entries_of(event, self.prices, self._clock())]
 
     def _is_told_twice(self, event: Event) -> bool:
-        """Whether it comes a second time at once: a model and its team may both have the ledger."""
-        if getattr(self._last, "event", None) is event:
-            return True
-        self._last.event = event
+        """Whether it comes a second time: a model and its team may both have the ledger.
+
+        Or each one of its own of one database, where it would be counted twice.
+        """
+        heard: deque[tuple[Event, Ledger]] = vars(_lately).setdefault(
+            "heard", deque(maxlen=_LATELY)
+        )
+        for told, ledger in heard:
+            if told is event and ledger._is_one_with(self):
+                if ledger is not self:
+                    self._is_booked_by(ledger)
+                return True
+        heard.append((event, self))
         return False
+
+    def _is_one_with(self, other: Ledger) -> bool:
+        mine, its = self._store, other._store
+        return mine is its or (mine.place == its.place and isinstance(mine, SqlStore))
+
+    def _is_booked_by(self, other: Ledger) -> None:
+        """Another one of this database has the row: what is known here is to be read again."""
+        with self._writer.lock:
+            self._others.add(other)
+            self._elsewhere += 1
+            for known in self._known.values():
+                known.until = min(known.until, time.monotonic())
 
     def _heard_of(self, job: str, data: Mapping[str, Any]) -> None:
         """An answer of a batch, which is heard again with each fetch."""
@@ -189,9 +216,11 @@ class Ledger:
         known = _Known(key)
         with self._writer.lock:
             writer, mark = self._writer.id, self._writer.seq
+            elsewhere, others = self._elsewhere, [*self._others]
             self._reading.append(known)
         try:
-            self._writer.flush(self.timeout)
+            for each in (self, *others):
+                each._writer.flush(self.timeout)
             base = self._store.total(dict(key), writer=writer, after=mark)
         except Exception as error:
             unreadable = self._unreadable(error)
@@ -205,7 +234,8 @@ class Ledger:
             if (before := self._known.get(key)) is not None:
                 # What was spent is never less: a database that says so is behind, or was altered.
                 known.base = _larger(base, _less(before.total, known.added))
-            known.until = time.monotonic() + self._max_age
+            fresh = elsewhere == self._elsewhere
+            known.until = time.monotonic() + (self._max_age if fresh else 0)
             self._keep(key, known)
             return known.total
 

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ __all__ = ["NANO", "Price", "Prices", "dollars", "nanodollars"]
 
 # Money is kept as whole billionths of a dollar: sums of them are exact.
 NANO = 1_000_000_000
+# Of our own: that of the thread may round, or raise where something would be.
+_EXACT = Context(prec=100, traps=[])
 _SHIPPED = Path(__file__).parents[1] / "prices.json"
 # Providers name the version that answered, and some lists only the model.
 _VERSION = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
@@ -41,9 +43,10 @@ class Price:
     def cost(self, prompt: int, completion: int = 0, cached: int = 0) -> int:
         """Nanodollars for so many tokens; `cached` are a part of `prompt`."""
         cached = min(cached, prompt) if self.cached is not None else 0
-        sums = (prompt - cached) * self.prompt + completion * self.completion
-        sums += cached * (self.cached or Decimal(0))
-        return nanodollars(sums / 1000)
+        with localcontext(_EXACT):
+            sums = (prompt - cached) * self.prompt + completion * self.completion
+            sums += cached * (self.cached or Decimal(0))
+            return nanodollars(sums.scaleb(-3))
 
 
 class Prices:
@@ -155,9 +158,11 @@ def _figure(where: str, said: Any) -> Decimal:
 
 def nanodollars(amount: Decimal) -> int:
     """Whole billionths of a dollar, a half rounded up."""
-    return int((amount * NANO).to_integral_value(ROUND_HALF_UP))
+    with localcontext(_EXACT):
+        return int(amount.scaleb(9).to_integral_value(ROUND_HALF_UP))
 
 
 def dollars(nano: int) -> Decimal:
     """The dollars that so many billionths are."""
-    return Decimal(nano).scaleb(-9)
+    with localcontext(_EXACT):
+        return Decimal(nano).scaleb(-9)

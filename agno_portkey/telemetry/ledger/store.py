@@ -191,11 +191,17 @@ class SqlStore:
         try:
             self._insert([row])
         except IntegrityError:
-            # Its writer has no other row of this number: an answer to us was lost.
-            return True
+            # Its writer has no other row of this number: an answer to us was lost. Else the table
+            # holds rows to something that this one is not.
+            return self._is_there(row)
         except DataError:
             return False
         return True
+
+    def _is_there(self, row: Row) -> bool:
+        c = TABLE.c
+        same = select(c.seq).where(c.writer == row["writer"], c.seq == row["seq"])
+        return bool(self._table.read(same))
 
 
 class MemoryStore:
