@@ -69,8 +69,11 @@ def test_every_guard_is_told_of_once_with_its_evidence(call: str, side: Any) -> 
         ("finds", False),
     ]
     told = {"stage": "model", "side": side, "mode": "enforce"}
+    seconds = [event.data["seconds"] for event in heard]
+    assert all(isinstance(each, float) and each >= 0 for each in seconds)
     assert [event.data for event in heard] == [
-        {**told, "passages": 4, "rewritten": number} for number in (0, 2, 0)
+        {**told, "passages": 4, "rewritten": number, "seconds": each}
+        for number, each in zip((0, 2, 0), seconds, strict=True)
     ]
     assert verdicts[0].evidence == told
     assert verdicts[2] == caught.value.verdict

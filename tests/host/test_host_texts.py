@@ -289,7 +289,17 @@ ARGUMENTS = {
 
 def test_every_argument_of_a_call_is_known() -> None:
     assert set(inspect.signature(OpenAIChat.invoke).parameters) == {"self", *ARGUMENTS}
-    ours = {"stream", "fields", "target", "partials", "verbatim", "fresh", "spent", "pending"}
+    ours = {
+        "stream",
+        "fields",
+        "target",
+        "partials",
+        "verbatim",
+        "fresh",
+        "spent",
+        "pending",
+        "span",
+    }
     assert {field.name for field in dataclasses.fields(Call)} == {*ARGUMENTS, *ours}
 
 
