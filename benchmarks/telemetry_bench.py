@@ -34,7 +34,8 @@ from rich.table import Table
 GOAL, OF_AGNO = 1.5, 0.5
 NOTHING, OURS, AGNO = "nothing", "ours, Agno's table", "Agno's own, its table"
 _USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-_WARM = 20
+# Until nothing is done for the first time any more.
+_WARM = 200
 
 
 def main() -> int:

@@ -20,11 +20,24 @@ __all__ = ["CALL", "AttemptSpan", "AttemptTracer", "see_requests"]
 # Where a context has the call that is being made in it.
 CALL = context.create_key("agno_portkey.call")
 _USAGE = "gen_ai.usage."
-# The names of tools that a model asks for may be any words of its own; and the operation is the
-# call's, so that who adds up the operations of a trace counts it once. Prices are our own: OpenLIT
-# takes what it does not know for free. Its first word of a plain request is the whole
-# answer, and every provider "openai".
-_UNSAID = ("gen_ai.tool.", names.OPERATION, names.COST, names.FIRST_TOKEN, names.PROVIDER)
+# What is taken over of what OpenLIT says. Not the operation, which is the call's: who adds up those
+# of a trace counts it once; nor prices, of which it takes what it does not know for free, the first
+# word, which in a plain request is the whole answer, the provider, which is always "openai", or the
+# names of tools, which may be any words of a model.
+_TAKEN = frozenset(
+    {
+        names.ERROR_TYPE,
+        names.REQUEST_MODEL,
+        "gen_ai.request.max_tokens",
+        "gen_ai.request.stream",
+        "gen_ai.request.temperature",
+        "gen_ai.request.top_p",
+        "gen_ai.response.id",
+        "gen_ai.server.time_per_output_token",
+        "server.address",
+        "server.port",
+    }
+)
 _PRICES = Path(__file__).with_name("prices.json")
 _lock = threading.Lock()
 _seeing = False
@@ -45,30 +58,24 @@ class AttemptSpan(Span):
 
     def __init__(self, span: Span) -> None:
         self._span = span
+        self._said: dict[str, Any] = {}
         self._ended: int | None = None
 
     def get_span_context(self) -> trace.SpanContext:
         return self._span.get_span_context()
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        self._span.set_attributes(
-            {
-                self._named(key): value
-                for key, value in attributes.items()
-                if not key.startswith(_UNSAID)
-            }
-        )
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
 
     def set_attribute(self, key: str, value: Any) -> None:
-        if not key.startswith(_UNSAID):
-            self._span.set_attribute(self._named(key), value)
-
-    @staticmethod
-    def _named(key: str) -> str:
-        return names.OURS + key.removeprefix(_USAGE) if key.startswith(_USAGE) else key
+        if key in _TAKEN:
+            self._said[key] = value
+        elif key.startswith(_USAGE) and key != names.COST:
+            self._said[names.OURS + key.removeprefix(_USAGE)] = value
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
-        self._span.add_event(name, attributes, timestamp)
+        """An event may quote what was sent, too."""
 
     def update_name(self, name: str) -> None:
         """Its name is its number."""
@@ -87,7 +94,7 @@ class AttemptSpan(Span):
 
     def close(self, told: Mapping[str, Any], *, failed: bool) -> None:
         """The attempt is over; `told` is what is known of it."""
-        self._span.set_attributes(told)
+        self._span.set_attributes({**self._said, **told})
         if failed:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end(self._ended)

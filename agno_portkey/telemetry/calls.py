@@ -111,8 +111,9 @@ class CalledSpan:
         if not self._sending:
             return None
         self._sending = False
-        self._attempt = AttemptSpan(tracer.start_span(f"attempt {self._number}", **how))
-        self._attempt.set_attributes({names.KIND: "attempt", names.ATTEMPT: self._number})
+        of: dict[str, Any] = {names.KIND: "attempt", names.ATTEMPT: self._number}
+        span = tracer.start_span(f"attempt {self._number}", attributes=of, **how)
+        self._attempt = AttemptSpan(span)
         return self._attempt
 
     def attempted(self, data: Mapping[str, Any]) -> None:
