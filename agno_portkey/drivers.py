@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, Self, TypeVar, cast
 
 from agno_portkey.workers import Job, arace, race
@@ -111,7 +112,7 @@ class AsyncIO:
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
         within = contextvars.copy_context()
-        asyncio.get_running_loop().run_in_executor(None, within.run, function, *args)
+        asyncio.get_running_loop().run_in_executor(None, partial(within.run, function, *args))
 
     async def close(self, stream: Any) -> None:
         await stream.close()
