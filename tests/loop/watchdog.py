@@ -21,7 +21,7 @@ OURS = f"{Path(agno_portkey.__file__).parent}/"
 NOT_OURS = f"{OURS}testing/"
 # Seconds of the processor's time that one step of a task may take while coverage is measured; the
 # clock's would be the machine's business.
-STEP = 0.3
+STEP = 0.5
 _LOOK = 0.01
 _OTHERS = ("/logging/__init__.py",)
 
