@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test check format lint types layers coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry clean
+.PHONY: help setup demo test check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,7 +69,7 @@ $(LIST): FORCE | $(VENV)/.ready
 # A file that git tracks and that is gone counts as changed.
 $(FILES) FORCE:
 
-check: format lint types layers coverage e2e  ## what CI runs
+check: format lint types layers bandit coverage e2e  ## what CI runs
 
 format: setup
 	$(BIN)/ruff format --check .
@@ -83,6 +83,12 @@ types: setup
 
 layers: setup
 	$(BIN)/lint-imports
+
+bandit: setup  ## what looks dangerous in the package
+	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive agno_portkey
+
+audit: setup  ## known weak spots of what is installed; asks PyPI
+	$(BIN)/pip-audit --skip-editable $(ARGS)
 
 coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again only what changed since
 	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=99

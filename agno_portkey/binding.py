@@ -23,8 +23,9 @@ from agno_portkey.hooks import ContractHook, GateHook
 from agno_portkey.hooks.watch import WatchHook
 from agno_portkey.hooks.watched import watched_kind
 from agno_portkey.model import PortkeyModel
-from agno_portkey.modes import Modes
+from agno_portkey.modes import Modes, mode_now
 from agno_portkey.reach import Allow, Factory, Hidden, Survey, refuse_paths, seeing
+from agno_portkey.routing.limits import LimitTable, reached_by
 from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.stopping import LateSwitch, StopSwitch
 from agno_portkey.verdict import Observer
@@ -33,6 +34,7 @@ from agno_portkey.walk import (
     MANAGERS,
     OWN_MODELS,
     Owner,
+    held_models,
     initialise,
     name_of,
     place_of,
@@ -66,6 +68,7 @@ class Binding:
         switch: StopSwitch | LateSwitch | None = None,
         swarm: str | None = None,
         budgets: Sequence[Allowance] = (),
+        models: LimitTable | None = None,
         lineage: bool = False,
     ) -> None:
         self.models: list[PortkeyModel] = []
@@ -77,6 +80,7 @@ class Binding:
         self._contracts, self._repair = contracts, repair
         self._caches = caches or {}
         self._budgets = budgets
+        self._limits = models or LimitTable()
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
         self._seats: WeakSet[Seat] = WeakSet()
@@ -143,6 +147,25 @@ class Binding:
         return any(
             isinstance(hook, GateHook | WatchHook) and not self._is_my_hook(hook) for hook in hooks
         )
+
+    def check_models(self, owner: Owner, part: str) -> None:
+        """Raise ConfigurationError if a model of `owner` can come to what it may not ask."""
+        helps = "aide" if part in ("runner", "aide") else "member"
+        for path, model, speaks in held_models(owner):
+            self._check_model(path, model, part if speaks else helps, name_of(owner))
+
+    def check_places(self, found: Survey) -> None:
+        """The same of what a survey found beside its owners' own."""
+        for place in found.places:
+            role, _ = self._whose(place.holder)
+            self._check_model(place.path, place.model, "aide" if place.aide else "member", role)
+
+    def _check_model(self, path: str, model: PortkeyModel, part: str, role: str) -> None:
+        limits = self._limits.of(part, role, None)
+        if limits is None or mode_now("models", limits.mode) != "enforce":
+            return
+        if (why := limits.refusal(reached_by(model))) is not None:
+            raise ConfigurationError(f"{path}: {why}")
 
     # Binding
 
@@ -232,6 +255,9 @@ class Binding:
     def _bound(
         self, model: PortkeyModel, seat: Seat, bare: bool = False, schema: Any = None
     ) -> PortkeyModel:
+        seat = replace(
+            seat, limits=self._limits.of(seat.part, seat.role, seat.swarm, self.observers)
+        )
         # A guard's own model can't be guarded by that guard.
         guards = () if bare else self._guards
         twin = model.bound_to(

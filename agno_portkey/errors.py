@@ -4,12 +4,19 @@
 AgnoPortkeyError
 ├── ConfigurationError (ValueError)     an argument, file or variable is wrong; refused when built
 │   ├── UngovernedPathError             govern found a way round the gateway or the gate
-│   └── ModelMissing                    no language model to find names and places with
+│   ├── ModelMissing                    no language model to find names and places with
+│   ├── SecretMissing                   a source has no secret of that name
+│   ├── TokenRefused                    a command's token is missing, not good, or lacks a scope
+│   └── WrongEnvironment                it is of another environment, or not for production
 ├── AdjustmentRefused                   a gate's threshold may not be changed so, or not any more
 ├── AnalysisFailed                      a text could not be searched for personal data
 ├── ClearanceRefused                    a clearance is not good for who asks, or not any more
 ├── DatabaseGone (RuntimeError)         a table or file that was there is not there any more
 ├── VaultUnavailable                    hidden values can't be read or kept
+├── SecretUnavailable                   a source of secrets can't be asked, or gives no usable one
+├── RotationFailed                      a key was not rotated; says what state its keys are in
+│   ├── RotationUnderWay                another process rotates that key
+│   └── RevocationPending               the new key is in use, an old one is not revoked yet
 ├── LedgerUnavailable                   what was spent can't be written, or can't be read
 ├── MissingExtraError (ImportError)     an optional package is not installed; names the extra
 ├── LocalGatewayError                   the local gateway can't be installed or started
@@ -30,6 +37,7 @@ AgnoPortkeyError
     │   ├── BudgetExceeded              a budget is used up, or nobody can say that it is not
     │   ├── GateClosed                  the gate of a Runner or protected tool has not passed
     │   ├── InputContractError          what a run is handed does not fit its schema
+    │   ├── ModelNotAllowed             the policy does not let who asks have that model
     │   ├── Stopped                     the swarm is stopped, or nobody can say that it is not
     │   └── GatewayDeniedInput          446: a gateway guardrail denied the request
     └── OutputBlocked (OutputCheckError)
@@ -92,15 +100,23 @@ __all__ = [
     "LocalGatewayError",
     "MissingExtraError",
     "ModelMissing",
+    "ModelNotAllowed",
     "OutputBlocked",
+    "RevocationPending",
+    "RotationFailed",
+    "RotationUnderWay",
     "RunDeclined",
+    "SecretMissing",
+    "SecretUnavailable",
     "StepStopped",
     "Stopped",
+    "TokenRefused",
     "ToolRefused",
     "TruncatedStream",
     "UngovernedPathError",
     "UpstreamFailed",
     "VaultUnavailable",
+    "WrongEnvironment",
 ]
 
 
@@ -118,6 +134,18 @@ class UngovernedPathError(ConfigurationError):
 
 class ModelMissing(ConfigurationError):
     """Names or places are to be found, and there is no language model that finds them."""
+
+
+class TokenRefused(ConfigurationError):
+    """A token is missing, not good, or lacks a scope; the message says which, and quotes none."""
+
+
+class WrongEnvironment(ConfigurationError):
+    """It is of another environment, or what is not for production is used there."""
+
+
+class SecretMissing(ConfigurationError):
+    """A source of secrets has none of that name; the message says where to put it."""
 
 
 class AdjustmentRefused(AgnoPortkeyError):
@@ -152,6 +180,29 @@ class DatabaseGone(AgnoPortkeyError, RuntimeError):
 
 class LedgerUnavailable(AgnoPortkeyError):
     """Rows of the ledger can't be written yet, or its sums can't be read."""
+
+
+class RotationFailed(AgnoPortkeyError):
+    """A key was not rotated: `what` happened, in which state its `keys` are, and what to `do`."""
+
+    def __init__(self, key: str, what: str, keys: str, do: str) -> None:
+        super().__init__(f"{key}: {what}. {keys}. {do}")
+        self.key, self.what, self.keys, self.do = key, what, keys, do
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.key, self.what, self.keys, self.do))
+
+
+class RotationUnderWay(RotationFailed):
+    """Another process, or another thread of this one, rotates that key; nothing was done here."""
+
+
+class RevocationPending(RotationFailed):
+    """The new key is in use, and an old one is not revoked yet; trying again may do."""
+
+
+class SecretUnavailable(AgnoPortkeyError):
+    """A source of secrets can't be asked, or what it gives can't be used; says what to do."""
 
 
 class VaultUnavailable(AgnoPortkeyError):
@@ -273,6 +324,10 @@ class GateClosed(InputBlocked):
 
 class InputContractError(InputBlocked):
     """What a run is handed does not fit the schema of its input."""
+
+
+class ModelNotAllowed(InputBlocked):
+    """The policy does not let an agent ask a model, or a provider, that its calls can reach."""
 
 
 class Stopped(InputBlocked):

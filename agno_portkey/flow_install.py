@@ -98,6 +98,7 @@ class FlowInstall(Install):
             strict=bool(wanted.guards or wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,
+            models=wanted.models,
             budgets=wanted.allowances,
             lineage=wanted.ledger is not None,
         )

@@ -85,8 +85,8 @@ def govern(
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
-    Guards, tags and exceptions that are given beside it are added to its own; where it says one
-    gate, Runner or value of a tag and the argument another, that is refused.
+    Guards, tags, budgets and exceptions that are given beside it are added to its own; where it
+    says one gate, Runner or value of a tag and the argument another, that is refused.
 
     Of a workflow everyone in its steps is governed, with its name as their swarm, and a step that
     was blocked or has failed ends it, with status ERROR and the reason as its content. Of a factory
@@ -117,8 +117,11 @@ def govern(
         allow=allow,
         pii=pii,
         cache=cache,
+        budgets=budgets,
     )
     named = terms.runner
+    with terms.placing():
+        booked = _checked(ledger, terms.budgets)
     wanted = Wanted(
         runner=named if named is None or isinstance(named, str) else identity(named),
         gates=terms.gates,
@@ -134,8 +137,9 @@ def govern(
         database=terms.database,
         gate_database=terms.gate_database,
         clearance_keys=terms.clearance_keys,
-        ledger=_checked(ledger, budgets),
-        budgets=tuple(budgets),
+        models=terms.models,
+        ledger=booked,
+        budgets=terms.budgets,
     )
     with terms.placing():
         _govern(owner, wanted)

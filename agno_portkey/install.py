@@ -27,7 +27,9 @@ from agno_portkey.hooks import GateHook
 from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
+from agno_portkey.production import check_owners
 from agno_portkey.reach import Allow
+from agno_portkey.routing.limits import LimitTable
 from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.run_facts import Fingerprint
 from agno_portkey.runs import Part
@@ -74,6 +76,8 @@ class Wanted:
     clearance_keys: tuple[str, ...] = ()
     # The address of the database that holds the kill switch, where it is not the owner's own.
     database: str | None = field(default=None, repr=False)
+    # Which models and providers who may ask.
+    models: LimitTable = field(default_factory=LimitTable)
     ledger: Ledger | None = None
     budgets: tuple[Budget, ...] = ()
 
@@ -109,6 +113,7 @@ class Install:
             strict=bool(self.wanted.guards or self.wanted.gates),
             switch=self._switch(),
             swarm=self.swarm,
+            models=self.wanted.models,
             budgets=self.wanted.allowances,
             lineage=self.wanted.ledger is not None,
         )
@@ -135,6 +140,7 @@ class Install:
         self.found = self.binding.survey(members, self.runner)
         owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
         self.binding.require_free(members)
+        check_owners(owners, wanted.modes, gated=bool(wanted.gates))
         _refuse_early_stores(owners, wanted.guards)
         paths = self.binding.ungoverned(self.found)
         if self.runner is not None:
@@ -143,6 +149,7 @@ class Install:
         self.found.check_allowed()
         self._check_contracts(owners)
         self._check_caches(owners)
+        self._check_models(owners)
 
     def _check_contracts(self, owners: Sequence[Owner]) -> None:
         """Say which contracts nobody is known to need: a mistake there would hold nothing."""
@@ -167,6 +174,22 @@ class Install:
                 raise ConfigurationError(f"cache: {role} is the Runner, and acts each time")
             if has_schema(owner, Judgement):
                 raise ConfigurationError(f"cache: {role} is a Judge, and judges each plan anew")
+
+    def _check_models(self, owners: Sequence[Owner]) -> None:
+        """Refuse who could ask, as things are, what the policy does not let them."""
+        known = {name_of(owner) for owner in owners}
+        for name, limit in self.wanted.models.agents.items():
+            if name not in known:
+                raise ConfigurationError(
+                    f"{limit.where}: nobody is called {name!r} (there are: {', '.join(known)})"
+                )
+        parts: dict[int, str] = {
+            id(hidden.owner): "aide" if hidden.aide else "member" for hidden in self.found.hidden
+        }
+        parts |= {id(owner): self._part(owner) for owner, _ in self.everyone}
+        for owner in owners:
+            self.binding.check_models(owner, parts[id(owner)])
+        self.binding.check_places(self.found)
 
     def _round_the_gate(self, runner: Agent, owners: Sequence[Owner]) -> list[str]:
         """What may be without a gate, but not with one, allowed or not."""

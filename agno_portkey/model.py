@@ -38,11 +38,14 @@ from agno_portkey.routing.connection import (
     gateway_url,
     given_http,
 )
+from agno_portkey.routing.keyed import Named
 from agno_portkey.routing.recovery.allowance import Allowance, check_allowances
 from agno_portkey.routing.recovery.patience import Watchdog
 from agno_portkey.routing.recovery.router import Router
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.run_facts import outermost_run
+from agno_portkey.secrets.base import Secret
+from agno_portkey.secrets.source import SecretSource
 from agno_portkey.settings import Settings
 from agno_portkey.tags import (
     call_tags,
@@ -69,6 +72,10 @@ class PortkeyModel(Calls):
 
     `api_key` is the provider's key, for a gateway that holds none; `portkey_provider` the
     provider's slug (`openai`, `openrouter`, `@my-slug`); `custom_host` the provider's address.
+    Each of the keys is a text, or a `Secret` that is read when a request is sent: a newer value
+    goes out with the next request, and where a key is refused its source is asked once before the
+    call fails. `secrets` is where the references of `config` (`${NAME}`) are read from, if not from
+    the environment.
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
     of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
     how far a broken one is mended. `output_schema` is for an `output_model`, which the host asks
@@ -86,14 +93,14 @@ class PortkeyModel(Calls):
     extra_query: Any = field(default=None, repr=False)
     extra_body: Any = field(default=None, repr=False)
     request_params: dict[str, Any] | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
+    api_key: str | Secret | None = field(default=None, repr=False)  # type: ignore[assignment]
     base_url: str | httpx.URL | None = None
     default_headers: Any = field(default=None, repr=False)
     default_query: Any = field(default=None, repr=False)
     client_params: dict[str, Any] | None = field(default=None, repr=False)
 
-    portkey_api_key: str | None = field(default=None, repr=False)
-    virtual_key: str | None = field(default=None, repr=False)
+    portkey_api_key: str | Secret | None = field(default=None, repr=False)
+    virtual_key: str | Secret | None = field(default=None, repr=False)
     config: Route | dict[str, Any] | str | None = field(default=None, repr=False)
     portkey_provider: str | None = None
     custom_host: str | None = None
@@ -109,11 +116,14 @@ class PortkeyModel(Calls):
     observers: Sequence[Observer] = ()
     budgets: Sequence[Allowance] = ()
     cache: CachePolicy | None = None
+    secrets: SecretSource | None = field(default=None, repr=False)
 
     # Set by `govern`: whom this copy speaks for.
     seat: Seat | None = field(default=None, kw_only=True)
     # Of a copy that samples are drawn from: no cache may answer its calls.
     fresh: bool = field(default=False, init=False, compare=False, repr=False)
+    # The secrets that references of the route name, where `secrets` has them.
+    named: Named | None = field(default=None, init=False, compare=False, repr=False)
     _origin: Any = field(default=None, init=False, compare=False, repr=False)
     _clients: Clients = field(default_factory=Clients, init=False, compare=False, repr=False)
     router: Router = field(default_factory=Router, init=False, compare=False, repr=False)
@@ -133,6 +143,7 @@ class PortkeyModel(Calls):
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
         check_arguments(self)
+        self.named = Named(self.secrets) if self.secrets is not None else None
         self.router = Router(self.breaker)
         self.router.plan(self)
         self.tags = check_tags(self.tags)

@@ -31,6 +31,7 @@ from agno_portkey.guardrails.tool_results import ashown, shown
 from agno_portkey.latest import Latest
 from agno_portkey.pipeline import deltas, merge
 from agno_portkey.routing.recovery.router import Router
+from agno_portkey.run_facts import hand_on
 from agno_portkey.stopping import aguard_tool, guard_tool
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Calls(OpenAILike):
 
     def response(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response: ModelResponse | None = None
+        hand_on(self, kwargs)
         try:
             with self.kept.showing.nothing(_run_id(kwargs)):
                 response = super().response(*args, **kwargs)
@@ -107,6 +109,7 @@ class Calls(OpenAILike):
 
     async def aresponse(self, *args: Any, **kwargs: Any) -> ModelResponse:
         response: ModelResponse | None = None
+        hand_on(self, kwargs)
         try:
             with self.kept.showing.nothing(_run_id(kwargs)):
                 response = await super().aresponse(*args, **kwargs)
@@ -122,6 +125,7 @@ class Calls(OpenAILike):
 
     def response_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         self._stream_partials(kwargs)
+        hand_on(self, kwargs)
         try:
             # Closed as soon as the host drops it: before it stores a run that was cancelled.
             yield from super().response_stream(*args, **kwargs)
@@ -134,6 +138,7 @@ class Calls(OpenAILike):
 
     async def aresponse_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         self._stream_partials(kwargs)
+        hand_on(self, kwargs)
         try:
             async with Owned(super().aresponse_stream(*args, **kwargs)) as events:
                 async for event in events:

@@ -26,11 +26,12 @@ _SECRET_FIELDS = (
     "extra_headers",
     "http_client",
     "portkey_api_key",
+    "secrets",
     "virtual_key",
 )
 _MAY_HOLD_SECRETS = ("config", "default_query", "extra_body", "extra_query", "request_params")
 # Made anew wherever the model comes to.
-_LIVE = ("_begun", "_clients", "_notes", "kept", "outputs", "router")
+_LIVE = ("_begun", "_clients", "_notes", "kept", "named", "outputs", "router")
 
 
 def state_of(model: Any) -> dict[str, Any]:

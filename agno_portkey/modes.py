@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args
 
+from agno_portkey.environments import ALLOWS_VARIABLE, is_allowed
 from agno_portkey.errors import ConfigurationError
 
 __all__ = ["PARTS", "Mode", "Modes", "check_mode", "mode_now", "override_of", "variable_of"]
 
 Mode = Literal["off", "observe", "enforce"]
 # What has a mode, and a variable that overrides it.
-PARTS = ("guards", "gate", "contracts", "tags", "stop", "cache", "budgets")
+PARTS = ("guards", "gate", "contracts", "tags", "stop", "cache", "budgets", "models")
 
 _MODES: tuple[str, ...] = get_args(Mode)
 
@@ -70,5 +71,21 @@ def _warn(variable: str, said: str, taken: Mode) -> None:
 
 
 def mode_now(part: str, own: Mode) -> Mode:
-    """The mode of `part` now: the environment's if it says one, else `own`."""
-    return override_of(part) or own
+    """The mode of `part` now: the environment's if it says one, else `own`.
+
+    In production a gate is enforced, unless it is said there that one may observe.
+    """
+    mode = override_of(part) or own
+    if part == "gate" and mode != "enforce" and not is_allowed("observed-gates"):
+        _warn_of_production(mode)
+        return "enforce"
+    return mode
+
+
+@lru_cache(maxsize=2)
+def _warn_of_production(mode: str) -> None:
+    logging.getLogger("agno_portkey").warning(
+        "a gate is to %s, in production: it is enforced (%s=observed-gates allows it)",
+        mode,
+        ALLOWS_VARIABLE,
+    )

@@ -16,6 +16,7 @@ from agno_portkey.contracts.layer import contract_layer
 from agno_portkey.drivers import Owned
 from agno_portkey.gates import interlock
 from agno_portkey.guardrails.layer import guard_layer
+from agno_portkey.routing.limits import limit_layer, limited
 from agno_portkey.routing.recovery.allowance import allowed
 from agno_portkey.routing.recovery.rescue import recovered
 from agno_portkey.spans import trace_layer, tracing
@@ -37,6 +38,10 @@ def deltas(model: PortkeyModel, call: Call, io: IO) -> Owned[ModelResponse]:
     if brake is not None and brake.holds:
         layers.append(stop_layer(brake))
         io = brake.over(io, call.run_id)
+    limits = model.seat.limits if model.seat is not None else None
+    if limits is not None:
+        layers.append(limit_layer(limits, model))
+        io = limited(io, limits, call.run_id)
     if model.seat is not None and (lock := interlock(model.seat)) is not None:
         layers.append(lock)
     caching = caching_of(model, call)

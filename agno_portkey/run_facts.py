@@ -6,22 +6,34 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from agno.run.team import TeamRunOutput
 
 from agno_portkey.contracts import Critique, Judgement, Plan
+from agno_portkey.latest import Latest
+from agno_portkey.tags import TAGS_KEY
 
 __all__ = [
     "LINEAGE_KEY",
+    "ROOT_KEY",
     "Clearance",
     "Evidence",
     "Fingerprint",
+    "HandedDown",
     "Steps",
     "Usage",
     "Who",
+    "hand_on",
     "outermost_run",
+    "root_in",
+    "rooted",
 ]
 
-# Where a team says to its members, in the run's metadata, which teams they work for.
+# Where a team says to its members, in the run's metadata, which teams they work for, and the run
+# that all of it is done for.
 LINEAGE_KEY = "agno_portkey.lineage"
+ROOT_KEY = "agno_portkey.root_run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +128,89 @@ class Steps:
         )
 
 
+class HandedDown(str):
+    """A run's id as this process hands it down: one that a caller sends, or a database, is none."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> HandedDown:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HandedDown:
+        return self
+
+    def __reduce__(self) -> Any:
+        return (str, (str(self),))
+
+
+# The outermost runs of those that are none themselves, as far as they were asked for lately.
+_roots: Latest[str] = Latest()
+
+
 def outermost_run(run_response: object) -> str | None:
-    """The run that all others of a team's were asked for in, as far as hooks have said it."""
-    metadata = getattr(run_response, "metadata", None)
-    lineage = metadata.get(LINEAGE_KEY) if isinstance(metadata, Mapping) else None
-    first = lineage[0] if isinstance(lineage, list) and lineage else None
-    above = first.get("run_id") if isinstance(first, Mapping) else None
+    """The run that all others of a team's were asked for in, as far as it is known.
+
+    A run that is gone on with, or is a fork of another, is what that was.
+    """
+    run_id: str | None = getattr(run_response, "run_id", None)
+    noted = _roots.of(run_id)
+    root = root_in(getattr(run_response, "metadata", None)) or noted or _from_host(run_response)
+    if root is None or run_id is None:
+        return run_id
+    if root != noted:
+        # What is stored of it says so no more.
+        _roots.note(run_id, root)
+    return root
+
+
+def root_in(metadata: object) -> str | None:
+    """The outermost run that this process has handed down in a run's metadata."""
+    root = metadata.get(ROOT_KEY) if isinstance(metadata, Mapping) else None
     # A caller may have passed anything.
-    return above if isinstance(above, str) and above else getattr(run_response, "run_id", None)
+    return str(root) if isinstance(root, HandedDown) else None
+
+
+def rooted(root: str, lineage: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is handed down in the metadata of a run: its outermost one, and the teams above it."""
+    return {LINEAGE_KEY: lineage, ROOT_KEY: HandedDown(root)}
+
+
+def hand_on(model: Any, asked: Mapping[str, Any]) -> None:
+    """Have a team's members get its tags and its outermost run, with what its model is `asked`.
+
+    A run that is gone on with has in its context what a caller says now, and its hooks are not
+    asked. Only who books runs has members told of them.
+    """
+    run = asked.get("run_response")
+    context = _context_of(asked) if isinstance(run, TeamRunOutput) else None
+    if run is None or context is None:
+        return
+    told: dict[str, Any] = {}
+    held = context.metadata or {}
+    tags = (run.metadata or {}).get(TAGS_KEY)
+    if isinstance(tags, Mapping) and held.get(TAGS_KEY) != tags:
+        told[TAGS_KEY] = dict(tags)
+    if any(getattr(each, "books_runs", False) for each in model.observers):
+        root = model.root_run(run)
+        if root is not None and root_in(held) != root:
+            team = {"run_id": run.run_id, "name": str(run.team_name or run.team_id)}
+            told |= rooted(root, [team])
+    if told:
+        # A new mapping: the caller's own may serve other runs too.
+        context.metadata = {**held, **told}
+
+
+def _from_host(run_response: object) -> str | None:
+    """The same from what the host has written of a run, which nobody can send."""
+    above = None
+    # A workflow is above its steps, whose runs are the outermost ones.
+    if getattr(run_response, "workflow_step_id", None) is None:
+        above = getattr(run_response, "parent_run_id", None)
+    above = above or getattr(run_response, "forked_from_run_id", None)
+    return (_roots.of(above) or above) if isinstance(above, str) and above else None
+
+
+def _context_of(asked: Mapping[str, Any]) -> Any:
+    """The context that the tools of a run share, from which members get theirs."""
+    contexts = (getattr(each, "_run_context", None) for each in asked.get("tools") or ())
+    return next((each for each in contexts if each is not None), None)

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     base_url: str = HOSTED_URL
     virtual_key: SecretStr | None = None
-    config: Annotated[dict[str, Any] | str | None, NoDecode] = Field(default=None)
+    config: Annotated[dict[str, Any] | str | None, NoDecode] = Field(default=None, repr=False)
     environment: str | None = None
 
     @field_validator("base_url")
@@ -86,6 +86,8 @@ def parse_config(text: str) -> dict[str, Any] | str:
         raise ValueError(
             f"neither a config id (pc-...) nor JSON: {error.msg} at character {error.pos}"
         ) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(config, dict):
         raise ValueError("a routing config is a JSON object")
     return config
@@ -103,5 +105,7 @@ def check_config(config: object) -> None:
         raise ConfigurationError(f"config: a mapping, not {type(config).__name__}")
     try:
         json.dumps(config)
+    except RecursionError:
+        raise ConfigurationError("config: it is nested too deeply") from None
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"config: it can't be written as JSON ({error})") from None

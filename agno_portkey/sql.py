@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Table, create_engine, inspect
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, inspect, select
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from agno_portkey.environments import check_environment, current
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
 
 __all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of", "trouble_of"]
@@ -31,6 +32,13 @@ _DRIVERS = {
     "mysql+aiomysql": "mysql+pymysql",
     "mysql+asyncmy": "mysql+pymysql",
 }
+# Which environment a database is of: one row.
+_STAMP = Table(
+    "agno_portkey_environment",
+    MetaData(),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("environment", String(255), nullable=False),
+)
 # Of Postgres, where a lock was waited for too long.
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -50,6 +58,8 @@ class SqlTable:
         self._pid = os.getpid()
         weakref.finalize(self, _close, self._engine, self._pid)
         self.seen = False
+        # Whether it was seen that the database is of no other environment, and says of which it is.
+        self._checked = self._stamped = False
         self.place = self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     def read(self, wanted: Any) -> list[Any]:
@@ -90,7 +100,17 @@ class SqlTable:
 
     @contextmanager
     def writing(self, seconds: float | None = None) -> Iterator[Connection]:
-        """A transaction, which in SQLite waits `seconds` for a lock."""
+        """A transaction, which in SQLite waits `seconds` for a lock.
+
+        Who writes first says of which environment the database is.
+        """
+        if not self._stamped and (own := current()) is not None:
+            self._stamp(own)
+        with self._transaction(seconds) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, seconds: float | None = None) -> Iterator[Connection]:
         with self.connection() as connection, connection.begin():
             if self._sqlite and seconds is not None:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
@@ -105,7 +125,36 @@ class SqlTable:
         if self.seen and self.file is not None and not os.path.exists(self.file):
             raise DatabaseGone("its file was there and is gone: put it back")
         with self._engine.connect() as connection:
+            if not self._checked:
+                self._check_environment(connection)
+                # Else what follows would be in the transaction of this look-up.
+                connection.rollback()
+                self._checked = True
             yield connection
+
+    # Of which environment the database is
+
+    def _check_environment(self, connection: Connection) -> None:
+        if not inspect(connection).has_table(_STAMP.name):
+            return
+        theirs = connection.execute(select(_STAMP.c.environment)).scalar()
+        check_environment(theirs, f"the database {self.place}")
+        self._stamped = True
+
+    def _stamp(self, own: str) -> None:
+        try:
+            with self._transaction() as connection:
+                if not self._stamped:
+                    _STAMP.create(connection, checkfirst=True)
+                    if connection.execute(select(_STAMP)).first() is None:
+                        connection.execute(_STAMP.insert().values(id=1, environment=own))
+        except SQLAlchemyError:
+            # Others may have done it at once; whether they are of this environment is looked up.
+            self._checked = False
+            with self.connection():
+                if not self._stamped:
+                    raise
+        self._checked, self._stamped = False, True
 
 
 def trouble_of(error: BaseException) -> str | None:

@@ -19,6 +19,7 @@ __all__ = [
     "failure_told",
     "hear_everything",
     "heard",
+    "shown",
     "tell",
 ]
 
@@ -53,7 +54,8 @@ class Event:
     `kind` is `call`, `attempt` (each request that a call made), `circuit` (a breaker's change of
     state), `plan`, `critique`, `judgement`, `gate`, `approval` (what a person decided),
     `adjustment` (of a gate's threshold), `guard`, `contract`, `cache`, `embedding`, `search`,
-    `batch`, `tool`, `stop`, `budget` or `declined`; `role` the agent, `swarm` the team, `run_id`
+    `batch`, `tool`, `stop`, `limit`, `budget`, `access` (somebody was refused), `operation` (what a
+    person did to a swarm or key) or `declined`; `role` the agent, `swarm` the team, `run_id`
     the outermost run (a call's and attempt's own). `data` holds digests and figures; the reasons of
     verdicts and judgements are the only words of models in it.
     """
@@ -104,25 +106,34 @@ def failure_of(who: str, error: BaseException) -> str:
     return f"{who} failed: {failure_told(error)}"
 
 
-# Those of the whole process.
-_everywhere: tuple[Observer, ...] = ()
+# Those of the whole process, and the kinds of events that each does without.
+_everywhere: tuple[tuple[Observer, frozenset[str]], ...] = ()
 
 
-def hear_everything(observer: Observer, *, again: bool = True) -> None:
-    """Have `observer` hear of every event in this process from here on; no more if not `again`."""
+def hear_everything(observer: Observer, *, again: bool = True, but: Iterable[str] = ()) -> None:
+    """Have `observer` hear of every event in this process from here on; no more if not `again`.
+
+    It does not hear of those whose kind is in `but`; they are not made for it alone.
+    """
     global _everywhere
-    others = tuple(each for each in _everywhere if each is not observer)
-    _everywhere = (*others, observer) if again else others
+    others = tuple(each for each in _everywhere if each[0] is not observer)
+    _everywhere = (*others, (observer, frozenset(but))) if again else others
 
 
-def heard(observers: Sequence[Observer]) -> bool:
-    """Whether anybody hears of what is told to `observers`."""
-    return bool(observers) or bool(_everywhere)
+def shown(text: str | None) -> str:
+    """`text` without what a terminal would obey: models wrote some of it."""
+    return "".join(each if each.isprintable() else " " for each in text or "")
+
+
+def heard(observers: Sequence[Observer], kind: str | None = None) -> bool:
+    """Whether anybody hears of what is told to `observers`: of events of `kind`, or of any."""
+    return bool(observers) or any(kind not in without for _, without in _everywhere)
 
 
 def tell(observers: Iterable[Observer], event: Event) -> None:
     """Let every observer hear of `event`; one that raises is logged and passed over."""
-    for observer in (*observers, *_everywhere):
+    everywhere = (each for each, without in _everywhere if event.kind not in without)
+    for observer in (*observers, *everywhere):
         try:
             observer(event)
         except Exception:

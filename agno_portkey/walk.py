@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from agno.agent import Agent
 from agno.team import Team
@@ -11,6 +11,7 @@ from agno.tools import Toolkit
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.interlock import THINKING
+from agno_portkey.model import PortkeyModel
 
 __all__ = [
     "FALLBACKS",
@@ -19,6 +20,7 @@ __all__ = [
     "Owner",
     "broadcasts",
     "has_schema",
+    "held_models",
     "identity",
     "initialise",
     "mode_of",
@@ -64,6 +66,29 @@ def walk(owner: Owner, swarm: str | None) -> Iterator[tuple[Owner, str | None]]:
     for member in owner.members:
         if isinstance(member, Agent | Team):
             yield from walk(member, name_of(member) if isinstance(member, Team) else swarm)
+
+
+def held_models(owner: Owner) -> Iterator[tuple[str, PortkeyModel, bool]]:
+    """The models that `owner` holds by itself: each with its path, and whether it speaks for it.
+
+    Those that only help do not: for memories, summaries, or to reason.
+    """
+    config = owner.fallback_config
+    for name in ("model", *FALLBACKS):
+        held = [owner.model] if name == "model" else getattr(config, name, None) or ()
+        path = name if name == "model" else f"fallback_config.{name}"
+        yield from ((f"{name_of(owner)}.{path}", m, True) for m in held if _is_ours(m))
+    helping = {name: getattr(owner, name, None) for name in OWN_MODELS}
+    helping |= {
+        f"{name}.model": getattr(getattr(owner, name, None), "model", None) for name in MANAGERS
+    }
+    yield from (
+        (f"{name_of(owner)}.{path}", m, False) for path, m in helping.items() if _is_ours(m)
+    )
+
+
+def _is_ours(model: object) -> TypeGuard[PortkeyModel]:
+    return isinstance(model, PortkeyModel)
 
 
 def speakers(owner: Owner, runner: Agent) -> Iterator[int]:

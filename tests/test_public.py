@@ -17,8 +17,8 @@ MODULES = [m.name for m in pkgutil.walk_packages(agno_portkey.__path__, "agno_po
 def test_the_top_level_holds_what_it_lists() -> None:
     visible = {
         name
-        for name, value in vars(agno_portkey).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        for name in dir(agno_portkey)
+        if not name.startswith("_") and not inspect.ismodule(getattr(agno_portkey, name))
     }
     assert visible == set(agno_portkey.__all__)
 

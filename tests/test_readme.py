@@ -51,6 +51,22 @@ def test_its_script_runs(namespace: dict[str, Any]) -> None:
     assert said == ["First answer.", 9]
 
 
+def test_its_key_is_rotated(
+    namespace: dict[str, Any], portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    portkey_provider.admin.enforced = True
+    rotation = namespace["search_key"]("manager", tmp_path, base_url=portkey_provider.url)
+    model = namespace["search_model"](rotation, base_url=portkey_provider.url)
+    rotation.rotate()
+    assert Agent(model=model).run("Hi").content == "You said: Hi"
+    rotation.rotate(wait=False)
+    rotation.revoke(now=True)
+    # The model holds the old key yet, and asks again once that is refused.
+    assert Agent(model=model).run("Hi").content == "You said: Hi"
+    assert portkey_provider.admin.live() == [rotation.status().current.name]
+    rotation.maker._client.close()
+
+
 def test_its_recording_is_what_the_demo_prints(tmp_path: Path) -> None:
     record = tmp_path / "demo.txt"
     assert CliRunner().invoke(app, ["demo", "--record", str(record)]).exit_code == 0

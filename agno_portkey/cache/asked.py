@@ -11,6 +11,7 @@ from typing import Any
 
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.calls import Call
+from agno_portkey.environments import current
 
 __all__ = ["Asked", "NotAsked", "Whose", "asked_of"]
 
@@ -73,6 +74,8 @@ def asked_of(
     place, question, looked_up = _question(messages) if policy.semantic else (None, "", "")
     rest: dict[str, Any] = {
         "scope": scope,
+        # What one environment has kept is served in no other.
+        "environment": current(),
         "model": whose.model,
         "route": whose.route,
         "params": {name: params[name] for name in params if name not in _NOT_OF_THE_QUESTION},

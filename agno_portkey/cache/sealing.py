@@ -1,28 +1,15 @@
-"""Seals what a cache keeps, so that only who has the key can read it, and nobody can change it."""
+"""How a cache keeps its values: sealed with a key, or as they are."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import os
 from typing import Protocol
 
-from agno_portkey.errors import ConfigurationError, MissingExtraError
+from agno_portkey.sealing import Seal, Unreadable
 
 __all__ = ["Plain", "Seal", "Sealing", "Unreadable"]
 
-_BYTES = 32
-_NONCE = 12
 _DIGEST = 8
-_MAKE = (
-    "python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())' "
-    "makes one"
-)
-
-
-class Unreadable(ValueError):
-    """What is kept was changed, is another entry's, or is not sealed with this key."""
 
 
 class Sealing(Protocol):
@@ -52,58 +39,5 @@ class Plain:
         return value
 
 
-class Seal:
-    """Values sealed by AES-256-GCM with `key`: 32 bytes, or their base64.
-
-    With another key nothing that was kept is found any more. Raises MissingExtraError without the
-    extra `cache`, and ConfigurationError for what is no key.
-    """
-
-    _MARK = b"\x01"
-
-    def __init__(self, key: str | bytes) -> None:
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise MissingExtraError(
-                "answers are kept sealed with the package cryptography: "
-                'pip install "agno-portkey[cache]"'
-            ) from error
-        self._cipher, self._invalid = AESGCM(_key(key)), InvalidTag
-
-    def __repr__(self) -> str:
-        return "Seal()"
-
-    def closed(self, value: bytes, about: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return self._MARK + nonce + self._cipher.encrypt(nonce, value, about)
-
-    def opened(self, kept: bytes, about: bytes) -> bytes:
-        if not kept.startswith(self._MARK):
-            raise Unreadable("it is not sealed")
-        try:
-            return self._cipher.decrypt(kept[1 : 1 + _NONCE], kept[1 + _NONCE :], about)
-        except (self._invalid, ValueError):
-            raise Unreadable("the key does not open it") from None
-
-
-def _key(key: str | bytes) -> bytes:
-    if isinstance(key, bytes) and len(key) == _BYTES:
-        return key
-    try:
-        text = key if isinstance(key, bytes) else key.encode()
-        found = base64.b64decode(text.strip().translate(_STANDARD), validate=True)
-    except (binascii.Error, ValueError, AttributeError):
-        found = b""
-    if len(found) != _BYTES:
-        # The key is not shown.
-        raise ConfigurationError(f"key: 32 bytes are needed, or their base64; {_MAKE}")
-    return found
-
-
 def _digest(value: bytes, about: bytes) -> bytes:
     return hashlib.blake2b(value, key=hashlib.sha256(about).digest(), digest_size=_DIGEST).digest()
-
-
-_STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -1,29 +1,15 @@
 """The command line: `agno-portkey`."""
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from agno_portkey.cli import (
-    audit,
-    batch,
-    cache,
-    demo,
-    doctor,
-    gate,
-    gateway,
-    keys,
-    ledger,
-    policy,
-    routing,
-    stop,
-    trace,
-)
+from agno_portkey.cli.late import LateGroup
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=LateGroup,
     help="Governed Agno teams through a Portkey gateway.",
     invoke_without_command=True,
     no_args_is_help=True,
@@ -31,21 +17,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(audit.app, name="audit")
-app.add_typer(batch.app, name="batch")
-app.add_typer(cache.app, name="cache")
-app.add_typer(gate.app, name="gate")
-app.add_typer(gateway.app, name="gateway")
-app.add_typer(keys.app, name="keys")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(policy.app, name="policy")
-app.add_typer(routing.app, name="routing")
-app.add_typer(trace.app, name="trace")
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("stop")(stop.stop)
-app.command("resume")(stop.resume)
-app.command("stops")(stop.stops)
 
 
 @app.callback()
@@ -54,6 +25,9 @@ def options(
 ) -> None:
     """Governed Agno teams through a Portkey gateway."""
     if version:
+        # Only now: it takes a while to import.
+        from importlib import metadata
+
         typer.echo(metadata.version("agno-portkey"))
         raise typer.Exit
 

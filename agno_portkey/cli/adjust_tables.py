@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agno_portkey.gates.adjusting import Change, NoProposal, Point, Proposal
-from agno_portkey.gates.history.plots import shown
+from agno_portkey.verdict import shown
 
 __all__ = ["curve_bars", "proposals_table", "versions_table"]
 

@@ -17,8 +17,9 @@ from rich.progress import DownloadColumn, Progress, TimeElapsedColumn
 
 from agno_portkey.cli.audit_tables import print_problems, print_report, row
 from agno_portkey.cli.audit_text import Format, follow, newest, write_records
-from agno_portkey.cli.gate_history import Since, Until, time_of
 from agno_portkey.cli.report import fail
+from agno_portkey.cli.times import Since, Until, time_of
+from agno_portkey.cli.width import ENDLESS, output
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -73,10 +74,9 @@ def verify(
     with _reading(path, key_file, public_key, checkpoints) as reading:
         report = reading.run()
     if form is Shown.json:
-        told = {"ok": report.ok, **asdict(report), "path": str(report.path)}
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=2, default=str))
     else:
-        print_report(report)
+        print_report(report, reading.checkpoint_file)
     if not report.ok:
         raise typer.Exit(_WRONG)
 
@@ -124,15 +124,19 @@ def tail(
     follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     number: Annotated[int, typer.Option("--number", "-n", min=0, help="How many lines.")] = 10,
 ) -> None:
-    """Show the newest records, the last one below; nothing is verified, and no key is needed."""
-    console = Console(highlight=False)
+    """Show the newest records, the last one below; nothing is verified, and no key is needed.
+
+    Into a file or another program they are written in full.
+    """
+    console = output()
+    width = console.width if console.width < ENDLESS else None
     with _told():
         found, end = newest(path, number)
         for line in found:
-            console.print(row(line, console.width), soft_wrap=True)
+            console.print(row(line, width), soft_wrap=True)
         try:
             for line in follow(path, end) if follow_ else ():
-                console.print(row(line, console.width), soft_wrap=True)
+                console.print(row(line, width), soft_wrap=True)
         except KeyboardInterrupt:
             return
 
@@ -150,8 +154,7 @@ def _reading(
     with _told():
         from agno_portkey.telemetry.audit import Reading, find_key
 
-        text = None if public_key is None else public_key.read_text(encoding="utf-8")
-        key = find_key(key_file=key_file, public_key=text)
+        key = find_key(key_file=key_file, public_key=_public(public_key))
         console = Console(stderr=True)
         with Progress(
             *columns, console=console, transient=True, disable=not console.is_terminal
@@ -163,6 +166,24 @@ def _reading(
                 checkpoints,
                 moved=lambda done, size: bar.update(task, completed=done, total=size),
             )
+
+
+def _public(path: Path | None) -> str | None:
+    from agno_portkey.telemetry.audit.keys import is_key
+
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--public-key: {path} is no key: PEM or base64 is") from None
+    except OSError as error:
+        if is_key(str(path)):
+            raise ConfigurationError(
+                "--public-key: this is a key, and the path of a file is needed: write the key into "
+                "a file, and name that"
+            ) from None
+        raise ConfigurationError(f"--public-key: {path} can't be read ({error.strerror})") from None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from agno_portkey.cli.gate_tables import cell
+from agno_portkey.cli.csv_text import cell
 from agno_portkey.errors import ConfigurationError, DatabaseGone
 
 if TYPE_CHECKING:
@@ -26,7 +26,18 @@ __all__ = ["Format", "follow", "newest", "write_records"]
 
 _COLUMNS = (
     *("time", "run_id", "parent_run_id", "session_id", "user_id", "role", "swarm", "name"),
-    *("status", "model", "provider", "total_tokens", "seconds", "input_sha256", "output_sha256"),
+    *("status", "model", "provider", "input_tokens", "output_tokens", "total_tokens", "cost"),
+    *("seconds", "error", "input_sha256", "output_sha256", "plan_digest"),
+)
+# Of a verdict: what is told of it beside the record.
+_DECIDED = ("passed", "source", "score")
+# What hooks write, beside what a log already has.
+_KINDS = frozenset(
+    {
+        *("adjustment", "approval", "attempt", "batch", "budget", "cache", "call", "circuit"),
+        *("contract", "critique", "declined", "embedding", "end", "gate", "guard", "judgement"),
+        *("plan", "repaired", "search", "start", "stop", "tool"),
+    }
 )
 # Seconds between two looks at a log that is followed.
 _AGAIN = 0.2
@@ -45,18 +56,31 @@ def write_records(
     until: datetime | None,
     kinds: set[str],
 ) -> int:
-    """Write the records that are asked for into `to`, all or none; how many they are."""
+    """Write the records that are asked for into `to`, all or none; how many they are.
+
+    Raises ConfigurationError for a kind that no record has and no hook writes: it is mistyped.
+    """
     chosen = _chosen(reading, since, until, kinds)
     # For the eyes of whoever runs this alone, and under a name that is nobody's.
     held, part = tempfile.mkstemp(prefix=f".{to.name}.", dir=to.parent)
     try:
         with os.fdopen(held, "w", encoding="utf-8", newline="") as file:
             count = _write_csv(file, chosen) if form is Format.csv else _write_lines(file, chosen)
+        _check(kinds, {*reading.report.kinds})
         os.replace(part, to)
     except BaseException:
         os.unlink(part)
         raise
     return count
+
+
+def _check(asked: set[str], there: set[str]) -> None:
+    if unknown := sorted(asked - there - _KINDS):
+        raise ConfigurationError(
+            f"--kind: no record is of the kind {' or '.join(map(repr, unknown))}, and nothing is "
+            f"written. This log has {', '.join(sorted(there)) or 'no records'}; there are also "
+            f"{', '.join(sorted(_KINDS - there))}"
+        )
 
 
 def _chosen(
@@ -89,17 +113,30 @@ def _write_lines(file: TextIO, chosen: Iterable[tuple[int, AuditRecord]]) -> int
 def _write_csv(file: TextIO, chosen: Iterable[tuple[int, AuditRecord]]) -> int:
     count = 0
     sheet = csv.writer(file, lineterminator="\n")
-    sheet.writerow(("line", "recorded", "kind", *_COLUMNS, "passed", "source", "data", "hash"))
+    sheet.writerow(("line", "recorded", "kind", *_COLUMNS, *_DECIDED, "data", "hash"))
     for number, record in chosen:
-        told, verdict = record.metadata, record.metadata.get("verdict")
-        verdict = verdict if isinstance(verdict, dict) else {}
+        facts = _facts(record.metadata)
         cells = (
-            *(number, record.timestamp, record.action, *map(told.get, _COLUMNS)),
-            *(verdict.get("passed"), verdict.get("source"), told.get("data"), record.hash),
+            *(number, record.timestamp, record.action),
+            *map(facts.get, (*_COLUMNS, *_DECIDED)),
+            *(record.metadata.get("data"), record.hash),
         )
         sheet.writerow([cell(_text(each)) for each in cells])
         count += 1
     return count
+
+
+def _facts(told: dict[str, Any]) -> dict[str, Any]:
+    """What a record says, of a run by itself, of an event in its data or verdict."""
+    verdict = told.get("verdict")
+    verdict = verdict if isinstance(verdict, dict) else {}
+    facts: dict[str, Any] = {}
+    # The last one that says something counts.
+    for said in (verdict.get("evidence"), told.get("data"), verdict, told):
+        if isinstance(said, dict):
+            facts.update((name, value) for name, value in said.items() if value is not None)
+    # Nobody else decides.
+    return {**facts, "passed": verdict.get("passed"), "source": verdict.get("source")}
 
 
 def _text(value: Any) -> Any:
@@ -133,10 +170,17 @@ def follow(path: Path, end: int) -> Iterator[bytes]:
             try:
                 now = os.stat(path)
             except FileNotFoundError:
-                raise DatabaseGone(f"the audit log {path} is not there any more") from None
+                raise DatabaseGone(_gone(path, "is not there any more")) from None
             if not os.path.samestat(held, now) or now.st_size < end:
-                raise DatabaseGone(f"the audit log {path} was cut, or put back as another file")
+                raise DatabaseGone(_gone(path, "was cut, or another file is in its place"))
             time.sleep(_AGAIN)
+
+
+def _gone(path: Path, what: str) -> str:
+    return (
+        f"the audit log {path} {what}: see what `agno-portkey audit verify` says of it, put it "
+        "back as it was, and follow it again"
+    )
 
 
 def _opened(path: Path) -> Any:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.gates.history.plots import shown
 from agno_portkey.knowledge.batch import BatchResult, BatchStatus
+from agno_portkey.verdict import shown
 
 __all__ = ["hint", "print_result", "print_status"]
 

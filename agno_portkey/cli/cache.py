@@ -20,7 +20,7 @@ from agno_portkey.cache.opening import URL_VARIABLE
 from agno_portkey.cli.cache_report import kept_table, told, trusted
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.gates.history.plots import shown
+from agno_portkey.verdict import shown
 
 __all__ = ["app"]
 

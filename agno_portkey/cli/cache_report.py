@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agno_portkey.cache import Cache, CachePolicy, Evidence
 from agno_portkey.cache.semantic.trust import Estimate, Trust
-from agno_portkey.gates.history.plots import shown
+from agno_portkey.verdict import shown
 
 __all__ = ["kept_table", "told", "trusted"]
 

@@ -23,8 +23,8 @@ from agno_portkey.gates.adjusting import propose as proposed
 from agno_portkey.gates.adjusting.standing import written_by
 from agno_portkey.gates.approving import APPROVE
 from agno_portkey.gates.history import Decided, History
-from agno_portkey.gates.history.plots import shown
 from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
+from agno_portkey.verdict import shown
 
 __all__ = ["adjust", "propose", "rollback", "thresholds"]
 

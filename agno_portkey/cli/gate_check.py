@@ -19,9 +19,9 @@ from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Outcome, Sampling, record_suite
 from agno_portkey.gates.checks.suite import recording
-from agno_portkey.gates.history.plots import shown
 from agno_portkey.gates.suites import CaseVerdict, SuiteVerdict, run_suite
 from agno_portkey.stopping import DATABASE_VARIABLE
+from agno_portkey.verdict import shown
 
 __all__ = ["check"]
 

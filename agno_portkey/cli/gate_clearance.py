@@ -17,13 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.contracts import Plan, Risk, Step, canonical
+from agno_portkey.environments import current
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import approving
 from agno_portkey.gates.books import PUBLIC_KEY, Books, books_of
 from agno_portkey.gates.bringing import run_with
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, export, new_key, verify
-from agno_portkey.gates.history.plots import shown
 from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
+from agno_portkey.verdict import shown
 
 __all__ = ["approve", "export_", "key", "revoke", "verify_", "waiting"]
 
@@ -202,6 +203,7 @@ def _anybody(text: str, keys: list[str], swarm: str | None, fingerprint: str | N
         fingerprint=fingerprint or texts.get("fingerprint", "none"),
         swarm=swarm or texts.get("aud"),
         tenant=texts.get("tenant"),
+        environment=current() or texts.get("environment"),
         session_id=texts.get("session_id"),
         user_id=texts.get("user_id"),
     )

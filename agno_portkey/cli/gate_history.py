@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -25,16 +23,17 @@ from agno_portkey.cli.gate_tables import (
     segments_table,
 )
 from agno_portkey.cli.report import fail
+from agno_portkey.cli.times import Since, Until, time_of
 from agno_portkey.errors import AgnoPortkeyError
 from agno_portkey.gates.history import Decided, History, Report, reports
-from agno_portkey.gates.history.plots import bars, draw, shown
+from agno_portkey.gates.history.plots import bars, draw
 from agno_portkey.stopping import DATABASE_VARIABLE, fold, missing_file
+from agno_portkey.verdict import shown
 
-__all__ = ["Since", "Until", "history", "report", "time_of"]
+__all__ = ["Database", "history", "report"]
 
 # Nothing is there of what was named: it may be mistyped.
 _CHECK_IT = 3
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Format(StrEnum):
@@ -52,11 +51,6 @@ class Compared(StrEnum):
 
 Named = Annotated[str | None, typer.Option("--gate", help="The decisions of this gate alone.")]
 Swarm = Annotated[str | None, typer.Option("--swarm", help="Those of this team or workflow alone.")]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", help="From then on: 90m, 24h, 7d, 4w, or a time such as 2026-05-01."),
-]
-Until = Annotated[str | None, typer.Option("--until", help="Before then, in the same forms.")]
 Form = Annotated[Format, typer.Option("--format", help="How it is shown.")]
 Png = Annotated[
     Path | None, typer.Option("--png", help="Draw it into this file, too (extra: plots).")
@@ -204,19 +198,6 @@ def _meant(name: str | None, known: set[str]) -> str:
     spelt = {fold(each): each for each in known}
     near = get_close_matches(fold(name), spelt) if name and name not in known else []
     return f" (did you mean {shown(spelt[near[0]])}?)" if near else ""
-
-
-def time_of(given: str | None) -> datetime | None:
-    """The time that `--since` or `--until` names; ends the command where it is none."""
-    if given is None:
-        return None
-    try:
-        if ago := re.fullmatch(r"(\d{1,6})([mhdw])", given.strip()):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        at = datetime.fromisoformat(given.strip())
-    except (ValueError, OverflowError):
-        fail(f"{given!r} is no time: give 90m, 24h, 7d, 4w, or one such as 2026-05-01T12:00.")
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
@@ -12,14 +10,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.cli.csv_text import csv_of
 from agno_portkey.gates.history import Decided, Report
-from agno_portkey.gates.history.plots import shown
+from agno_portkey.verdict import shown
 
 __all__ = [
-    "cell",
     "changes_csv",
     "changes_table",
-    "csv_of",
     "history_csv",
     "history_table",
     "json_of",
@@ -149,20 +146,6 @@ def changes_csv(told: Iterable[Report]) -> str:
                 measures = (*astuple(move.before), *astuple(move.after))
                 rows.append((*named, move.name, *measures, move.chance, move.moved))
     return csv_of(rows)
-
-
-def csv_of(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV."""
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([map(cell, row) for row in rows])
-    return written.getvalue()
-
-
-def cell(value: Any) -> Any:
-    """`value` in CSV: a spreadsheet runs a text that begins so, and models wrote some."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
 
 
 def _figure(score: float | None) -> str:

@@ -1,16 +1,17 @@
-"""`agno-portkey keys`: check the names of keys."""
+"""`agno-portkey keys`: check the names of keys, and rotate them."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.cli.keys_rotation import add_to
+from agno_portkey.cli.plain import read_plain
 from agno_portkey.cli.report import fail
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.keys.lint import Finding, UsedName, lint
@@ -20,14 +21,14 @@ from agno_portkey.settings import Settings
 
 __all__ = ["app", "read_plain"]
 
-app = typer.Typer(help="Check the names of keys.", no_args_is_help=True)
+app = typer.Typer(help="Check the names of keys, and rotate them.", no_args_is_help=True)
 
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 @app.callback()
 def keys() -> None:
-    """Check the names of keys."""
+    """Check the names of keys, and rotate them."""
 
 
 @app.command("lint")
@@ -63,22 +64,7 @@ def lint_keys(
         raise typer.Exit(1)
 
 
-def read_plain(path: Path) -> Any:
-    """What a YAML or JSON file holds; raises ConfigurationError that shows none of it."""
-    # Not by an import statement: whether its types are known depends on what else is installed.
-    yaml = import_module("yaml")
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: can't be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: it is no text in UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:
-        # The error's own text quotes the file, where secrets can stand.
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ConfigurationError(f"{path}: it is no YAML or JSON{place}") from None
+add_to(app)
 
 
 def _table(findings: list[Finding]) -> Table:

@@ -9,17 +9,21 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.cli.gate_history import Since, time_of
-from agno_portkey.cli.gate_tables import csv_of
+from agno_portkey.cli.csv_text import csv_of
+from agno_portkey.cli.database import given
 from agno_portkey.cli.report import fail
+from agno_portkey.cli.times import Since, time_of
+from agno_portkey.cli.width import counted, output
 from agno_portkey.errors import AgnoPortkeyError
-from agno_portkey.gates.history.plots import shown
-from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
+from agno_portkey.stopping import DATABASE_VARIABLE
 from agno_portkey.telemetry.ledger import Ledger, Sum, dollars
+from agno_portkey.verdict import shown
 
 __all__ = ["app"]
 
@@ -27,6 +31,9 @@ app = typer.Typer(help="What was spent, by whom, on what.", no_args_is_help=True
 
 # There is nothing of what was asked for.
 _CHECK_IT = 3
+# Columns: of a table in a terminal, of one in which nothing is cut, of a name at least, and
+# between two of the table.
+_WIDEST, _CUT, _LEAST, _GAP = 100, 1_000, 12, 2
 
 
 class By(StrEnum):
@@ -39,6 +46,10 @@ class By(StrEnum):
     SESSION = "session"
     DAY = "day"
     KIND = "kind"
+
+
+# What is copied, and worth nothing in part.
+_IDS = (By.RUN, By.SESSION)
 
 
 @app.callback()
@@ -71,23 +82,20 @@ def report(
     if as_csv:
         typer.echo(_csv(sums, by), nl=False)
         return
-    console = Console()
-    console.print(_table(sums, by, min(console.width, 100)))
+    console = output()
+    table = _table(sums, by, console.width)
+    if table is None:
+        _print_narrow(console, sums, by)
+    else:
+        console.print(table)
     for line in _unknown(sums):
         console.print(Text(line, "yellow"))
 
 
 def _sums(db: str | None, by: By, since: str | None) -> list[Sum]:
-    if not db or not db.strip():
-        fail(
-            "Which database? Give --db with the one that the ledger is in, an address or a SQLite "
-            f"file, or set {DATABASE_VARIABLE}."
-        )
+    named = given(db, "the one that the ledger is in")
     try:
-        # One that is opened would be made.
-        if (file := missing_file(db)) is not None:
-            fail(f"There is no database {file}: give --db the one that Ledger was given.")
-        sums = Ledger(db).sums(by.value, time_of(since))
+        sums = Ledger(named).sums(by.value, time_of(since))
     except AgnoPortkeyError as error:
         fail(error)
     if not sums:
@@ -96,20 +104,59 @@ def _sums(db: str | None, by: By, since: str | None) -> list[Sum]:
     return sums
 
 
-def _table(sums: Sequence[Sum], by: By, width: int) -> Table:
-    named = by.value.replace("_", " ")
-    table = Table(title=f"Spent, by {named}", title_justify="left", box=None, pad_edge=False)
-    # It is the names that give way.
-    table.width = width
-    table.add_column(named, no_wrap=True, overflow="ellipsis", ratio=1)
+def _table(sums: Sequence[Sum], by: By, width: int) -> Table | None:
+    """The sums below each other; None where that does not fit into `width`."""
+    table = Table(title=_title(by), title_justify="left", box=None, pad_edge=False)
+    table.add_column(_heading(by), no_wrap=True, overflow="ellipsis", ratio=1)
     for column in ("requests", "failed", "tokens in", "out", "USD", "estimated"):
         table.add_column(column, justify="right", no_wrap=True)
-    for each in sums:
-        table.add_row(Text(shown(each.name or "-")), *_cells([each]))
+    rows = [(_name(each), _cells([each])) for each in sums]
     if len(sums) > 1:
+        rows.append(("all", _cells(sums)))
+    for name, cells in rows[: len(sums)]:
+        table.add_row(Text(name), *cells)
+    for name, cells in rows[len(sums) :]:
         table.add_section()
-        table.add_row("all", *_cells(sums), style="bold")
+        table.add_row(name, *cells, style="bold")
+    figures = sum(
+        max(len(str(column.header)), *(len(cells[place]) for _, cells in rows)) + _GAP
+        for place, column in enumerate(table.columns[1:])
+    )
+    longest = max(cell_len(name) for name, _ in rows)
+    room = width - figures
+    if room < (longest if by in _IDS else min(longest, _LEAST)):
+        return None
+    # It is the names that give way.
+    table.width = min(width, max(_WIDEST, longest + figures) if width > _CUT else _WIDEST)
     return table
+
+
+def _print_narrow(console: Console, sums: Sequence[Sum], by: By) -> None:
+    console.print(_title(by), style="italic")
+    told = [(_name(each), [each]) for each in sums]
+    if len(sums) > 1:
+        told.append(("all", [*sums]))
+    for name, several in told:
+        requests, failed, taken, given_out, cost, estimated = _cells(several)
+        # Not broken into lines here: it can be copied out of the terminal.
+        console.print(Text(name, "bold"), soft_wrap=True)
+        said = (
+            f"requests {requests}, failed {failed}, tokens in {taken}, out {given_out}, USD {cost}"
+        )
+        said += f", estimated {estimated}" if estimated else ""
+        console.print(Padding(Text(said), (0, 0, 0, 2)))
+
+
+def _title(by: By) -> str:
+    return f"Spent, by {_heading(by)}"
+
+
+def _heading(by: By) -> str:
+    return by.value.replace("_", " ")
+
+
+def _name(of: Sum) -> str:
+    return shown(of.name or "-")
 
 
 def _cells(sums: Sequence[Sum]) -> list[str]:
@@ -133,14 +180,34 @@ def _rounded(cost: int) -> str:
 
 
 def _unknown(sums: Sequence[Sum]) -> list[str]:
-    told = (
-        ("unpriced", "{} rows have tokens and no known price: what they cost is not in the sums."),
-        ("unmeasured", "{} rows broke off, or nobody told what they took: it is not in the sums."),
-        ("estimated", "estimated: {} requests, at least, that the gateway sent by itself."),
-        ("lost", "{} rows were lost while the database could not be written."),
+    def told(name: str, one: str, several: str) -> str | None:
+        count = sum(getattr(each, name) for each in sums)
+        return f"{count:,} {one if count == 1 else several}" if count else None
+
+    estimated = sum(each.estimated for each in sums)
+    lines = (
+        told(
+            "unpriced",
+            "row has tokens and no known price: what it cost is not in the sums.",
+            "rows have tokens and no known price: what they cost is not in the sums.",
+        ),
+        told(
+            "unmeasured",
+            "row is of a request that broke off, or whose answer did not say what it took: that "
+            "is not in the sums.",
+            "rows are of requests that broke off, or whose answers did not say what they took: "
+            "that is not in the sums.",
+        ),
+        f"estimated: {counted(estimated, 'request')}, at least, that the gateway sent by itself."
+        if estimated
+        else None,
+        told(
+            "lost",
+            "row was lost while the database could not be written.",
+            "rows were lost while the database could not be written.",
+        ),
     )
-    counts = ((sum(getattr(each, name) for each in sums), words) for name, words in told)
-    return [words.format(f"{count:,}") for count, words in counts if count]
+    return [line for line in lines if line]
 
 
 def _csv(sums: Sequence[Sum], by: By) -> str:

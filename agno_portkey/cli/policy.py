@@ -18,7 +18,7 @@ from agno_portkey.contracts import Repair
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.pii import Analyzer
 from agno_portkey.modes import Mode, mode_now, variable_of
-from agno_portkey.policy import GuardUse, PIIPolicy, Policy, json_schema
+from agno_portkey.policy import BudgetUse, GuardUse, PIIPolicy, Policy, json_schema
 from agno_portkey.policy.parts import ContractsPolicy
 from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.routing.config.parts import PartError, join_path, part_error
@@ -116,9 +116,23 @@ def _summary(policy: Policy, file: Path) -> Table:
         if use.scope == "public":
             said = f"{use.kind} answers of {role}, for everybody"
         table.add_row("cache", _now("cache", use.mode), Text(said))
+    for budget in policy.budgets:
+        table.add_row("budgets", _now("budgets", budget.mode), Text(_limited(budget)))
     for path in policy.allow:
         table.add_row("allow", "", Text(path))
     return table
+
+
+def _limited(budget: BudgetUse) -> str:
+    limits = [
+        f"{limit} {unit}"
+        for limit, unit in ((budget.limit_usd, "USD"), (budget.limit_tokens, "tokens"))
+        if limit is not None
+    ]
+    of = {None: "", "*": ", each cost center"}.get(
+        budget.cost_center, f", cost center {budget.cost_center}"
+    )
+    return f"{' and '.join(limits)} per {budget.per}{of}".replace("per total", "in total")
 
 
 def _mended(contracts: ContractsPolicy) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -13,11 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agno_portkey.gates.history.plots import shown
+from agno_portkey.verdict import shown
 
-__all__ = ["Level", "Row", "fail", "operator", "report"]
+__all__ = ["ACTING", "Level", "Row", "fail", "operator", "report"]
 
 Level = Literal["ok", "warning", "problem"]
+
+# The subject of the token that a command was let in by.
+ACTING: ContextVar[str | None] = ContextVar("acting", default=None)
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -52,6 +56,9 @@ def fail(error: Exception | str, code: int = 1) -> NoReturn:
 
 
 def operator() -> str:
+    """Who runs the command: the subject of its token, else the user of this machine."""
+    if (name := ACTING.get()) is not None:
+        return name
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

@@ -124,6 +124,7 @@ def environment_rows() -> Iterator[Row]:
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
     known |= {REDIS_VARIABLE, DATABASE_VARIABLE, KEYS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
     known |= {*map(variable_of, PARTS), URL_VARIABLE, KEY_VARIABLE}
+    known |= {"AGNO_PORTKEY_JWT_KEY", "AGNO_PORTKEY_JWT_AUDIENCE", "AGNO_PORTKEY_TOKEN"}
     # An empty one counts as none, as it does for the settings.
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from agno.db.base import BaseDb
-from agno.db.postgres import PostgresDb
-from agno.db.sqlite import SqliteDb
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from agno_portkey.cli.gate_history import Since, time_of
+from agno_portkey.cli.database import given
 from agno_portkey.cli.report import fail
+from agno_portkey.cli.times import Since, time_of
+from agno_portkey.cli.width import counted, output
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
-from agno_portkey.gates.history.plots import shown
-from agno_portkey.sql import named
-from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
+from agno_portkey.sql import named, trouble_of
+from agno_portkey.stopping import DATABASE_VARIABLE
 from agno_portkey.telemetry import names
+from agno_portkey.verdict import shown
+
+if TYPE_CHECKING:
+    from agno.db.base import BaseDb
 
 __all__ = ["app"]
 
@@ -32,6 +37,10 @@ app = typer.Typer(help="The traces of an Agno database.", no_args_is_help=True)
 # There is nothing of what was asked for.
 _CHECK_IT = 3
 _SHORT = 12
+# Columns below which a trace takes several lines; above which nothing of it is cut.
+_NARROW, _WIDE = 70, 150
+# Those of a line beside what was run.
+_FIXED = 12 + 19 + 7 + 5 + 6 + 5 * 2
 # What is worth a look beside the name, in order, and how it reads.
 _FACTS = (
     (names.PROVIDER, "{}"),
@@ -45,7 +54,6 @@ _FACTS = (
     ("gate.score", "score {:g}"),
     (names.ERROR_TYPE, "{}"),
 )
-_KINDS: dict[str, Any] = {"sqlite": SqliteDb, "postgresql": PostgresDb}
 Database = Annotated[
     str | None,
     typer.Option(
@@ -67,26 +75,21 @@ def listed(
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 20,
     db: Database = None,
 ) -> None:
-    """List the newest traces. Ends with 3 if there is none."""
-    since_time = _time(since)
+    """List the newest traces. Ends with 3 if there is none.
+
+    Into a file or another program ids and names are written in full.
+    """
+    since_time = time_of(since)
     found, count = _asked(db, lambda base: base.get_traces(start_time=since_time, limit=limit))
     if not found:
-        fail("There are no traces here.", _CHECK_IT)
-    table = Table("trace", "begun", "what", "seconds", "spans", "errors")
-    for each in found:
-        failed = each.status == "ERROR"
-        table.add_row(
-            each.trace_id[:_SHORT],
-            _clock(each.start_time),
-            Text(shown(each.name), "bold red" if failed else ""),
-            f"{each.duration_ms / 1e3:.2f}",
-            str(each.total_spans),
-            str(each.error_count or ""),
-        )
-    console = Console()
-    console.print(table)
+        fail("There are no traces here" + (" since then." if since else "."), _CHECK_IT)
+    console = output()
+    if console.width < _NARROW:
+        _print_narrow(console, found)
+    else:
+        console.print(_table(found, console.width))
     if count > len(found):
-        console.print(f"{count - len(found)} older ones: --limit shows more.", style="dim")
+        console.print(f"{counted(count - len(found), 'older one')}: --limit shows more.")
 
 
 @app.command()
@@ -108,44 +111,102 @@ def show(
     if found is None:
         fail(f"There is no trace {of}." if of else "There are no traces here.", _CHECK_IT)
     spans = _asked(db, lambda base: base.get_spans(trace_id=found.trace_id))
-    Console().print(_tree(found, spans))
+    output().print(_tree(found, spans))
 
 
-def _time(since: str | None) -> datetime | None:
+def _table(found: Sequence[Any], width: int) -> Table:
+    table, whole = Table(box=None, pad_edge=False), width > _WIDE
+    if not whole:
+        table.width = min(width, _FIXED + max(_what(each).cell_len for each in found))
+    for column in ("trace", "begun"):
+        table.add_column(column, no_wrap=True)
+    # It is this one that gives way.
+    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=None if whole else 1)
+    for column in ("seconds", "spans", "errors"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in found:
+        name = each.trace_id if whole else each.trace_id[:_SHORT]
+        table.add_row(name, _clock(each.start_time), _what(each), *_figures(each))
+    return table
+
+
+def _print_narrow(console: Console, found: Sequence[Any]) -> None:
+    for each in found:
+        seconds, spans, errors = _figures(each)
+        said = f"{seconds} s, {counted(int(spans), 'span')}"
+        said += f", {counted(int(errors), 'error')}" if errors else ""
+        console.print(f"{each.trace_id[:_SHORT]}  {_clock(each.start_time)}")
+        for line in (_what(each), Text(said)):
+            console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _what(of: Any) -> Text:
+    return Text(shown(of.name), "bold red" if of.status == "ERROR" else "")
+
+
+def _figures(of: Any) -> tuple[str, str, str]:
+    return f"{of.duration_ms / 1e3:.2f}", str(of.total_spans or 0), str(of.error_count or "")
+
+
+def _asked(db: str | None, question: Callable[[Any], Any]) -> Any:
+    named_db = given(db, "the one that telemetry.setup was given")
+    told: list[str] = []
     try:
-        return time_of(since)
-    except AgnoPortkeyError as error:
-        fail(error)
-
-
-def _asked(db: str | None, question: Any) -> Any:
-    if not db or not db.strip():
-        fail(
-            "Which database? Give --db with the one that telemetry.setup was given, an address or "
-            f"a SQLite file, or set {DATABASE_VARIABLE}."
-        )
-    try:
-        # One that is opened would be made.
-        if (file := missing_file(db)) is not None:
-            fail(f"There is no database {file}.")
-        base = _opened(db)
+        base = _opened(named_db)
         try:
             # Agno takes a database that can't be read for an empty one.
             inspect(base.db_engine).get_table_names()
-            return question(base)
+            with _overheard(told):
+                answer = question(base)
         finally:
             base.db_engine.dispose()
     except AgnoPortkeyError as error:
         fail(error)
-    except SQLAlchemyError:
-        fail(f"{named(db).render_as_string(hide_password=True)} can't be read.")
+    except SQLAlchemyError as error:
+        fail(f"{_place(named_db)} can't be read: {trouble_of(error) or type(error).__name__}.")
+    if told:
+        fail(
+            f"{_place(named_db)} has tables of traces that this version of Agno can't read: other "
+            "columns, or damaged. Read them with the version that wrote them, or give --db another."
+        )
+    return answer
+
+
+@contextmanager
+def _overheard(told: list[str]) -> Iterator[None]:
+    """Take down what Agno logs of a question, in place of the terminal: it raises nothing then."""
+
+    def take(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            told.append(record.getMessage())
+        return False
+
+    agno = logging.getLogger("agno")
+    agno.addFilter(take)
+    try:
+        yield
+    finally:
+        agno.removeFilter(take)
+
+
+def _place(db: str) -> str:
+    return named(db).render_as_string(hide_password=True)
 
 
 def _opened(db: str) -> Any:
     url = named(db)
-    if url.get_backend_name() not in _KINDS:
-        raise ConfigurationError("--db: an address of Postgres or SQLite, or a SQLite file")
-    return _KINDS[url.get_backend_name()](db_url=url.render_as_string(hide_password=False))
+    address = url.render_as_string(hide_password=False)
+    # Only the one that is needed: each takes a while to import.
+    match url.get_backend_name():
+        case "sqlite":
+            from agno.db.sqlite import SqliteDb
+
+            return SqliteDb(db_url=address)
+        case "postgresql":
+            from agno.db.postgres import PostgresDb
+
+            return PostgresDb(db_url=address)
+    raise ConfigurationError("--db: an address of Postgres or SQLite, or a SQLite file")
 
 
 def _find(base: BaseDb, of: str | None) -> Any:

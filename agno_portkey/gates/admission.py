@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from agno_portkey.calls import IO
 from agno_portkey.contracts import Plan, digest
+from agno_portkey.environments import current
 from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.approving import entry_of, reason_of, withdraw
 from agno_portkey.gates.books import database_failed
@@ -310,6 +311,7 @@ class Admission:
         return Asking(
             swarm=run.swarm,
             tenant=run.who.tenant,
+            environment=current(),
             session_id=run.who.session_id,
             user_id=run.who.user_id,
             runner_run_id=self._runner_run_id,
@@ -327,6 +329,7 @@ class Admission:
             gate=self._charter.name,
             swarm=run.swarm,
             tenant=run.who.tenant,
+            environment=current(),
             session_id=run.who.session_id,
             user_id=run.who.user_id,
             plan=plan,

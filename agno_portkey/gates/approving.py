@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
+from agno_portkey.environments import check_environment
 from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.books import Books, database_failed
 from agno_portkey.gates.clearance import Grant, MemoryClearances
@@ -48,11 +49,13 @@ def approve(
 
     It is written into the history first; what can't be is taken back. Raises ClearanceRefused for
     one that does not wait any more, ConfigurationError for an override (the gate itself has refused
-    the plan) without a reason, and whatever the database raises.
+    the plan) without a reason, WrongEnvironment for one of another environment, and whatever the
+    database raises.
     """
     # An approval that has failed may still have to be taken back: that comes first.
     books.owed.settle()
     waited, now = books.clearances.get(id), books.clock()
+    check_environment(waited.environment, f"clearance {id}")
     lasts = (waited.expires_at - waited.issued_at).total_seconds() if max_age is None else max_age
     # On a copy at first: one that would be refused is not written down.
     copied = MemoryClearances(leeway=books.clearances.leeway)

@@ -21,6 +21,7 @@ from agno_portkey.gates.declined import put_declined
 from agno_portkey.gates.jury import jury
 from agno_portkey.gates.tools import is_of, is_protected, protect
 from agno_portkey.modes import Modes
+from agno_portkey.routing.limits import Limits
 from agno_portkey.runs import Part, Run, Station, run_in
 from agno_portkey.stopping import Brake
 from agno_portkey.verdict import failure_of
@@ -44,7 +45,7 @@ class Seat:
     no tool, is its last word (not so in tasks mode, where it is asked again).
 
     `modes` says how strictly its outputs are held to their schemas, and whether its tags are sent;
-    `brake` stops it with its swarm.
+    `brake` stops it with its swarm, `limits` say which models it may ask.
     """
 
     part: Part
@@ -55,6 +56,7 @@ class Seat:
     ends_on_text: bool = True
     modes: Modes = field(default_factory=Modes)
     brake: Brake | None = None
+    limits: Limits | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Seat:
         return self

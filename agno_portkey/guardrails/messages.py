@@ -159,7 +159,7 @@ def _as_json(found: str, arguments: str) -> str:
         return arguments
     try:
         json.loads(found)
-    except ValueError:
+    except (ValueError, RecursionError):
         return dumped({"arguments": found})
     return found
 

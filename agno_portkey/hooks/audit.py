@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from agno_portkey.errors import ConfigurationError, InputBlocked, OutputBlocked
+from agno_portkey.errors import ConfigurationError, DatabaseGone, InputBlocked, OutputBlocked
 from agno_portkey.hooks import records
 from agno_portkey.hooks.base import Hook, Moment
 from agno_portkey.hooks.lineage import Begins, Team
@@ -103,7 +103,14 @@ class AuditHook(Hook):
     def _unwritten(self, error: Exception) -> Verdict:
         # The words of the error are logged only: a sink may quote what it was given.
         self._log(error)
-        reason = f"the audit record can't be written ({type(error).__name__}): see the log"
+        if isinstance(error, DatabaseGone):
+            # Its own words name a path, which is none of whoever asks the agent.
+            reason = (
+                "the audit record can't be written: the audit log was cut, moved or replaced. Put "
+                "it back as it was, or begin another; what this process logs names the file"
+            )
+        else:
+            reason = f"the audit record can't be written ({type(error).__name__}): see the log"
         return Verdict(False, type(self).__name__, (reason,))
 
     def _log(self, error: Exception) -> None:

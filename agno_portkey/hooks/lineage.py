@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agno_portkey.hooks.base import Moment
-from agno_portkey.run_facts import LINEAGE_KEY
+from agno_portkey.run_facts import LINEAGE_KEY, root_in, rooted
 
 __all__ = ["LINEAGE_KEY", "Begins", "Begun", "Team", "hand_down", "status_of", "teams_above"]
 
@@ -44,10 +44,10 @@ class Begun:
 def teams_above(moment: Moment) -> tuple[Team, ...]:
     """The teams that asked for this run, outermost first, as far as their hooks said so."""
     metadata = moment.run_context.metadata
-    said = metadata.get(LINEAGE_KEY) if isinstance(metadata, Mapping) else None
+    # A caller may have passed anything: what was handed down comes with a run that is known to be.
+    said = metadata.get(LINEAGE_KEY) if root_in(metadata) is not None else None
     if not isinstance(said, list):
         return ()
-    # A caller may have passed anything; it is shown only, and nothing is decided by it.
     teams = [
         Team(each["run_id"], each["name"])
         for each in said[:_DEPTH]
@@ -74,8 +74,9 @@ def hand_down(moment: Moment) -> None:
     context = moment.run_context
     above = (*teams_above(moment), Team(str(context.run_id), moment.name))
     lineage = [{"run_id": team.run_id, "name": team.name} for team in above]
+    root = root_in(context.metadata) or moment.run_id
     # A new mapping: the caller's own may serve other runs too.
-    context.metadata = {**(context.metadata or {}), LINEAGE_KEY: lineage}
+    context.metadata = {**(context.metadata or {}), **rooted(root, lineage)}
 
 
 class Begins:

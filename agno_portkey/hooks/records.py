@@ -31,7 +31,7 @@ _ANSWERED = ("provider", "model", "option_index", "attempts", "finish_reason", "
 _EVENT_NAMES = (
     *("before", "by", "cache_status", "check", "clearance", "decision", "error", "finish_reason"),
     *("gate", "job", "kind", "mode", "model", "option_index", "outcome", "plan_digest", "provider"),
-    *("side", "stage", "state", "status", "target", "tool", "trace_id"),
+    *("scope", "side", "stage", "state", "status", "target", "tool", "trace_id"),
 )
 _EVIDENCE_NAMES = ("mode", "plan_digest", "side", "stage", "trigger")
 _DEPTH = 8

@@ -8,8 +8,9 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from typing import Any, Protocol
 
 from agno_portkey.errors import ConfigurationError
@@ -21,6 +22,8 @@ Record = dict[str, Any]
 
 # Records that wait for a slow function; what comes after them is let go.
 _WAITING = 1_000
+# Records that are handed on in one go, where the function takes several.
+_TOGETHER = 256
 # Seconds that the end of the process waits for them.
 _AT_EXIT = 5.0
 # A named pipe that nobody reads is an error at once, where it would be waited for.
@@ -81,14 +84,39 @@ class Called:
         if isinstance(outcome, Failed):
             raise outcome.error
 
+    def several(self, records: list[Record]) -> list[BaseException | None]:
+        """Hand on all of `records`, in order: what kept each from being taken, if anything did.
+
+        In one go, and within one `timeout`, where the function has `several` (as an `AuditLog`).
+        """
+        # Of its type: a mock has whatever it is asked for.
+        together = getattr(type(self.function), "several", None)
+        if together is None:
+            return [self._alone(record) for record in records]
+        job = Job(lambda: together(self.function, records), self.timeout)
+        [outcome] = race([job], lambda place, outcome: False)
+        if isinstance(outcome, Failed):
+            return [outcome.error] * len(records)
+        return list(outcome)
+
+    def _alone(self, record: Record) -> BaseException | None:
+        try:
+            self(record)
+        except BaseException as error:
+            return error
+        return None
+
     def __repr__(self) -> str:
         return f"Called({self.function!r})"
 
 
 class Behind:
-    """Hands each record on to `sink`, in order, on a thread of its own; nobody waits for it."""
+    """Hands records on to `sink`, in order, on a thread of its own; nobody waits for it.
 
-    def __init__(self, sink: Sink) -> None:
+    What has come while others were written is handed on together.
+    """
+
+    def __init__(self, sink: Called) -> None:
         self.sink = sink
         self._begin()
 
@@ -115,13 +143,24 @@ class Behind:
     def _work(self) -> None:
         queue = self._queue
         while True:
-            record = queue.get()
+            records = [queue.get()]
+            with suppress(Empty):
+                while len(records) < _TOGETHER:
+                    records.append(queue.get_nowait())
             try:
-                self.sink(record)
-            except BaseException:
-                logging.getLogger("agno_portkey").exception("audit: %r failed", self.sink)
+                for error in self.sink.several(records):
+                    if error is not None:
+                        self._failed(error)
+            except BaseException as error:
+                self._failed(error)
             finally:
-                queue.task_done()
+                for _ in records:
+                    queue.task_done()
+
+    def _failed(self, error: BaseException) -> None:
+        logging.getLogger("agno_portkey").error(
+            "audit: %r failed", self.sink, exc_info=(type(error), error, error.__traceback__)
+        )
 
     def flush(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for what is under way; whether all of it is done."""

@@ -66,9 +66,14 @@ def held_back(begun: Any, owner: Owner) -> Any:
 
 
 def _run_of(begun: Any) -> Any:
-    """The output of the run that a coroutine or generator of the host's is about to begin."""
+    """The output of the run that a coroutine or generator of the host's is about to begin.
+
+    Telemetry has that in hand, in a stream or as the `result` of a coroutine of its own.
+    """
+    begun = getattr(begun, "__wrapped__", begun)
     frame = getattr(begun, "cr_frame", None) or getattr(begun, "ag_frame", None)
-    return None if frame is None else frame.f_locals.get("run_response")
+    held = {} if frame is None else frame.f_locals
+    return held.get("run_response") or (_run_of(held["result"]) if "result" in held else None)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from agno_portkey.hooks.gate import GateHook
 from agno_portkey.hooks.unheard import held_back
 from agno_portkey.hooks.watch import WatchHook
 from agno_portkey.reach.providers import per_class
+from agno_portkey.run_facts import outermost_run
 from agno_portkey.verdict import Verdict
 from agno_portkey.walk import Owner
 
@@ -32,9 +33,11 @@ class Watched:
         return held_back(self._unchanged().arun(*args, **options), cast("Owner", self))
 
     def continue_run(self, *args: Any, **options: Any) -> Any:
+        _know(*args, **options)
         return self._unchanged().continue_run(*args, **options)
 
     def acontinue_run(self, *args: Any, **options: Any) -> Any:
+        _know(*args, **options)
         return self._unchanged().acontinue_run(*args, **options)
 
     def generate_session_name(self, *args: Any, **options: Any) -> Any:
@@ -74,6 +77,11 @@ def watched_kind(kind: type[Any]) -> type[Any]:
 
 def _made_again(kind: type[Any]) -> Any:
     return object.__new__(watched_kind(kind))
+
+
+def _know(run_response: Any = None, **_: Any) -> None:
+    """Have it known whose a run is before those below it are gone on with, which ask first."""
+    outermost_run(run_response)
 
 
 def _changed(owner: Any) -> str | None:

@@ -67,6 +67,8 @@ async def requested(
         await throttle.wait(io)
         if model.seat is not None and model.seat.brake is not None and model.seat.brake.holds:
             await model.seat.brake.require(io, None)
+        if model.seat is not None and model.seat.limits is not None:
+            model.seat.limits.require_request(model, params, None)
         for allowance in model.budgets:
             await allowance.require(io, model, None)
         try:

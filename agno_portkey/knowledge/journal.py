@@ -14,8 +14,8 @@ from agno.run.agent import RunOutput
 from agno.run.team import TeamRunOutput
 from pydantic import BaseModel
 
+from agno_portkey.alone import hold_alone
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.knowledge.alone import hold_alone
 
 __all__ = ["Journal"]
 

@@ -1,5 +1,6 @@
 """`Policy`: what `govern` enforces, and how strictly, as one object that fits into a YAML file."""
 
+from agno_portkey.policy.budgets import BudgetUse
 from agno_portkey.policy.document import Policy, json_schema
 from agno_portkey.policy.gates import GatePolicy
 from agno_portkey.policy.parts import ContractsPolicy, StopPolicy, TagsPolicy
@@ -8,6 +9,7 @@ from agno_portkey.policy.terms import Terms, terms_of
 from agno_portkey.policy.uses import GuardUse
 
 __all__ = [
+    "BudgetUse",
     "ContractsPolicy",
     "GatePolicy",
     "GuardUse",

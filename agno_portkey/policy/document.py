@@ -1,6 +1,7 @@
 """`Policy`, and its YAML.
 
 ```yaml
+environment: prod
 guards:
   - use: my_company.guards:NoCodenames
     words: [bluebird]
@@ -11,6 +12,9 @@ contracts: enforce
 tags: {cost_center: cc-42, team: "${TEAM}"}
 stop: {database: "${AGNO_PORTKEY_DATABASE_URL}"}
 cache: {Researcher: {kind: semantic, scope: tenant}}
+models: {everyone: {providers: [openai]}, agents: {Researcher: [gpt-4o*]}}
+budgets:
+  - {per: day, limit_usd: 20, cost_center: "*"}
 ```
 """
 
@@ -28,8 +32,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Gate
+from agno_portkey.policy.budgets import AnyBudget
 from agno_portkey.policy.caches import AnyCaches
 from agno_portkey.policy.gates import AnyGate, gate_written
+from agno_portkey.policy.models import ModelsPolicy
 from agno_portkey.policy.parts import (
     AnyContracts,
     AnyTags,
@@ -56,9 +62,11 @@ class Policy(PolicyPart):
     `guards` see every call, each in a mode of its own, and so does the one for personal data
     (`pii`). `gate` is what a plan has to pass before
     the Runner runs, `contracts` holds structured outputs to their schemas, `tags` go out with
-    every call, `stop` is the kill switch, `cache` says by role whose answers are served again, and
-    `allow` lists the ungoverned paths that are meant to be. What is left out is at its default; a
-    policy without `gate` or `pii` has none.
+    every call, `stop` is the kill switch, `cache` says by role whose answers are served again,
+    `models` which models and providers who may ask, `budgets` how much may be spent (`govern` has
+    to be given their ledger), and `allow` lists the ungoverned paths that are meant to be. What is
+    left out is at its default; a policy without `gate` or `pii` has none. One that names an
+    `environment` is refused in every other.
 
     `AGNO_PORTKEY_<PART>_MODE` overrides a part's mode while the process runs; `allow` has none. A
     text `${NAME}` is that variable of the environment, read when the policy is applied.
@@ -66,6 +74,7 @@ class Policy(PolicyPart):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    environment: Worded | None = None
     guards: Annotated[tuple[AnyGuard, ...], Several] = ()
     pii: AnyPII | None = None
     gate: AnyGate | None = None
@@ -73,6 +82,8 @@ class Policy(PolicyPart):
     tags: AnyTags = TagsPolicy()
     stop: StopPolicy = StopPolicy()
     cache: AnyCaches = Field(default_factory=dict)
+    models: ModelsPolicy = ModelsPolicy()
+    budgets: Annotated[tuple[AnyBudget, ...], Several] = ()
     allow: Annotated[tuple[Worded, ...], Several] = ()
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import yaml
 
+from agno_portkey.documents import compose, read_text
 from agno_portkey.routing.config.files import is_path
 from agno_portkey.routing.config.parts import Problem, join_path
 
@@ -35,8 +36,7 @@ class Places:
     def of(cls, source: str | Path, data: Any) -> Self:
         """Those of a YAML text or file that holds `data`."""
         named = is_path(source)
-        text = Path(source).read_text(encoding="utf-8") if named else str(source)
-        node = yaml.compose(text, yaml.SafeLoader)
+        node = compose(read_text(source) if named else str(source))
         return cls(str(source) if named else None, data, dict(_lines(node, ())))
 
     def written(self, path: Sequence[str | int]) -> Keys:

@@ -11,18 +11,23 @@ from agno.guardrails import BaseGuardrail
 
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Repair
-from agno_portkey.errors import ConfigurationError, UngovernedPathError
+from agno_portkey.environments import check_environment
+from agno_portkey.errors import ConfigurationError, UngovernedPathError, WrongEnvironment
 from agno_portkey.gates import Gate, check_gates
 from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.modes import Modes
+from agno_portkey.policy.budgets import budgets_of
 from agno_portkey.policy.caches import caches_of
 from agno_portkey.policy.document import Policy
 from agno_portkey.policy.gates import GatePolicy
+from agno_portkey.policy.models import table_of
 from agno_portkey.policy.parts import wrong_tag
 from agno_portkey.policy.personal import guard_of
 from agno_portkey.policy.places import Places
 from agno_portkey.routing.config.references import resolve
+from agno_portkey.routing.limits import LimitTable
 from agno_portkey.tags import check_tags
+from agno_portkey.telemetry.ledger.budget import Budget
 
 __all__ = ["Terms", "terms_of"]
 
@@ -45,6 +50,8 @@ class Terms:
     gate_database: str | None
     clearance_keys: tuple[str, ...]
     caches: dict[str, CachePolicy]
+    models: LimitTable
+    budgets: tuple[Budget, ...]
     places: Mapping[str, str]
 
     @contextmanager
@@ -58,7 +65,8 @@ class Terms:
             name, colon, why = str(error).partition(": ")
             if not colon or name not in self.places:
                 raise
-            raise ConfigurationError(f"{self.places[name]}: {why}") from error
+            kind = WrongEnvironment if isinstance(error, WrongEnvironment) else ConfigurationError
+            raise kind(f"{self.places[name]}: {why}") from error
 
 
 def terms_of(
@@ -71,11 +79,12 @@ def terms_of(
     allow: Sequence[object] = (),
     pii: Any = None,
     cache: Mapping[str, CachePolicy] | None = None,
+    budgets: Sequence[Budget] = (),
 ) -> Terms:
     """What `policy` and the arguments ask for together.
 
-    Guards, tags and allowed paths add up. A gate, a Runner or a tag that both give, and not
-    alike, raises ConfigurationError: neither wins over the other unseen.
+    Guards, tags, budgets and allowed paths add up. A gate, a Runner or a tag that both give, and
+    not alike, raises ConfigurationError: neither wins over the other unseen.
     """
     if not isinstance(policy, Policy | None):
         raise ConfigurationError(
@@ -84,11 +93,14 @@ def terms_of(
     check_guards(guards)
     if isinstance(allow, str) or not isinstance(allow, Iterable):
         raise ConfigurationError(f"allow: a list of paths and objects, not {allow!r}")
+    if not isinstance(budgets, Iterable):
+        raise ConfigurationError(f"budgets: a list of Budget, not {budgets!r}")
     if policy is None:
         policy = Policy()
     held, at = policy.gate, policy.places.at
+    check_environment(policy.environment, f"{at('environment')}: this policy")
     gates = () if gate is None else check_gates(gate)
-    named = resolve(held.runner, path=at("gate", "runner")) if held and held.runner else None
+    named = str(resolve(held.runner, path=at("gate", "runner"))) if held and held.runner else None
     database = policy.stop.database
     return Terms(
         runner=_one_runner(named, runner, at("gate", "runner")),
@@ -107,7 +119,12 @@ def terms_of(
         gate_database=_gate_database(policy),
         clearance_keys=tuple(_keys(policy)),
         caches=_cached(policy, cache),
-        places=_places(policy, {"runner": runner, "gate": gate, "allow": [*allow] or None}),
+        models=table_of(policy.models, at),
+        budgets=(*budgets_of(policy.budgets, at), *(given := tuple(budgets))),
+        places=_places(
+            policy,
+            {"runner": runner, "gate": gate, "allow": [*allow] or None, "budgets": given or None},
+        ),
     )
 
 
@@ -154,6 +171,7 @@ def _places(policy: Policy, given: Mapping[str, object]) -> dict[str, str]:
         "runner": (held and held.runner, ("gate", "runner")),
         "gate": (held, ("gate",)),
         "allow": (policy.allow or None, ("allow",)),
+        "budgets": (policy.budgets or None, ("budgets",)),
         "database": (policy.stop.database, ("stop", "database")),
         "gate_database": (held and held.database, ("gate", "database")),
     }
@@ -168,7 +186,7 @@ def _tags(policy: Policy) -> dict[str, str]:
     tags = {}
     for name, text in policy.tags.values.items():
         where = policy.places.at("tags", "values", name)
-        tags[name] = resolve(text, path=where)
+        tags[name] = str(resolve(text, path=where))
         if (why := wrong_tag(name, tags[name])) is not None:
             raise ConfigurationError(f"{where}: {why}")
     return tags
@@ -176,7 +194,7 @@ def _tags(policy: Policy) -> dict[str, str]:
 
 def _allowed(policy: Policy) -> Iterator[str]:
     for place, text in enumerate(policy.allow):
-        yield resolve(text, path=policy.places.at("allow", place))
+        yield str(resolve(text, path=policy.places.at("allow", place)))
 
 
 def _one_of(held: GatePolicy | None, given: tuple[Gate, ...], where: str) -> tuple[Gate, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from agno_portkey.routing.bounded import bound
+
 __all__ = ["anote_response", "capture", "named", "note_response", "read_headers"]
 
 # One slot per call, filled by the client's response hook on the same thread or task. It never
@@ -54,7 +56,8 @@ def read_headers(headers: httpx.Headers) -> dict[str, Any]:
 
 
 class capture:
-    """A block in which what `read_headers` finds lands in the yielded dict, and all `headers`.
+    """A block in which what `read_headers` finds lands in the yielded dict, all `headers` and the
+    `request`.
 
     `body_timeout` (seconds) is what a read of its body may take, where that is not what was
     allowed for the headers: a gateway may send them with the first token, or long before it.
@@ -76,13 +79,21 @@ class capture:
 
 def note_response(response: httpx.Response) -> None:
     """Response hook of the sync client."""
+    bound(response)
     if (slot := _slot.get()) is not None:
+        if "headers" in slot:  # of an answer that refused a key, which was sent again
+            for name in _FIELDS.values():
+                slot.pop(name, None)
         slot.update(read_headers(response.headers))
         limits = response.request.extensions.get("timeout")
-        if (seconds := slot.pop("body_timeout", None)) is not None and limits is not None:
+        if (
+            response.is_success
+            and (seconds := slot.pop("body_timeout", None))
+            and limits is not None
+        ):
             # Read by the transport when it begins with the body.
             limits["read"] = seconds
-        slot["headers"] = response.headers
+        slot["headers"], slot["request"] = response.headers, response.request
 
 
 async def anote_response(response: httpx.Response) -> None:

@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from agno_portkey.drivers import step
 from agno_portkey.routing.answered import anote_response, note_response
+from agno_portkey.routing.keyed import AsyncKeyedClient, KeyedClient
 from agno_portkey.settings import LOOPBACK
 
 __all__ = ["Clients"]
@@ -55,7 +56,7 @@ class Clients:
                 own = http is None
                 http = http or openai.DefaultHttpxClient(trust_env=not _is_local(made))
                 _listen(http, note_response)
-                client = self._sync[key] = OpenAI(**{**made, "http_client": http})
+                client = self._sync[key] = _keyed(KeyedClient, made, http)
                 if own:
                     self._owned.append(client)
         return client
@@ -74,7 +75,7 @@ class Clients:
             own = http is None
             http = http or openai.DefaultAsyncHttpxClient(trust_env=not _is_local(made))
             _listen(http, anote_response)
-            client = AsyncOpenAI(**{**made, "http_client": http})
+            client = _keyed(AsyncKeyedClient, made, http)
             keeper = _closed_with_the_loop(client, clients, key) if own else None
             held = clients[key] = (client, keeper)
         return held[0]
@@ -90,6 +91,13 @@ def _given(given: Any, kind: type[_C]) -> _C | None:
         kind.__name__,
     )
     return None
+
+
+def _keyed(kind: Any, params: Mapping[str, Any], http: Any) -> Any:
+    rest = {name: value for name, value in params.items() if name != "keys"}
+    client = kind(**{**rest, "http_client": http})
+    client.keys = params["keys"]
+    return client
 
 
 def _is_local(params: Mapping[str, Any]) -> bool:

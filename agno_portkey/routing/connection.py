@@ -8,10 +8,15 @@ from typing import Any
 
 import httpx
 
+from agno_portkey.environments import check_environment
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
 from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
 from agno_portkey.routing.config.routes import Route
+from agno_portkey.routing.keyed import Keys
 from agno_portkey.routing.recovery.settings import MAX_ATTEMPTS, Recovery
+from agno_portkey.secrets.base import Secret
+from agno_portkey.secrets.hidden import Hidden
+from agno_portkey.secrets.source import SecretSource, unusable
 from agno_portkey.settings import HOSTED_URL, Settings, check_config, check_url
 
 __all__ = ["check_arguments", "client_key", "client_params", "gateway_url", "given_http"]
@@ -46,12 +51,18 @@ def check_arguments(model: Any) -> None:
 def _check_keys(model: Any) -> None:
     for name in ("api_key", "portkey_api_key", "virtual_key"):
         value = getattr(model, name)
-        if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ConfigurationError(f"{name}: a non-empty text")
-        if value is not None and not (value.isascii() and value.isprintable()):
-            raise ConfigurationError(
-                f"{name}: it holds a line break or other characters that no header can have"
-            )
+        if isinstance(value, Secret):
+            check_environment(value.source.environment, f"{name}: the secret {value.name}")
+        elif value is not None:
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigurationError(f"{name}: a non-empty text, or a Secret")
+            if (why := unusable(value)) is not None:
+                raise ConfigurationError(f"{name}: {why}")
+            setattr(model, name, Hidden(value))
+    if model.secrets is not None:
+        if not isinstance(model.secrets, SecretSource) or isinstance(model.secrets, type):
+            raise ConfigurationError("secrets: a source of secrets, as FileSecrets(folder)")
+        check_environment(model.secrets.environment, "secrets: the source")
 
 
 def _check_host_options(model: Any) -> None:
@@ -105,7 +116,9 @@ def client_params(model: Any) -> dict[str, Any]:
     settings = Settings.read()
     url = str(model.base_url or settings.base_url)
     params: dict[str, Any] = {
-        "api_key": model.api_key or "unused",
+        # A secret is put in as a request is sent; what stands here until then opens nothing.
+        "api_key": _plain(model.api_key) or "unused",
+        "keys": _keys(model),
         "base_url": url,
         # Its own retries would multiply those of `Recovery`.
         "max_retries": 0,
@@ -128,10 +141,11 @@ def client_key(model: Any) -> tuple[Any, ...]:
         model.custom_host,
         model.organization,
         model.timeout and repr(model.timeout),
-        model.default_headers and repr(model.default_headers),
-        model.default_query and repr(model.default_query),
-        model.client_params and repr(model.client_params),
+        model.default_headers and Hidden(repr(model.default_headers)),
+        model.default_query and Hidden(repr(model.default_query)),
+        model.client_params and Hidden(repr(model.client_params)),
         id(model.http_client),
+        id(model.named),
     )
 
 
@@ -143,6 +157,7 @@ def given_http(model: Any) -> Any:
 def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:
     """The `x-portkey-*` headers that are the same for every call of a model."""
     key = model.portkey_api_key or _reveal(settings.api_key)
+    virtual_key = model.virtual_key or _reveal(settings.virtual_key)
     if key is None and httpx.URL(url).host == httpx.URL(HOSTED_URL).host:
         raise GatewayUnauthorized(
             "hosted Portkey needs a key: set PORTKEY_API_KEY or pass portkey_api_key (or set "
@@ -154,13 +169,28 @@ def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:
     from portkey_ai import createHeaders
 
     made: Mapping[str, str] = createHeaders(  # type: ignore[no-untyped-call]
-        api_key=key,
-        virtual_key=model.virtual_key or _reveal(settings.virtual_key),
+        api_key=_plain(key),
+        virtual_key=_plain(virtual_key),
         provider=model.portkey_provider,
         custom_host=model.custom_host,
     )
-    return dict(made)
+    return {name: Hidden(value) for name, value in made.items()}
 
 
-def _reveal(secret: Any) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
+def _keys(model: Any) -> Keys:
+    """The secrets that are put into each request."""
+    given = (
+        ("Authorization", model.api_key),
+        ("x-portkey-api-key", model.portkey_api_key),
+        ("x-portkey-virtual-key", model.virtual_key),
+    )
+    secrets = {header: value for header, value in given if isinstance(value, Secret)}
+    return Keys(secrets, model.named)
+
+
+def _plain(key: Any) -> str | None:
+    return None if isinstance(key, Secret) else key
+
+
+def _reveal(secret: Any) -> Hidden | None:
+    return Hidden(secret.get_secret_value()) if secret is not None else None

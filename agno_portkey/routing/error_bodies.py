@@ -12,6 +12,8 @@ import httpx
 import openai
 from agno.exceptions import redact_secrets
 
+from agno_portkey.routing.bounded import is_deep
+
 __all__ = [
     "FILTER_CODES",
     "body_of",
@@ -30,13 +32,16 @@ FILTER_CODES = (
 )
 
 
+_LONGEST = 4000
+
+
 def body_of(response: httpx.Response) -> dict[str, Any]:
     """The JSON object of an error, empty where it is none."""
     try:
         body = response.json()
-    except (ValueError, httpx.ResponseNotRead):
+    except (ValueError, RecursionError, httpx.ResponseNotRead):
         return {}
-    return body if isinstance(body, dict) else {}
+    return body if isinstance(body, dict) and not is_deep(body) else {}
 
 
 def details_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +88,11 @@ def message_of(body: dict[str, Any], error: openai.APIStatusError) -> str:
 def tidied(said: object) -> str:
     """Words that may be shown and kept: in one line, without keys, at most 500 characters."""
     # Some providers quote the key they refuse, and the message is stored with the run.
-    return redact_secrets(" ".join(str(said).split()))[:500]
+    words = str(said)[:_LONGEST]
+    if len(words) == _LONGEST:
+        # What is sought takes long in long texts. The last word is not whole: it may be a key.
+        words = words[: max(words.rfind(" "), 0)] or "(words too long to be shown)"
+    return redact_secrets(" ".join(words.split()))[:500]
 
 
 def _number(text: str) -> float:

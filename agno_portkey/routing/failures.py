@@ -36,6 +36,7 @@ from agno_portkey.routing.error_bodies import (
     retry_after_of,
     tidied,
 )
+from agno_portkey.routing.unsaid import forget_variables, hush, without_keys
 from agno_portkey.verdict import Verdict
 
 __all__ = ["explain", "reported", "truncated"]
@@ -54,8 +55,11 @@ def explain(
     error: Exception, *, model_id: str, base_url: str, amid: bool = False
 ) -> AgnoPortkeyError:
     """The typed error for what a request raised; `amid` says that some of its answer had come."""
+    forget_variables(error)
     if isinstance(error, AgnoPortkeyError):
         return error
+    if isinstance(error, openai.APIError):
+        hush(error)
     if isinstance(error, openai.APIStatusError):
         return _Answered(error, model_id=model_id, base_url=base_url).explained()
     if amid and not isinstance(error, openai.APIError):
@@ -149,7 +153,9 @@ def reported(details: dict[str, Any], *, model_id: str) -> GatewayError:
 
 
 # What Node says of a host that does not answer.
-_UNREACHED = re.compile(r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN")
+_UNREACHED = re.compile(
+    r"ECONNREFUSED|ENOTFOUND|EAI_AGAIN|and not trusted|redirect is not followed"
+)
 
 
 class _Answered:
@@ -158,7 +164,8 @@ class _Answered:
     def __init__(self, error: openai.APIStatusError, *, model_id: str, base_url: str) -> None:
         self.status = error.status_code
         self.headers = error.response.headers
-        self.body = body_of(error.response)
+        # Before all else: what is cut off or hidden of a key would leave the rest of it.
+        self.body = without_keys(body_of(error.response), error.request)
         self.said = message_of(self.body, error)
         self.code = code_of(details_of(self.body))
         self.base_url = base_url
@@ -200,7 +207,8 @@ class _Answered:
         if _UNREACHED.search(self.said):
             return UpstreamFailed(
                 f"the gateway at {self.base_url} can't reach the provider ({self.said}): check "
-                "`custom_host`, and the gateway's network",
+                "`custom_host`, and the gateway's network (AGNO_PORTKEY_TRUSTED_HOSTS names who of "
+                "it may be asked)",
                 **self.about,
             )
         if "custom host" in self.said.lower():

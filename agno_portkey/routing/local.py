@@ -24,6 +24,12 @@ from typing import IO, Self
 import httpx
 
 from agno_portkey.errors import ConfigurationError, LocalGatewayError
+from agno_portkey.routing.hosts import (
+    TRUSTED_VARIABLE,
+    Trusted,
+    no_longer_trusted_at,
+    trusted_at,
+)
 from agno_portkey.routing.local_install import (
     ENTRY,
     GATEWAY_VERSION,
@@ -54,9 +60,14 @@ def child_environment(
     """The part of `environment` that the gateway is given: no API keys, no cloud credentials."""
     # In any case: proxies are commonly named in small letters.
     child = {name: value for name, value in environment.items() if name.upper() in _PASSED_ON}
-    if trusted_hosts:
-        hosts = dict.fromkeys([*_TRUSTED_BY_DEFAULT, *trusted_hosts])
+    named = environment.get(TRUSTED_VARIABLE, "").split(",")
+    entries = [*trusted_hosts, *(each for each in named if each.strip())]
+    if entries:
+        trusted = Trusted.of(entries, name="trusted_hosts").spelled()
+        hosts = dict.fromkeys([*_TRUSTED_BY_DEFAULT, *trusted])
         child["TRUSTED_CUSTOM_HOSTS"] = ",".join(hosts)
+        # For the preload, which trusts names of this machine less than their addresses.
+        child[TRUSTED_VARIABLE] = ",".join(trusted)
     return child
 
 
@@ -64,7 +75,8 @@ class LocalGateway:
     """The gateway on a port of 127.0.0.1, from `start()` to `stop()` or inside `with`.
 
     `port=0` takes a free one; `start_timeout` is in seconds and does not count a first install.
-    `trusted_hosts` are private addresses that a `custom_host` may name. The gateway's output can
+    `trusted_hosts` are the private hosts, addresses and networks (of 1024 addresses at most) that
+    a `custom_host` may name, beside those in `AGNO_PORTKEY_TRUSTED_HOSTS`. The gateway's output can
     hold secrets: the last 16 KB are kept in memory, and all of it goes to `log_path` only if given.
     """
 
@@ -78,12 +90,11 @@ class LocalGateway:
     ) -> None:
         if not 0 <= port <= 65_535:
             raise ConfigurationError(f"port must be between 0 (any free one) and 65535, not {port}")
-        if isinstance(trusted_hosts, str) or any(
-            not host or set(host) & set(", /") for host in trusted_hosts
-        ):
+        if isinstance(trusted_hosts, str) or not all(isinstance(h, str) for h in trusted_hosts):
             raise ConfigurationError(
                 f"trusted_hosts must be a list of host names or addresses, not {trusted_hosts!r}"
             )
+        child_environment({}, trusted_hosts=trusted_hosts)
         self._wanted_port = port
         self._start_timeout = start_timeout
         self._log_path = log_path
@@ -126,6 +137,7 @@ class LocalGateway:
                 child.end()
                 raise
             self._child = child
+            trusted_at(self.url, Trusted.of(self._trusted_hosts, name="trusted_hosts"))
             atexit.register(self.stop)
             return self
 
@@ -135,6 +147,7 @@ class LocalGateway:
             atexit.unregister(self.stop)
             child, self._child = self._child, None
             if child is not None:
+                no_longer_trusted_at(f"http://{_HOST}:{child.port}")
                 child.end()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from agno_portkey.routing.config.parts import Part
 from agno_portkey.routing.config.references import is_reference
 
-__all__ = ["references_in", "without_secrets"]
+__all__ = ["references_in", "texts_of_secrets", "without_secrets"]
 
 _SECRET_WORDS = frozenset(
     {"apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials"}
@@ -60,6 +60,18 @@ def references_in(value: Any) -> Iterator[str]:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str) and is_reference(text):
             yield text[2:-1]
+
+
+def texts_of_secrets(value: Any, *, named: bool = False) -> Iterator[str]:
+    """The texts that stand, however deep, under the name of a secret in plain JSON."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from texts_of_secrets(item, named=named or _names_a_secret(str(name)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_of_secrets(item, named=named)
+    elif named and isinstance(value, str):
+        yield value
 
 
 _NOTHING = object()

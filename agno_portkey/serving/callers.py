@@ -10,18 +10,14 @@ from agno.os.authz.provider import AuthorizationContext
 from agno.os.authz.scope_provider import ScopeAuthorizationProvider
 from agno.os.middleware.user_scope import caller_is_admin, get_scoped_user_id
 from fastapi import HTTPException, Request
+from starlette.concurrency import run_in_threadpool
 
-from agno_portkey.verdict import failure_of
+from agno_portkey.security.access.people import ANYONE, ROOT, refused_subject
+from agno_portkey.security.access.refusals import HEARS
+from agno_portkey.security.access.telling import refusal_of
+from agno_portkey.verdict import Observer, failure_of, tell
 
-__all__ = ["ROOT", "Caller", "caller_of", "problem"]
-
-# Who decided where AgentOS' own key was shown, which names nobody; and where nobody had to be.
-ROOT = "the OS security key"
-ANYONE = "somebody who was not asked who they are"
-# What is kept of decisions that no person has made, or of those above.
-_RESERVED = frozenset({ROOT, ANYONE, "the gate", "agno-portkey", "an operator"})
-# Characters of a subject: as many as OpenID Connect allows.
-_LONGEST = 255
+__all__ = ["ANYONE", "ROOT", "Caller", "Doors", "caller_of", "problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,47 @@ class Caller:
 def problem(status: int, error: str, message: str) -> HTTPException:
     """What is answered in place of a result: a code, and what to do."""
     return HTTPException(status, detail={"error": error, "message": message})
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Who gets in at the routes of one router; who does not is told to its observers."""
+
+    observers: tuple[Observer, ...]
+    allow_unauthenticated: bool
+    tenant_claim: str
+
+    async def caller(
+        self, request: Request, *scopes: str, reads: bool = False, of_all: bool = False
+    ) -> Caller:
+        """Who asks for what takes all of `scopes`; HTTPException where they may not.
+
+        Without an authorization anybody may do what only `reads`. What is `of_all` tenants is not
+        for one whose token names a tenant.
+        """
+        free, claim = reads or self.allow_unauthenticated, self.tenant_claim
+        try:
+            caller = await caller_of(request, [*scopes], open_to_all=free, tenant_claim=claim)
+            if of_all and not caller.all and caller.tenant is not None:
+                said = f"it is of all tenants: ask with a token that names none ({claim})"
+                raise problem(403, "of_all_tenants", said)
+        except HTTPException as error:
+            if error.status_code in (401, 403):
+                await self._tell(request, scopes, error.status_code)
+            raise
+        return caller
+
+    async def _tell(self, request: Request, scopes: tuple[str, ...], status: int) -> None:
+        if (hears := getattr(request.state, HEARS, None)) is not None:
+            # Each is told once, by who sees all answers of the app.
+            hears.extend(each for each in self.observers if not any(each is one for one in hears))
+            return
+        path = getattr(request.scope.get("route"), "path", "")
+        known = getattr(request.state, "authenticated", None) is True
+        name = getattr(request.state, "user_id", None) if known else None
+        by = name if refused_subject(name) is None else None
+        event = refusal_of(status, f"{request.method} {path}", scopes, by=by)
+        await run_in_threadpool(tell, self.observers, event)
 
 
 async def caller_of(
@@ -68,9 +105,8 @@ async def caller_of(
         return Caller(ROOT, all=True)
     await _require(request, scopes)
     name = getattr(state, "user_id", None)
-    if not isinstance(name, str) or not name.strip():
-        raise problem(403, "no_subject", "the token names nobody: it needs a subject (sub)")
-    _check_subject(name)
+    if (why := refused_subject(name)) is not None:
+        raise problem(403, *why)
     claims = getattr(state, "claims", None) or {}
     tenant = claims.get(tenant_claim)
     if tenant is not None and not isinstance(tenant, str):
@@ -83,25 +119,16 @@ async def caller_of(
     )
 
 
-def _check_subject(name: str) -> None:
-    """Refuse a subject that would be read as something else, in a log or beside a decision."""
-    if len(name) > _LONGEST or not name.isprintable():
-        said = f"the token's subject may have {_LONGEST} characters, and no control characters"
-        raise problem(403, "odd_subject", said)
-    if " ".join(name.split()).casefold() in {each.casefold() for each in _RESERVED}:
-        said = "the token's subject is a name that stands for no person here: use another one"
-        raise problem(403, "reserved_subject", said)
-
-
 async def _require(request: Request, scopes: list[str]) -> None:
     state = request.state
     admin = getattr(state, "admin_scope", None)
+    kind, _, action = scopes[0].rpartition(":")
     context = AuthorizationContext(
         principal_id=getattr(state, "user_id", None),
         scopes=list(getattr(state, "scopes", None) or ()),
         claims=getattr(state, "claims", None) or {},
-        resource_type="gates",
-        action=scopes[0].rpartition(":")[2],
+        resource_type=kind,
+        action=action,
         admin_scope=admin if isinstance(admin, str) else None,
     )
     # The scopes of a service account are its own, whoever else may decide.

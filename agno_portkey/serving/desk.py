@@ -150,6 +150,7 @@ def shown(grant: Grant) -> dict[str, Any]:
         "passed": grant.passed,
         "swarm": grant.swarm,
         "tenant": grant.tenant,
+        "environment": grant.environment,
         "session_id": grant.session_id,
         "user_id": grant.user_id,
         "team_run_id": grant.team_run_id,

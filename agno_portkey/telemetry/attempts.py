@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,6 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from agno_portkey.telemetry import names
+from agno_portkey.telemetry.answers import take_over
 
 __all__ = ["CALL", "AttemptSpan", "AttemptTracer", "see_requests"]
 
@@ -64,6 +64,10 @@ class AttemptSpan(Span):
     def get_span_context(self) -> trace.SpanContext:
         return self._span.get_span_context()
 
+    def take(self, said: Mapping[str, Any]) -> None:
+        """What its answer says, under the names that it goes by; None is nothing said."""
+        self._said.update({name: value for name, value in said.items() if value is not None})
+
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         for key, value in attributes.items():
             self.set_attribute(key, value)
@@ -113,16 +117,26 @@ class AttemptTracer(Tracer):
             return attempt
         return self._tracer.start_span(name, context, kind=kind)
 
-    # The generator is called, and not decorated, as OpenTelemetry wants it.
-    @contextmanager
+    # It is entered, and not decorated with, as OpenTelemetry wants it.
     def start_as_current_span(  # type: ignore[override]
         self, name: str, context: Context | None = None, *args: Any, **how: Any
-    ) -> Iterator[Span]:
-        span = self.start_span(name, context, kind=how.get("kind", SpanKind.CLIENT))
-        with trace.use_span(
-            span, end_on_exit=True, record_exception=False, set_status_on_exception=False
-        ):
-            yield span
+    ) -> _Current:
+        return _Current(self.start_span(name, context, kind=how.get("kind", SpanKind.CLIENT)))
+
+
+class _Current:
+    """A block in which `span` is the current one, and which ends it: that of a plain request."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, *exc_info: object) -> None:
+        context.detach(self._token)
+        self._span.end()
 
 
 def see_requests() -> None:
@@ -139,16 +153,28 @@ def see_requests() -> None:
         from openlit._instrumentors import (  # type: ignore[import-untyped]
             MODULE_NAME_MAP,
         )
+        from openlit.instrumentation.openai import (  # type: ignore[import-untyped]
+            OpenAIInstrumentor,
+            async_openai,
+            openai,
+        )
         from openlit.otel import events  # type: ignore[import-untyped]
 
+        take_over(AttemptSpan, openai, async_openai)
         events.EVENTS_SET = True
-        openlit.init(
-            pricing_json=str(_PRICES),
-            capture_message_content=False,
-            disable_metrics=True,
-            disable_events=True,
-            disabled_instrumentors=[name for name in MODULE_NAME_MAP if name != "openai"],
-        )
+        # It would import the instrumentations of all there are, disabled ones and FastAPI included.
+        of_all = openlit.get_all_instrumentors
+        openlit.get_all_instrumentors = lambda: {"openai": OpenAIInstrumentor()}
+        try:
+            openlit.init(
+                pricing_json=str(_PRICES),
+                capture_message_content=False,
+                disable_metrics=True,
+                disable_events=True,
+                disabled_instrumentors=[name for name in MODULE_NAME_MAP if name != "openai"],
+            )
+        finally:
+            openlit.get_all_instrumentors = of_all
         _seeing = True
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from opentelemetry.baggage import get_all
+from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
+from opentelemetry.trace import Span
 
 from agno_portkey.telemetry import names
 
@@ -16,3 +19,8 @@ class Bearing(BaggageSpanProcessor):
 
     def __init__(self) -> None:
         super().__init__(_BORNE.__contains__)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        # All at once: each attribute that is set alone takes a lock of its own.
+        if borne := {k: str(v) for k, v in get_all(parent_context).items() if k in _BORNE}:
+            span.set_attributes(borne)

@@ -71,7 +71,8 @@ def baggage_of(tags: Mapping[str, str]) -> Context:
     """The current context, with those of `tags` in its baggage that every span is to bear."""
     within = context.get_current()
     for tag, name in names.BAGGAGE.items():
-        if value := tags.get(tag):
+        # A run's calls stand in what it has set already.
+        if (value := tags.get(tag)) and baggage.get_baggage(name, within) != value:
             within = baggage.set_baggage(name, value, within)
     return within
 
@@ -87,6 +88,8 @@ class CalledSpan:
         self._began = time.perf_counter()
         self._number, self._sending = 0, False
         self._attempt: AttemptSpan | None = None
+        # Its attributes, which are set at once when it ends.
+        self._said: dict[str, Any] = {}
         # Of what comes as a whole the first word is the last.
         self._shown = not streamed
         self._tokens = [0, 0]
@@ -99,8 +102,7 @@ class CalledSpan:
     def saw(self, delta: Any) -> None:
         if not self._shown and (delta.content or delta.tool_calls):
             self._shown = True
-            seconds = time.perf_counter() - self._began
-            self._span.set_attribute(names.FIRST_TOKEN, seconds)
+            self._said[names.FIRST_TOKEN] = time.perf_counter() - self._began
 
     def attempting(self, number: int) -> None:
         self._leave()
@@ -126,7 +128,7 @@ class CalledSpan:
             attempt.close(_told(data), failed="error" in data)
 
     def known(self, data: Mapping[str, Any]) -> None:
-        self._span.set_attributes(_told(data))
+        self._said.update(_told(data))
 
     def end(self, error: BaseException | None) -> None:
         self._leave()
@@ -134,17 +136,17 @@ class CalledSpan:
         if self._number or error is None:
             self._count_up()
         if isinstance(error, Exception):
-            self._span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+            self._said[names.ERROR_TYPE] = type(error).__name__
             self._span.set_status(Status(StatusCode.ERROR))
         elif error is not None:
-            self._span.set_attribute(names.CANCELLED, True)
+            self._said[names.CANCELLED] = True
+        self._span.set_attributes(self._said)
         self._span.end()
 
     def _count_up(self) -> None:
-        told = zip((names.INPUT_TOKENS, names.OUTPUT_TOKENS), self._tokens, strict=True)
-        self._span.set_attributes(dict(told))
+        self._said[names.INPUT_TOKENS], self._said[names.OUTPUT_TOKENS] = self._tokens
         if self._cost is not None:
-            self._span.set_attribute(names.COST, self._cost / NANO)
+            self._said[names.COST] = self._cost / NANO
 
     def _took(self, data: Mapping[str, Any]) -> None:
         self._tokens[0] += _count(data.get("input_tokens")) or 0

@@ -11,10 +11,10 @@ from opentelemetry.trace import Status, StatusCode, Tracer
 from agno_portkey.telemetry import names
 from agno_portkey.verdict import Event
 
-__all__ = ["EventSpans"]
+__all__ = ["SPANS_OF_THEIR_OWN", "EventSpans"]
 
 # Calls and attempts have spans that are open while they last.
-_SPANS_OF_THEIR_OWN = ("call", "attempt")
+SPANS_OF_THEIR_OWN = ("call", "attempt")
 # The field of an event's data that tells it from others of its kind, where no verdict names who
 # decided. All of them are names.
 _CALLED = {
@@ -42,8 +42,6 @@ class EventSpans:
         self._tracer = tracer
 
     def __call__(self, event: Event, /) -> None:
-        if event.kind in _SPANS_OF_THEIR_OWN:
-            return
         ended = time.time_ns()
         seconds = event.data.get("seconds")
         lasted = int(seconds * 1e9) if isinstance(seconds, int | float) else 0

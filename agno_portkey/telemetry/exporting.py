@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Status
+from opentelemetry.trace import Status, StatusCode
 
 from agno_portkey.telemetry import names
 
@@ -58,6 +59,8 @@ _USAGE = "gen_ai.usage."
 _LONGEST = 200
 # Of figures: what a collector and a database can have.
 _MOST = 2**63 - 1
+# Without their descriptions.
+_STATUS = {code: Status(code) for code in StatusCode}
 
 
 class Allowed(SpanExporter):
@@ -68,10 +71,13 @@ class Allowed(SpanExporter):
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
+        self._failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
-            return self._exporter.export([_allowed(span) for span in spans])
+            result = self._exporter.export([_allowed(span) for span in spans])
+            self._tell(len(spans), failing=result is not SpanExportResult.SUCCESS)
+            return result
         except Exception as error:
             # Its words may quote a span.
             kind = type(error).__name__
@@ -79,6 +85,22 @@ class Allowed(SpanExporter):
                 "telemetry: %d spans were not exported (%s)", len(spans), kind
             )
             return SpanExportResult.FAILURE
+
+    def _tell(self, count: int, *, failing: bool) -> None:
+        """Say once that what is exported is not taken, and once that it is again."""
+        if failing is self._failing:
+            return
+        self._failing = failing
+        log, kind = logging.getLogger("agno_portkey"), type(self._exporter).__name__
+        if not failing:
+            log.warning("telemetry: %s takes spans again", kind)
+            return
+        log.warning(
+            "telemetry: %d spans were not exported: nobody takes what %s sends. Check that its "
+            "collector runs, at the address that setup was given; until it does spans are lost",
+            count,
+            kind,
+        )
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -88,12 +110,15 @@ class Allowed(SpanExporter):
 
 
 def _allowed(span: ReadableSpan) -> ReadableSpan:
-    attributes = span.attributes or {}
+    # A copy: what the property gives looks each of them up anew.
+    attributes: dict[str, Any] = cast("Any", span.attributes).copy()
     counted = attributes.get(names.KIND) in _COUNTED
     kept = {
         name: value
         for name, value in attributes.items()
-        if _is_allowed(name, value) and (counted or not name.startswith(_USAGE))
+        if (rule := _rule(name)) is not None
+        and (counted or not rule.counts)
+        and (_is_text(value, rule) if isinstance(value, str) else _is_figure(value))
     }
     return ReadableSpan(
         name=_named(span.name),
@@ -102,7 +127,7 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
         resource=span.resource,
         attributes=kept,
         kind=span.kind,
-        status=Status(span.status.status_code),
+        status=_STATUS[span.status.status_code],
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
@@ -111,20 +136,39 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
 
 def _named(name: str) -> str:
     """The name of a span, or of its kind where the rest of it can be nobody's name."""
+    if _is_name(name):
+        return name
     kind = name.split(" ")[0]
-    return next((each for each in (name, kind) if _is_name(each, spaces=True)), "span")
+    return kind if _is_name(kind) else "span"
 
 
-def _is_allowed(name: str, value: Any) -> bool:
+class _Rule(NamedTuple):
+    """What is asked of the value that goes by a name."""
+
+    counts: bool
+    spaces: bool
+    said: bool
+
+
+# There may be any number of names; those of a process are few.
+@lru_cache(maxsize=1_024)
+def _rule(name: str) -> _Rule | None:
+    """None for a name that is not on the list."""
     if name not in _ALLOWED and not name.startswith(names.OURS):
-        return False
-    if isinstance(value, bool | int | float):
-        # Others can't be written, and the spans beside them would be lost with them.
-        return abs(value) <= _MOST
-    if name in _SAID and not names.is_code(str(value)):
-        return False
-    return isinstance(value, str) and _is_name(value, spaces=name in _TITLES)
+        return None
+    return _Rule(counts=name.startswith(_USAGE), spaces=name in _TITLES, said=name in _SAID)
 
 
-def _is_name(text: str, *, spaces: bool) -> bool:
-    return len(text) <= _LONGEST and text.isprintable() and (spaces or " " not in text)
+def _is_figure(value: Any) -> bool:
+    # Others can't be written, and the spans beside them would be lost with them.
+    return isinstance(value, bool | int | float) and abs(value) <= _MOST
+
+
+def _is_text(text: str, rule: _Rule) -> bool:
+    if rule.said and not names.is_code(text):
+        return False
+    return _is_name(text) and (rule.spaces or " " not in text)
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= _LONGEST and text.isprintable()

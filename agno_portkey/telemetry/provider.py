@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import NoOpTracer, Tracer
+from opentelemetry.trace import NoOpTracer, ProxyTracerProvider, Tracer
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.attempts import AttemptTracer
@@ -95,7 +95,9 @@ def provider() -> Provider:
     with _lock:
         if _provider is None:
             made = Provider()
-            trace.set_tracer_provider(made)
+            # Setting it prints a line of OpenTelemetry's own where another one is there.
+            if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
+                trace.set_tracer_provider(made)
             if trace.get_tracer_provider() is not made:
                 raise ConfigurationError(
                     "OpenTelemetry has a tracer provider already: set telemetry up before "

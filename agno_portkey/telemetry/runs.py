@@ -8,9 +8,10 @@ for the one version that is pinned.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,7 @@ from agno_portkey.model import PortkeyModel
 from agno_portkey.tags import call_tags
 from agno_portkey.telemetry import names
 from agno_portkey.telemetry.calls import baggage_of
+from agno_portkey.telemetry.lasting import has_failed_step, outlasts
 
 __all__ = ["RunSpans"]
 
@@ -127,11 +129,13 @@ def _tagged(start: Callable[..., Any]) -> Callable[..., Any]:
     """`start` of a run's invocation, whose span bears the tags of whom it is of."""
 
     def started(handler: Any, instance: Any, args: Any, kwargs: Any, *rest: Any, **how: Any) -> Any:
+        # By name: what is not by name it looks for by the signature, each time anew.
+        kwargs = {**kwargs, **dict(zip(_positional(how.get("wrapped")), args, strict=False))}
         is_outermost = context.get_value(_IN_A_RUN) is None
         within = context.set_value(_IN_A_RUN, True, baggage_of(_tags(instance, kwargs)))
         token = context.attach(within)
         try:
-            invocation = start(handler, instance, args, kwargs, *rest, **how)
+            invocation = start(handler, instance, (), kwargs, *rest, **how)
             invocation.suspend()
         finally:
             context.detach(token)
@@ -144,6 +148,17 @@ def _tagged(start: Callable[..., Any]) -> Callable[..., Any]:
         return invocation
 
     return started
+
+
+def _positional(method: Any) -> tuple[str, ...]:
+    """The names of what can be given to `method` without one."""
+    return _names_of(getattr(method, "__func__", method))
+
+
+@lru_cache(maxsize=64)
+def _names_of(function: Any) -> tuple[str, ...]:
+    named = inspect.signature(function).parameters.values()
+    return tuple(each.name for each in named if each.kind is each.POSITIONAL_OR_KEYWORD)[1:]
 
 
 def _tags(instance: Any, kwargs: dict[str, Any]) -> dict[str, str]:
@@ -187,15 +202,20 @@ def _marked(set_output: Callable[..., Any]) -> Callable[..., Any]:
 
     def output(invocation: Any, result: Any, *args: Any, **kwargs: Any) -> None:
         set_output(invocation, result, *args, **kwargs)
-        _mark(invocation, result)
-        status = getattr(result, "status", None)
-        match str(getattr(status, "value", status)).lower():
-            case "error":
-                _fail(invocation)
-            case "cancelled":
-                invocation.attributes[names.CANCELLED] = True
+        if not outlasts(invocation, result, _settle):
+            _settle(invocation, result)
 
     return output
+
+
+def _settle(invocation: Any, result: Any) -> None:
+    _mark(invocation, result)
+    status = getattr(result, "status", None)
+    match str(getattr(status, "value", status)).lower():
+        case "error":
+            _fail(invocation)
+        case "cancelled":
+            invocation.attributes[names.CANCELLED] = True
 
 
 def _mark(invocation: Any, said: Any) -> None:
@@ -203,6 +223,8 @@ def _mark(invocation: Any, said: Any) -> None:
     for field, name in _IDS.items():
         if value := getattr(said, field, None):
             invocation.attributes.setdefault(name, str(value))
+    if has_failed_step(getattr(said, "step_results", None)):
+        _fail(invocation)
 
 
 def _fail(invocation: Any) -> None:

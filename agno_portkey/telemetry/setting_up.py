@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +13,14 @@ from agno.db.base import BaseDb
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from agno_portkey.environments import check_capture
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.settings import check_url
 from agno_portkey.spans import use_tracing
 from agno_portkey.telemetry.attempts import see_requests
 from agno_portkey.telemetry.baggage import Bearing
 from agno_portkey.telemetry.calls import CallSpans
-from agno_portkey.telemetry.events import EventSpans
+from agno_portkey.telemetry.events import SPANS_OF_THEIR_OWN, EventSpans
 from agno_portkey.telemetry.exporting import Allowed
 from agno_portkey.telemetry.ledger.prices import Prices
 from agno_portkey.telemetry.metrics import Metrics
@@ -72,6 +74,7 @@ def setup(
             raise ConfigurationError(f"exporters: OpenTelemetry's SpanExporter, not {each!r}")
     if not isinstance(metrics, Metrics | None):
         raise ConfigurationError(f"metrics: Metrics(...), not {metrics!r}")
+    check_capture()
     global _now
     with _lock:
         if _now is not None:
@@ -90,6 +93,10 @@ def _collector(address: str, headers: Mapping[str, str] | None) -> SpanExporter:
     if not isinstance(address, str):
         raise ConfigurationError(f"otlp: the address of a collector, not {address!r}")
     url = check_url(address, name="otlp")
+    # Of a collector that is down it says three lines a batch; `Allowed` says one. Who has set a
+    # level sees them.
+    if (log := logging.getLogger("opentelemetry.exporter.otlp")).level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL)
     if not url.endswith("/v1/traces"):
         url += "/v1/traces"
     return OTLPSpanExporter(endpoint=url, headers=dict(headers or {}), timeout=_EXPORT_TIMEOUT)
@@ -111,7 +118,7 @@ class Telemetry:
         self._events = EventSpans(self._tracer)
         of.hand_to((Bearing(), *self._processors))
         self._runs = RunSpans(of)
-        hear_everything(self._events)
+        hear_everything(self._events, but=SPANS_OF_THEIR_OWN)
         use_tracing(CallSpans(self._tracer, prices))
         # What waits then would go with the process.
         atexit.register(self.shutdown)

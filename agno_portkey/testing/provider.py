@@ -15,7 +15,9 @@ from typing import Self, TypeAlias
 
 from pydantic import BaseModel
 
+from agno_portkey.environments import check_production
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.testing.admin import Admin
 from agno_portkey.testing.armed import Armed
 from agno_portkey.testing.batches import Batches
 from agno_portkey.testing.faults import Answer, Fault, error_answer, script
@@ -56,7 +58,8 @@ class EmbeddedProvider:
     It is a context manager. An armed fault comes first, then the first rule that applies, then
     the queue; without any, an answer that fits the asked schema or repeats the user's words.
     Answers that are callables run in threads of their own; predicates must not block. `batches`
-    are its files and batches, whose lines are answered in the same way.
+    are its files and batches, whose lines are answered in the same way; `admin` is Portkey's API
+    for keys, which calls need once it is told to enforce them.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class EmbeddedProvider:
         self._errors: list[BaseException] = []
         self._harmful: dict[str, Mapping[str, object]] = {}
         self.batches = Batches(self._answer_line)
+        self.admin = Admin()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -88,9 +92,13 @@ class EmbeddedProvider:
         self.stop()
 
     def start(self) -> Self:
-        """Listen on a free port; a provider that has stopped can start again."""
+        """Listen on a free port; a provider that has stopped can start again.
+
+        In production it raises WrongEnvironment, unless it is allowed there.
+        """
         if self._server is not None:
             raise ConfigurationError("EmbeddedProvider: it is started already")
+        check_production("embedded-provider", "EmbeddedProvider: an answer that is made up")
         server = Server(self._respond, failed=self._note_error)
         self._port = server.start()
         self._callables = ThreadPoolExecutor(_CALLABLES, "embedded-provider-answer")
@@ -183,6 +191,7 @@ class EmbeddedProvider:
             self._errors.clear()
             self._harmful.clear()
         self.batches.reset()
+        self.admin.reset()
 
     @property
     def requests(self) -> list[Request]:
@@ -226,6 +235,8 @@ class EmbeddedProvider:
 
     async def _answer(self, request: Request) -> tuple[Answer, Fault | None]:
         """The answer, and the fault that was scripted for it."""
+        if (refusal := self.admin.refusal(request)) is not None:
+            return refusal, None
         match request.route:
             case _ if request.route == _CHAT:
                 return await self._chat(request)
@@ -236,7 +247,8 @@ class EmbeddedProvider:
             case "GET /models":
                 listed = [{"id": name, "object": "model", "created": 0} for name in self._models]
                 return Answer.of_json({"object": "list", "data": listed}), None
-        if (answer := await self.batches.answer(request)) is not None:
+        answer = self.admin.answer(request) or await self.batches.answer(request)
+        if answer is not None:
             return answer, None
         return error_answer(404, f"Unknown request URL: {request.route}", code="unknown_url"), None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from typer.testing import CliRunner, Result
 from agno_portkey import PortkeyModel, telemetry
 from agno_portkey.cli import app
 from agno_portkey.telemetry import names
+from agno_portkey.telemetry.ledger import Ledger
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
 from agno_portkey.testing.replies import Usage
+from agno_portkey.verdict import Event
 
 
 def _told(*asked: str, width: int = 100) -> Result:
@@ -145,3 +149,62 @@ def test_without_a_database_it_asks_for_one() -> None:
     asked = _told("list")
     assert asked.exit_code == 1
     assert "--db" in asked.stderr
+
+
+@pytest.mark.parametrize("begins", [b"no database at all", b"\0" * 200])
+@pytest.mark.parametrize("asked", [("trace", "list"), ("trace", "show"), ("ledger", "report")])
+def test_a_file_that_is_no_database_is_said_to_be_none(
+    begins: bytes, asked: tuple[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "odd.db"
+    file.write_bytes(begins)
+    told = CliRunner().invoke(app, [*asked, "--db", str(file)])
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert f"{file} is no SQLite database: give --db" in told.stderr
+    assert file.read_bytes() == begins
+
+
+def test_tables_of_another_version_are_not_taken_for_empty_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        db.execute("CREATE TABLE agno_traces (id INTEGER)")
+    told = _told("list", "--db", str(tmp_path / "old.db"))
+    assert told.exit_code == 1
+    assert "this version of Agno can't read" in told.stderr
+    assert "no traces" not in told.output
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("width", [40, 69, 70, 80, 120])
+def test_no_line_of_the_list_is_longer_than_the_terminal_is_wide(traced: str, width: int) -> None:
+    lines = _told("list", "--db", traced, width=width).stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    each = 3 if width < 70 else 1
+    assert len(lines) == 2 * each + (each == 1)
+
+
+def test_in_a_pipe_nothing_of_the_list_is_cut(traced: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    newest = CliRunner().invoke(app, ["trace", "show", "--db", traced]).stdout.split()[1]
+    told = CliRunner().invoke(app, ["trace", "list", "--db", traced]).stdout
+    assert len(newest) == 32
+    assert newest in told
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, None])
+@pytest.mark.parametrize("by", ["run", "session"])
+def test_ids_in_the_ledger_are_whole(
+    by: str, width: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    run, session = "3f6c1a52-6f0a-4c1e-9d5b-0a1b2c3d4e5f", "9a6c1a52-6f0a-4c1e-9d5b-0a1b2c3d4e5f"
+    ledger = Ledger(str(tmp_path / "ledger.db"), timeout=30)
+    tags = {"session": session}
+    ledger(Event("attempt", "A", "T", run, data={"model": "gpt-4o-mini", "tags": tags}))
+    ledger.flush()
+    env = {} if width is None else {"COLUMNS": str(width)}
+    asked = ["ledger", "report", "--by", by, "--db", str(tmp_path / "ledger.db")]
+    told = CliRunner().invoke(app, asked, env=env).stdout
+    assert {"run": run, "session": session}[by] in told
+    assert all(len(line.rstrip()) <= (width or 200) for line in told.splitlines())

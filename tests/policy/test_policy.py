@@ -95,7 +95,7 @@ def test_an_empty_policy_enforces_what_there_is_by_default() -> None:
     assert policy.gate is None
 
 
-PARTS = "guards, pii, gate, contracts, tags, stop, cache, allow"
+PARTS = "environment, guards, pii, gate, contracts, tags, stop, cache, models, budgets, allow"
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_secrets_are_not_shown() -> None:
     [
         (
             "gats: {}",
-            "policy.gats: no such field; it takes guards, pii, gate, contracts, tags, stop, cache, "
-            "allow",
+            "policy.gats: no such field; it takes environment, guards, pii, gate, contracts, tags, "
+            "stop, cache, models, budgets, allow",
         ),
         (
             "gate: {min_scor: 8}",
@@ -303,7 +303,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 
 def test_depth_has_an_end() -> None:
-    assert refused("[" * 3000) == "policy: it is nested too deeply"
+    assert refused("[" * 3000) == "no YAML in line 1: it is nested too deeply, beyond 64 levels"
 
 
 def test_a_gate_has_checks_and_samples() -> None:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from seen_spans import Seen, attribute
 
 from agno_portkey.telemetry import names
-from agno_portkey.verdict import Event, Verdict, tell
+from agno_portkey.verdict import Event, Verdict, heard, tell
 
 WORDS = "the codename is bluebird"
 OURS = names.OURS
@@ -104,3 +104,14 @@ def test_an_event_after_the_end_is_nobodys(seen: Seen) -> None:
     seen.telemetry.shutdown()
     tell((), Event("plan"))
     assert not seen.exporter.get_finished_spans()
+
+
+def test_calls_and_attempts_are_not_told_to_a_trace_alone(seen: Seen) -> None:
+    assert [heard((), kind) for kind in ("call", "attempt", "guard", None)] == [
+        *(False, False),
+        *(True, True),
+    ]
+    tell((), Event("call"))
+    tell((), Event("circuit", data={"target": "one"}))
+    assert [span.name for span in seen.spans()] == ["circuit one"]
+    assert heard((lambda event: None,), "call")

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from agno_portkey.cli import app
+from agno_portkey.errors import DatabaseGone
 from agno_portkey.gates.clearance.keys import new_key
+from agno_portkey.hooks import AuditHook
 from agno_portkey.telemetry.audit import KEY_VARIABLE, AuditLog
+from agno_portkey.verdict import Event
 
 EVIL = "\x1b[31m\x1b]0;owned\x07\u202e=1+1"
 
@@ -77,13 +81,16 @@ def test_what_was_cut_is_named_and_what_nobody_would_miss(kept: Path, tmp_path: 
     kept.write_bytes(b"".join(lines[:3]))
     shown = run("verify", kept, code=1)
     assert "it has 3 whole lines, and had 4 or more" in shown
+    assert "1 line or more were cut off at its end; the 3 lines that are left are as they" in shown
+    assert "3 of 3" not in shown
+    assert "What to do: leave the file" in shown
     written(kept.with_name("audit2.jsonl"), 3)
     assert "The last 2 lines came after the last of 1 checkpoint" in run(
         "verify", kept.with_name("audit2.jsonl")
     )
     kept.with_name("audit.jsonl.checkpoints").unlink()
     shown = run("verify", kept)
-    assert "There are no checkpoints: lines that were cut off at the end are not missed" in shown
+    assert f"There are no checkpoints in {kept}.checkpoints: if lines were cut off" in shown
     assert "there are none in" in run("verify", kept, "--checkpoints", tmp_path, code=1)
 
 
@@ -104,9 +111,11 @@ def test_what_cant_be_told(kept: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert "there is no" in run("verify", kept, "--key-file", file, code=2)
     file.write_bytes(OTHER)
     file.chmod(0o600)
-    assert "log line 1: it is sealed with another key" in run(
-        "verify", kept, "--key-file", file, code=1
-    )
+    shown = run("verify", kept, "--key-file", file, code=1)
+    assert shown.count("sealed with another key (") == 1
+    assert "log lines 1 to 4: it is sealed with another key (" in shown
+    assert "What to do: give the key that the log was begun with" in shown
+    assert "There are no checkpoints" not in shown
     file.write_bytes(KEY)
     monkeypatch.delenv(KEY_VARIABLE)
     assert "as they were written" in run("verify", kept, "--key-file", file).replace("\n", "")
@@ -272,3 +281,114 @@ def test_a_log_that_is_cut_while_it_is_followed(kept: Path) -> None:
 
 def test_there_has_to_be_one(tmp_path: Path) -> None:
     assert "there is no log at" in run("tail", tmp_path / "none", code=2)
+
+
+# What is told
+
+
+def test_a_kind_that_is_none_is_refused_and_nothing_is_written(kept: Path) -> None:
+    out = kept.with_name("out.csv")
+    told = run("export", kept, "--to", out, "--kind", "gate", "--kind", "gat", code=2)
+    assert "no record is of the kind 'gat'" in told
+    assert "This log has call, gate, start" in told
+    assert not out.exists()
+    assert not list(kept.parent.glob(".out*"))
+    # One that hooks write, and that did not come.
+    assert exported(kept, "--kind", "guard") == []
+
+
+def test_a_table_has_the_figures_of_calls_and_scores_of_gates(path: Path) -> None:
+    made = log(path)
+    figures = {"model": "m", "provider": "p", "input_tokens": 5, "output_tokens": 6, "cost": 0.5}
+    made({"kind": "call", "data": {**figures, "total_tokens": 11, "seconds": 0.25}})
+    verdict = {"passed": True, "source": "safety", "score": 0.4}
+    made({"kind": "gate", "verdict": {**verdict, "evidence": {"plan_digest": "sha256:ab"}}})
+    made({"kind": "judgement", "data": {"score": 7, "plan_digest": "sha256:cd"}})
+    made({"kind": "tool", "data": {"passed": True, "source": "nobody"}})
+    out = path.with_name("out.csv")
+    run("export", path, "--to", out, "--format", "csv")
+    call, gate, judgement, tool = csv.DictReader(out.read_text().splitlines())
+    assert {name: call[name] for name in figures} == {n: str(v) for n, v in figures.items()}
+    assert (call["total_tokens"], call["seconds"]) == ("11", "0.25")
+    assert (gate["score"], gate["plan_digest"], gate["passed"]) == ("0.4", "sha256:ab", "True")
+    assert (judgement["score"], judgement["plan_digest"]) == ("7", "sha256:cd")
+    assert (tool["passed"], tool["source"]) == ("", "")
+
+
+@pytest.mark.parametrize("option", ["--key-file", "--public-key"])
+def test_a_key_in_place_of_a_path_is_told_and_not_shown(kept: Path, option: str) -> None:
+    for key in (base64.b64encode(OTHER).decode(), new_key().public):
+        told = run("verify", kept, option, key, code=2)
+        assert "this is a key, and the path of a file is needed" in told.replace("\n", " ")
+        assert key not in told
+    assert "No such file" in run("verify", kept, "--public-key", "nofile", code=2)
+
+
+def test_a_log_that_is_gone_is_told_once(kept: Path) -> None:
+    kept.unlink()
+    shown = run("verify", kept, code=1)
+    assert shown.count("4 lines or more") == 2  # where, and what it comes to
+    assert "was cut" not in shown
+
+
+def test_an_unreadable_line_that_a_checkpoint_knows_is_not_a_cut(kept: Path) -> None:
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(b"".join([b"x\n", *lines[1:]]))
+    shown = run("verify", kept, code=1)
+    assert "log line 1: it is not as this log writes a line" in shown
+    assert "cut" not in shown
+
+
+def test_in_a_pipe_nothing_is_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    log(path)({"kind": "call", "role": "R" * 40, "data": {"error": "E" * 300}})
+    told = CliRunner().invoke(app, ["audit", "tail", str(path)])
+    assert "R" * 40 in told.output
+    assert "E" * 300 in told.output
+
+
+def test_a_narrow_terminal_shows_a_record_in_two_lines(kept: Path) -> None:
+    rows = run("tail", kept, width=40).splitlines()
+    assert len(rows) == 8
+    assert all(cell_len(row) <= 40 for row in rows)
+    assert rows[1].split(",")[0].strip() == "Planner"
+
+
+# Behind a run
+
+
+def test_what_waits_is_written_with_few_fsyncs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is held up until all others wait: 900 records, 256 of them at a time."""
+    synced, began, go_on, real = [], threading.Event(), threading.Event(), os.fsync
+
+    def slow(file: int) -> None:
+        synced.append(file)
+        began.set()
+        assert go_on.wait(60)
+        real(file)
+
+    made = log(path, sync=True, every=10_000)
+    audit = AuditHook(made, required=False, timeout=60)
+    monkeypatch.setattr(os, "fsync", slow)
+    audit(Event("call", role="0"))
+    assert began.wait(60)
+    for number in range(1, 900):
+        audit(Event("call", role=str(number)))
+    go_on.set()
+    assert audit.flush(60)
+    rows = [json.loads(line)["meta"]["role"] for line in path.read_bytes().splitlines()]
+    assert rows == [str(number) for number in range(900)]
+    # Four for the others; the first one has those of the file, its folder and its checkpoint.
+    assert len(synced) <= 4 + 4
+
+
+def test_one_that_cant_be_written_keeps_none_of_the_others_out(path: Path) -> None:
+    made = log(path)
+    good: dict[str, Any] = {"kind": "call"}
+    told = made.several([good, {"kind": float("nan")}, good])
+    assert [type(each) for each in told] == [type(None), ValueError, type(None)]
+    assert checked(path).records == 2
+    path.unlink()
+    told = made.several([good, good])
+    assert [type(each) for each in told] == [DatabaseGone, DatabaseGone]
+    assert made.several([]) == []

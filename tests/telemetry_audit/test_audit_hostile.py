@@ -270,7 +270,7 @@ def test_no_more_than_so_many_wait_for_whoever_has_the_file(
     error = _ends(lambda: made({"kind": "call"}))
     assert isinstance(error, OSError)
     assert "3 records wait for the audit log" in str(error)
-    file.take(held, free=True)
+    file.let_go(held)
     os.close(held)
     for each in (first, *others):
         each.join(30)

@@ -38,7 +38,7 @@ SECRET = "wordsofthem"
 NAMES = {
     *("provider", "model", "option_index", "cache_status", "trace_id", "finish_reason", "error"),
     *("status", "target", "before", "state", "stage", "side", "mode", "plan_digest", "decision"),
-    *("tool", "clearance", "by", "outcome", "job", "check", "gate", "kind", "tags"),
+    *("tool", "clearance", "by", "outcome", "job", "check", "gate", "kind", "tags", "scope"),
 }
 
 

@@ -77,8 +77,8 @@ def test_it_says_what_is_not_known(database: str) -> None:
     )
     _, _, row, *said = lines(report("--db", database))
     assert row.split() == ["A", "2", "1", "5", "5", "0.000000+"]
-    assert "1 rows have tokens and no known price" in said[0]
-    assert "1 rows broke off" in said[1]
+    assert "1 row has tokens and no known price" in said[0]
+    assert "1 row is of a request that broke off" in said[1]
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_a_database_that_can_not_be_read_is_said_in_a_line(tmp_path: Path) -> No
     path.write_bytes(b"no database at all" * 100)
     result = report("--db", str(path))
     assert result.exit_code == 1
-    assert "the ledger can't be read" in result.stderr
+    assert f"{path} is no SQLite database" in result.stderr
     assert "Traceback" not in result.stderr

@@ -382,5 +382,5 @@ def _further(earlier: Grant, kept: Grant) -> Grant:
 
 def _leave(grant: Grant) -> tuple[Any, ...]:
     """What a token and a row of one id have to agree on."""
-    whom = (grant.id, grant.gate, grant.swarm, grant.tenant)
+    whom = (grant.id, grant.gate, grant.swarm, grant.tenant, grant.environment)
     return (*whom, grant.plan_digest, grant.fingerprint)

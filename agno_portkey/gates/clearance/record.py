@@ -24,12 +24,12 @@ LONGEST = 255
 class Grant:
     """Leave to run one plan.
 
-    It is good for one team, one tenant (None: for those that have none), and for one session and
-    one user, where it names any. `fingerprint` is that of the team's models, prompts, tools and
-    policy; where it is not known the clearance is good only for the run that it was given to.
-    `request_digest` is of what the team was asked for. `passed` is False where the gate itself has
-    refused the plan, and a person may still grant it. `claimed_by` is the id of the Runner's run
-    that uses it; `taken` and `done` hold the numbers of its steps, from 1. Raises
+    It is good for one team, one tenant and one environment (None: for those that have none), and
+    for one session and one user, where it names any. `fingerprint` is that of the team's models,
+    prompts, tools and policy; where it is not known the clearance is good only for the run that it
+    was given to. `request_digest` is of what the team was asked for. `passed` is False where the
+    gate itself has refused the plan, and a person may still grant it. `claimed_by` is the id of the
+    Runner's run that uses it; `taken` and `done` hold the numbers of its steps, from 1. Raises
     ConfigurationError for what contradicts itself, and for a time without a zone.
     """
 
@@ -44,6 +44,7 @@ class Grant:
     fingerprint: str
     issued_at: datetime
     expires_at: datetime
+    environment: str | None = None
     passed: bool = True
     team_run_id: str | None = None
     request_digest: str | None = None
@@ -58,7 +59,7 @@ class Grant:
 
     def __post_init__(self) -> None:
         check_keys(self, "id", "gate", "plan_digest")
-        _texts(self, "swarm", "tenant", "session_id", "user_id", "fingerprint")
+        _texts(self, "swarm", "tenant", "environment", "session_id", "user_id", "fingerprint")
         _texts(self, "approved_by", "reason", "revoked_by", "request_digest")
         if "." in self.id:
             raise _wrong(self, "id", "one with dots would be taken for a token")
@@ -109,6 +110,7 @@ class Asking:
     plan_digest: str | None = None
     swarm: str | None = None
     tenant: str | None = None
+    environment: str | None = None
     session_id: str | None = None
     user_id: str | None = None
     team_run_id: str | None = None
@@ -116,7 +118,8 @@ class Asking:
 
     def __post_init__(self) -> None:
         check_keys(self, "runner_run_id")
-        _texts(self, "swarm", "tenant", "session_id", "user_id", "plan_digest", "fingerprint")
+        _texts(self, "swarm", "tenant", "environment", "session_id", "user_id")
+        _texts(self, "plan_digest", "fingerprint")
         if self.team_run_id is not None:
             check_keys(self, "team_run_id")
 

@@ -22,6 +22,8 @@ _SENTENCES: Mapping[str, str] = {
     "unknown": "no clearance {id} is known here: the gate has to pass first",
     "other_tenant": "clearance {id} is for the tenant {its}, not for {asked}: ask for one of its "
     "own",
+    "other_environment": "clearance {id} is for the environment {its}, not for {asked}: let the "
+    "gate decide in this one",
     "other_team": "clearance {id} is for the team {its}, not for {asked}: let that team's gate "
     "decide",
     "other_user": "clearance {id} was given to the user {its}, not to {asked}: they have to ask "
@@ -60,12 +62,17 @@ def refused(code: str, **said: object) -> ClearanceRefused:
 def check_fits(grant: Grant, asking: Asking) -> None:
     """Refuse who the clearance is not for, and what it is not for.
 
-    A session or user that it does not name may be any; a team or tenant may not. A fingerprint
-    that is not known is that of nothing.
+    A session or user that it does not name may be any; a team, tenant or environment may not. A
+    fingerprint that is not known is that of nothing.
     """
     known = bool(grant.fingerprint) and grant.fingerprint == asking.fingerprint
     fits = {
         "other_tenant": (grant.tenant == asking.tenant, grant.tenant, asking.tenant),
+        "other_environment": (
+            grant.environment == asking.environment,
+            grant.environment,
+            asking.environment,
+        ),
         "other_team": (grant.swarm == asking.swarm, grant.swarm, asking.swarm),
         "other_user": (
             grant.user_id in (None, asking.user_id),

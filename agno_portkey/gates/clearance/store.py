@@ -27,6 +27,7 @@ _TABLE = Table(
     Column("gate", String(255), nullable=False),
     Column("swarm", Text),
     Column("tenant", Text),
+    Column("environment", Text),
     Column("session_id", Text),
     Column("user_id", Text),
     Column("team_run_id", String(255), index=True),

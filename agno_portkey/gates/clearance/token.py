@@ -34,7 +34,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 # The registered claims that hold what a Grant holds by another name.
 _CLAIMS = {"id": "jti", "swarm": "aud", "issued_at": "iat", "expires_at": "exp"}
 _TEXTS = ("gate", "tenant", "session_id", "user_id", "plan_digest", "fingerprint")
-_MORE = ("team_run_id", "approved_by", "reason")
+_MORE = ("environment", "team_run_id", "approved_by", "reason")
 _NEEDED = {"jti", "iat", "exp", "gate", "passed", "plan", "plan_digest", "fingerprint"}
 _KNOWN = _NEEDED | {"aud", *_TEXTS, *_MORE}
 

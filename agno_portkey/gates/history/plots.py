@@ -16,19 +16,15 @@ from agno_portkey.errors import MissingExtraError
 from agno_portkey.gates.history.record import Decided
 from agno_portkey.gates.history.report import Report
 from agno_portkey.gates.history.series import Span, gates_of, scores_of, spans
+from agno_portkey.verdict import shown
 
-__all__ = ["bars", "draw", "shown", "spark"]
+__all__ = ["bars", "draw", "spark"]
 
 _TICKS = "▁▂▃▄▅▆▇█"
 _WIDE = 30
 # Inches of a gate, and of a line beside it; characters of a name.
 _HIGH, _LINE = 3.0, 0.15
 _LONG = 60
-
-
-def shown(text: str | None) -> str:
-    """`text` without what a terminal would obey: models wrote some of it."""
-    return "".join(each if each.isprintable() else " " for each in text or "")
 
 
 def spark(values: Sequence[float | None]) -> str:

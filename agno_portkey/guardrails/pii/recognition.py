@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from agno_portkey.documents import parse, read_text
 from agno_portkey.errors import AnalysisFailed, ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.pii.attributes import (
     AgeDetector,
@@ -165,9 +164,10 @@ def _document(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         document: Any = dict(source)
     else:
         try:
-            document = yaml.safe_load(Path(source).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError) as error:
-            raise ConfigurationError(f"recognizers: {source} can't be read: {error}") from error
+            document = parse(read_text(source))
+        except (ConfigurationError, TypeError) as error:
+            why = str(error).removeprefix(f"{source}: can't be read ")
+            raise ConfigurationError(f"recognizers: {source} can't be read: {why}") from None
     if not isinstance(document, dict) or not isinstance(document.get("recognizers"), list):
         raise ConfigurationError("recognizers: a mapping with a list `recognizers` is needed")
     return document

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.secrets.finding import Secret, begins_one, secrets
 from agno_portkey.guardrails.segments import CUT, Ranges
 
-__all__ = ["SecretsGuardrail", "without_secrets"]
+__all__ = ["SecretsGuardrail", "tells_of", "without_secrets"]
 
 Action = Literal["block", "mask"]
 
@@ -88,6 +88,13 @@ _LEAST = 6
 def without_secrets(text: str) -> str:
     """`text` with `[secret: <kind>]` in the place of each secret; for logs."""
     return _masked(text, found) if (found := secrets(text)) else text
+
+
+def tells_of(evidence: Mapping[str, Any], secret: str) -> bool:
+    """Whether the evidence of a verdict of this process is of `secret`, which it does not hold."""
+    digest = _digest(secret)
+    found = evidence.get("found", ())
+    return any(each["digest"] == digest for one in found for each in one.get("secrets", ()))
 
 
 def _masked(text: str, found: Sequence[Secret]) -> str:

@@ -16,8 +16,8 @@ from os import PathLike, fspath
 from typing import Any
 from uuid import uuid4
 
+from agno_portkey.alone import hold_alone
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.knowledge.alone import hold_alone
 
 __all__ = ["JobJournal", "JobState", "Part", "at_once", "keep_name", "require_file"]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agno_portkey.alone import hold_alone
 from agno_portkey.errors import ConfigurationError
-from agno_portkey.knowledge.alone import hold_alone
 from agno_portkey.knowledge.batch.journal import at_once, keep_name, require_file
 
 __all__ = ["Retried"]

@@ -24,6 +24,7 @@ from agno_portkey.routing.config.routes import (
     Target,
     children,
 )
+from agno_portkey.secrets.hidden import Hidden
 
 __all__ = ["ROOT", "Emitted", "Leaf", "Phase", "Profile", "emit", "leaves"]
 
@@ -81,7 +82,7 @@ def emit(
     config = plan.form(route, ROOT, ROOT)
     if plan.flagged:
         config["id"] = _CONFIG_ID
-    header = json.dumps(config, separators=(",", ":"), allow_nan=False)
+    header = Hidden(json.dumps(config, separators=(",", ":"), allow_nan=False))
     live = tuple(plan.live)
     return Emitted(header, live, any(leaf.output_guardrails for leaf in live), plan.sent)
 

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
+from agno_portkey.documents import parse, read_text
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.config.from_gateway import from_config
 from agno_portkey.routing.config.leaves import ROOT
@@ -70,7 +71,7 @@ def read_yaml(source: str | Path, *, root: str, what: str) -> Any:
     begin with, and what was to be read.
     """
     try:
-        data = _load(_text_of(source, what))
+        data = parse(_text_of(source, what))
         _refuse_odd_keys(data, (), root)
     except RecursionError:
         raise _too_deep(root) from None
@@ -121,44 +122,14 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML's own loader passes over, and aliases.
-
-    A few lines of aliases of aliases unfold to more than fits into memory.
-    """
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        if len(found) < len(node.value):
-            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
-        return found
-
-
 def _text_of(source: str | Path, what: str) -> str:
     if isinstance(source, str) and not is_path(source):
         return source
     try:
-        return Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"can't read the {what} in {source}: {error}") from None
-
-
-def _load(text: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        # The loader's own message quotes the text, which may hold keys.
-        mark = error.problem_mark or error.context_mark
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"no YAML{line}: {error.problem or error.context}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError("no YAML: it holds characters that YAML has not") from None
+        return read_text(source)
+    except ConfigurationError as error:
+        why = str(error).removeprefix(f"{source}: ")
+        raise ConfigurationError(f"can't read the {what} in {source}: {why}") from None
 
 
 def _refuse_odd_keys(data: object, path: tuple[str | int, ...], root: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, SecretStr, WithJsonSchema
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.secrets.hidden import Hidden
 
 __all__ = ["Secret", "SecretObject", "is_reference", "resolve", "resolve_all", "resolve_object"]
 
@@ -52,11 +53,12 @@ def is_reference(text: str) -> bool:
 
 def resolve(secret: SecretStr | str, *, path: str) -> str:
     """The secret itself; a missing variable raises ConfigurationError with `path` and its name."""
-    text = secret if isinstance(secret, str) else secret.get_secret_value()
+    text = Hidden(secret if isinstance(secret, str) else secret.get_secret_value())
     found = _REFERENCE.fullmatch(text)
     if found is None:
-        return text
-    if not (value := os.environ.get(found[1])):
+        # A plain text is no secret, and may be pickled.
+        return secret if isinstance(secret, str) else text
+    if not (value := Hidden(os.environ.get(found[1], ""))):
         raise ConfigurationError(f"{path}: set the environment variable {found[1]}")
     if not value.isprintable():
         raise ConfigurationError(f"{path}: the variable {found[1]} holds a line break or the like")
@@ -67,7 +69,7 @@ def resolve_object(secret: SecretStr, *, path: str) -> dict[str, Any]:
     """The JSON object that a secret holds."""
     try:
         value = json.loads(resolve(secret, path=path))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ConfigurationError(f"{path}: a JSON object is due here")

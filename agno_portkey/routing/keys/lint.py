@@ -9,6 +9,7 @@ from datetime import date
 from difflib import get_close_matches
 from typing import Literal
 
+from agno_portkey.environments import called
 from agno_portkey.routing.config.gateway_names import provider_slugs
 from agno_portkey.routing.keys.names import (
     ENVIRONMENTS,
@@ -25,8 +26,6 @@ __all__ = ["Finding", "UsedName", "lint"]
 
 Level = Literal["error", "warning"]
 
-# How `PORTKEY_ENVIRONMENT` may call what names call shortly.
-_SHORT = {"development": "dev", "testing": "test", "stage": "staging", "production": "prod"}
 # The names that Portkey gave to virtual keys by itself end so.
 _OLD_VIRTUAL_KEY = re.compile(r".+-(?=[0-9a-f]*\d)[0-9a-f]{6}")
 
@@ -66,7 +65,7 @@ def lint(
     is a warning, an older one an error. Plain texts are a list in which each name stands once;
     a name may be used in several places.
     """
-    own = _SHORT.get(environment, environment) if environment else None
+    own = called(environment) if environment else None
     allowed = (*ENVIRONMENTS, *environments, *([own] if own else []))
     current = Quarter.of(today or date.today())
     found: list[Finding] = []

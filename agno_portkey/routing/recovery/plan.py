@@ -24,6 +24,7 @@ from agno_portkey.routing.config.routes import (
 from agno_portkey.routing.experiments.arms import pick
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.unkeyed import references_in
+from agno_portkey.secrets.hidden import Hidden
 
 __all__ = ["Place", "Plan", "Who", "continues"]
 
@@ -119,7 +120,7 @@ class Plan:
         if self.route is None:
             return None if closed else self._alone
         # A key may have another value by now: references are read when a request is made.
-        keys = tuple(os.environ.get(name) for name in self._references)
+        keys = tuple(Hidden(os.environ.get(name, "")) for name in self._references)
         asked = (closed, picks, phase, patient, keys)
         ready: Any = self._ready.get(asked, _MISSING)
         if ready is _MISSING:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from agno.models.response import ModelResponse
 from openai.types import CompletionUsage
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
@@ -16,8 +17,10 @@ from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.drivers import Owned
 from agno_portkey.errors import BadResponse, ContentFiltered, GatewayError, UpstreamFailed
 from agno_portkey.routing.answered import capture, named
+from agno_portkey.routing.bounded import is_deep
 from agno_portkey.routing.failures import explain, reported
 from agno_portkey.routing.recovery.patience import Patience
+from agno_portkey.routing.unsaid import without_keys
 
 __all__ = ["Sending", "send"]
 
@@ -37,7 +40,7 @@ class Sending:
     `said` whether any of the answer came.
     """
 
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: Any = None
     body_timeout: float | None = None
     patience: Patience | None = None
@@ -45,6 +48,7 @@ class Sending:
     answered: dict[str, Any] = field(default_factory=dict)
     said: bool = False
     usage: Any = None
+    request: httpx.Request | None = field(default=None, repr=False)
 
     def params(self, model: Any, call: Call) -> dict[str, Any]:
         """The arguments of the chat completion."""
@@ -83,7 +87,7 @@ async def send(model: Any, call: Call, io: IO, sending: Sending) -> Deltas:
 async def _plain(model: Any, call: Call, io: IO, sending: Sending) -> ModelResponse:
     response = await _created(model, call, io, sending)
     _note_usage(getattr(response, "usage", None), model, sending)
-    _require_completion(response, model, sending.answered)
+    _require_completion(response, model, sending)
     reason = response.choices[0].finish_reason
     sending.answered.update(model=named(response.model), finish_reason=named(reason))
     _require_good_end(reason, model)
@@ -137,6 +141,7 @@ async def _created(model: Any, call: Call, io: IO, sending: Sending) -> Any:
             created = await io.create(model, sending.params(model, call))
     finally:
         headers = heard.pop("headers", headers)
+        sending.request = heard.pop("request", None)
         heard.pop("body_timeout", None)
         sending.answered.update(heard)
     # A look-up decodes all headers, so that it is left to those who need it.
@@ -252,14 +257,14 @@ def _require_good_end(reason: str | None, model: Any) -> None:
 def _require_no_error(body: bytes, model: Any, sending: Sending) -> None:
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or is_deep(said):
         return
     with suppress(ValueError):
         _note_usage(CompletionUsage.model_validate(said.get("usage")), model, sending)
     if isinstance(said.get("error"), dict):
-        raise reported(said["error"], model_id=model.id)
+        raise reported(without_keys(said["error"], sending.request), model_id=model.id)
 
 
 def _note_usage(usage: Any, model: Any, sending: Sending) -> None:
@@ -269,15 +274,15 @@ def _note_usage(usage: Any, model: Any, sending: Sending) -> None:
             sending.usage = model._get_metrics(usage)
 
 
-def _require_completion(response: Any, model: Any, answered: dict[str, Any]) -> None:
+def _require_completion(response: Any, model: Any, sending: Sending) -> None:
     if getattr(response, "choices", None):
         return
     if isinstance(error := getattr(response, "error", None), dict):
-        raise reported(error, model_id=model.id)
+        raise reported(without_keys(error, sending.request), model_id=model.id)
     # The gateway wraps a page so.
     page = hasattr(response, "html-message")
     what = "text/html in place of JSON" if page else "no choices"
-    raise _bad_response(model, answered, what)
+    raise _bad_response(model, sending.answered, what)
 
 
 def _bad_response(model: Any, answered: dict[str, Any], what: str) -> BadResponse:

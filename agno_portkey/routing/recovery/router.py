@@ -18,11 +18,16 @@ from agno_portkey.routing.config.files import from_config
 from agno_portkey.routing.config.leaves import Leaf, leaves
 from agno_portkey.routing.config.profiles import check
 from agno_portkey.routing.config.routes import Document, Route, Target
+from agno_portkey.routing.hosts import check_headers, check_host, check_route_hosts
+from agno_portkey.routing.keyed import marked
+from agno_portkey.routing.keys.placed import check_names
 from agno_portkey.routing.recovery.partials import Partials
 from agno_portkey.routing.recovery.patience import Watchdog
 from agno_portkey.routing.recovery.plan import Plan
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.recovery.shares import Shares
+from agno_portkey.secrets.base import Secret
+from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.settings import HOSTED_URL, LOOPBACK, Settings
 
 # A model has one plan, unless its settings change from call to call.
@@ -93,6 +98,7 @@ def make_plan(model: Any) -> Plan:
     """The plan of `model`; ConfigurationError where its gateway would not do what it says."""
     settings = Settings.read()
     url = str(model.base_url or settings.base_url)
+    _check_hosts(model, url)
     config = model.config if model.config is not None else settings.config
     portkey_key = model.portkey_api_key or settings.api_key
     profile = model.profile or _profile(url, portkey_key)
@@ -113,20 +119,36 @@ def make_plan(model: Any) -> Plan:
             raise
         raise ConfigurationError(f"environment variable PORTKEY_CONFIG: {error}") from None
     if route is not None:
+        check_route_hosts(route, gateway=url)
         check(route, profile, retries=recovery.by)
         _refuse_doubles(route, profile, model)
     elif opaque is None and profile == "open_source":
         _check_provider(model)
     plan = Plan(
-        route,
+        route if model.named is None else marked(route),
         profile=profile,
         recovery=recovery,
         model_id=model.id,
-        place=(url, model.portkey_provider, model.custom_host, model.api_key, model.virtual_key),
+        place=(
+            url,
+            model.portkey_provider,
+            model.custom_host,
+            _telling(model.api_key),
+            _telling(model.virtual_key),
+        ),
         opaque=opaque,
     )
+    check_names(model, plan.leaves)
     _warn_of_short_answers(plan, model)
     return plan
+
+
+def _check_hosts(model: Any, url: str) -> None:
+    """Refuse addresses that a gateway is not to be told to ask, before the first request."""
+    if model.custom_host is not None:
+        check_host(model.custom_host, name="custom_host", gateway=url)
+    for name in ("default_headers", "extra_headers"):
+        check_headers(getattr(model, name), name=name, gateway=url)
 
 
 def _check_provider(model: Any) -> None:
@@ -137,7 +159,7 @@ def _check_provider(model: Any) -> None:
         return
     headers = {**(model.default_headers or {}), **(model.extra_headers or {})}
     given = any(name.lower() == "authorization" for name in headers)
-    key = model.api_key or ("given" if given else None)
+    key = _telling(model.api_key) or ("given" if given else None)
     try:
         check(Target(provider=provider, api_key=key, custom_host=model.custom_host))
     except ConfigurationError as error:
@@ -209,15 +231,25 @@ def _at_workers_ai(model: Any) -> bool:
 def _key(model: Any) -> tuple[Any, ...]:
     config = model.config
     return (
-        repr(config) if isinstance(config, Mapping) else id(config),
+        Hidden(repr(config)) if isinstance(config, Mapping) else id(config),
         model.id,
         model.profile,
         model.recovery,
         model.portkey_provider,
         model.custom_host,
         model.api_key,
-        None if config is not None else os.environ.get("PORTKEY_CONFIG"),
+        None if config is not None else _variable("PORTKEY_CONFIG"),
         model.base_url or os.environ.get("PORTKEY_BASE_URL"),
-        model.portkey_api_key or os.environ.get("PORTKEY_API_KEY"),
-        model.virtual_key or os.environ.get("PORTKEY_VIRTUAL_KEY"),
+        model.portkey_api_key or _variable("PORTKEY_API_KEY"),
+        model.virtual_key or _variable("PORTKEY_VIRTUAL_KEY"),
+        id(model.named),
     )
+
+
+def _variable(name: str) -> Hidden:
+    return Hidden(os.environ.get(name, ""))
+
+
+def _telling(key: Any) -> str | None:
+    """What tells a key from others: a secret's name, which stays when its value changes."""
+    return repr(key) if isinstance(key, Secret) else key

@@ -64,7 +64,7 @@ class Telling:
 
         Observers do not hear of one that was not `sent`.
         """
-        if self._call.span is None and not heard(self._model.observers):
+        if self._call.span is None and not heard(self._model.observers, "attempt"):
             return
         leaf = attempt.leaf(sending.answered.get("option_index"))
         data = {
@@ -116,7 +116,7 @@ class Telling:
         self._tell("call", data)
 
     def _tell(self, kind: str, data: dict[str, Any]) -> None:
-        if not heard(self._model.observers):
+        if not heard(self._model.observers, kind):
             return
         tags = {**self._model.tags_of(self._call.run_response), **self.arm}
         event = Event(

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from auditchain import GENESIS_HASH, AuditRecord, Checkpoint
 
+from agno_portkey.alone import let_go, take
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry.audit.checkpoints import Checkpoints, checkpoint_of
-from agno_portkey.telemetry.audit.file import take
 from agno_portkey.telemetry.audit.keys import Key
 from agno_portkey.telemetry.audit.lines import (
     BLOCK,
@@ -34,21 +34,35 @@ _TOLD = 100
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, in which line (from 1 on; None: with the file) of the log or checkpoints."""
+    """What is wrong, in which line (from 1 on; None: with the file) of the log or checkpoints.
+
+    `last`, if it is given: the same is wrong in each line up to that one.
+    """
 
     line: int | None
     why: str
     where: str = "log"
+    last: int | None = None
 
     def __str__(self) -> str:
         place = "" if self.line is None else f" line {self.line}"
+        if self.last is not None:
+            place = f" lines {self.line} to {self.last}"
         return f"{self.where}{place}: {self.why}"
+
+    @property
+    def lines(self) -> int:
+        """How many lines it is of; 1 for one that is of the file."""
+        return 1 if self.line is None or self.last is None else self.last - self.line + 1
 
 
 @dataclass(slots=True)
 class Report:
     """What a log holds, and what speaks against it; `problems` and `backward` are the first 100.
 
+    `wrong` counts lines; those that follow each other and have another key are one of `problems`.
+    `cut`: so many lines, at least, are missing at the end. `foreign`: so
+    many are sealed with another key than the one that was given.
     `backward`: lines whose clock was before the line's above them, with both times: the clock of
     the machine was set back, and the line is as it was written. `torn`: bytes at the end that a
     kill left of a line that was told to nobody. `mended`: lines that tell of such bytes, which the
@@ -70,14 +84,24 @@ class Report:
     backward: list[tuple[int, str, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     wrong: int = 0
+    cut: int = 0
+    foreign: int = 0
 
     @property
     def ok(self) -> bool:
         return not self.wrong
 
-    def add(self, line: int | None, why: str, where: str = "log") -> None:
+    def add(self, line: int | None, why: str, where: str = "log", *, joined: bool = False) -> None:
         self.wrong += 1
-        if len(self.problems) < _TOLD:
+        before = self.problems[-1] if self.problems else None
+        if (
+            joined
+            and before is not None
+            and before.line is not None
+            and (before.where, before.why, before.line + before.lines) == (where, why, line)
+        ):
+            self.problems[-1] = Problem(before.line, why, where, line)
+        elif len(self.problems) < _TOLD:
             self.problems.append(Problem(line, why, where))
 
 
@@ -123,7 +147,15 @@ class Reading:
         except FileNotFoundError:
             if not self._open:
                 raise ConfigurationError(f"there is no {self.path}") from None
-            self.report.add(None, "it is not there any more")
+            seq = max(self._open)
+            line, _ = self._open[seq]
+            self.report.add(
+                None,
+                f"it is not there any more, and had {seq + 1} lines or more, as line "
+                f"{line} of the checkpoints tells",
+            )
+            self.report.cut = seq + 1
+            self._open.clear()
             self._end()
             return
         try:
@@ -151,14 +183,18 @@ class Reading:
             elif not is_part(line, b'{"seq":'):
                 self._spoilt.append(number)
         if self._given and not self.report.checkpoints:
-            self.report.add(None, f"there are none in {self._anchors.path}", "checkpoints")
+            self.report.add(
+                None,
+                f"there are none in {self._anchors.path}; give what the log's writer was given",
+                "checkpoints",
+            )
 
     def _lines(self, file: int) -> Iterator[tuple[int, AuditRecord]]:
         # A writer that hangs has not written all of its line, which is told as torn.
         with suppress(TimeoutError):
             take(file, timeout=_PATIENCE, shared=True)
         size = os.fstat(file).st_size
-        take(file, free=True)
+        let_go(file)
         done, number = 0, 0
         with os.fdopen(os.dup(file), "rb") as lines:
             while done < size and (line := lines.readline(min(size - done, LONGEST))):
@@ -184,8 +220,12 @@ class Reading:
             self.report.add(number, "it is not as this log writes a line: it was changed")
             self._seq, self._head, self._previous = self._seq + 1, None, None
             return None
-        if (why := self._key.refusal(record) or self._misplaced(record)) is not None:
-            self.report.add(number, why)
+        refusal = self._key.refusal(record)
+        if (why := refusal or self._misplaced(record)) is not None:
+            foreign = not self._key.sealed(record)
+            self.report.foreign += foreign
+            # Of a key that is the wrong one it is said once, and not of each line.
+            self.report.add(number, why, joined=foreign)
         else:
             self._count(number, record)
         self._compare(number, record)
@@ -234,15 +274,19 @@ class Reading:
 
     def _end(self) -> None:
         for number in self._spoilt:
-            self.report.add(number, "it was changed, or signed with another key", "checkpoints")
+            why = "it was changed, or signed with another key"
+            self.report.add(number, why, "checkpoints", joined=True)
         if self._open:
             seq = max(self._open)
             line, _ = self._open[seq]
-            self.report.add(
-                None,
-                f"it has {self.report.lines} whole lines, and had {seq + 1} or more, as line "
-                f"{line} of the checkpoints tells: it was cut",
-            )
+            # Those above are lines that can't be read, or are not in their place: told already.
+            if seq >= self._seq or self.report.ok:
+                self.report.cut = max(1, seq + 1 - self._seq)
+                self.report.add(
+                    None,
+                    f"it has {self.report.lines} whole lines, and had {seq + 1} or more, as line "
+                    f"{line} of the checkpoints tells: it was cut",
+                )
         self.report.unanchored = max(0, self._seq - 1 - self._anchored)
 
 

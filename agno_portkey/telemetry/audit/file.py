@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,15 +13,15 @@ from typing import Any
 
 from auditchain import AuditRecord, BaseLock, StorageBackend
 
+from agno_portkey.alone import let_go, take
 from agno_portkey.errors import ConfigurationError, DatabaseGone
 from agno_portkey.telemetry.audit.checkpoints import Checkpoints, append
 from agno_portkey.telemetry.audit.keys import Key
 from agno_portkey.telemetry.audit.lines import broke_off, line_of, record_of, tail_of
 
-__all__ = ["Held", "LogFile", "take"]
+__all__ = ["Held", "LogFile"]
 
 _FLAGS = os.O_RDWR | os.O_APPEND
-_AGAIN = 0.01
 
 
 class Held(BaseLock):
@@ -68,7 +67,7 @@ class LogFile(StorageBackend):
         finally:
             self._held.discard(file)
             # Not left to the closing: a child that was forked meanwhile may have the file as well.
-            take(file, free=True)
+            let_go(file)
             os.close(file)
 
     def _waited(self, timeout: float | None) -> int:
@@ -211,29 +210,6 @@ class LogFile(StorageBackend):
             "another name; its checkpoints are in "
             f"{self._anchors.path}"
         )
-
-
-def take(
-    file: int, *, timeout: float | None = None, shared: bool = False, free: bool = False
-) -> None:
-    """Have an open file alone, or with other readers, or no more; waits for whoever has it."""
-    try:
-        import fcntl  # not on Windows, where this module must still be importable
-    except ImportError:
-        raise ConfigurationError("path: this system can't hold a file alone") from None
-    how = fcntl.LOCK_UN if free else fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    if timeout is None:
-        fcntl.flock(file, how)
-        return
-    until = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise TimeoutError(f"another process has the audit log for {timeout:g} s") from None
-            time.sleep(_AGAIN)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from platformdirs import user_data_path
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.clearance.keys import key_id, private_key, public_keys
 
-__all__ = ["KEY_VARIABLE", "Key", "default_key_file", "find_key"]
+__all__ = ["KEY_VARIABLE", "Key", "default_key_file", "find_key", "is_key"]
 
 KEY_VARIABLE = "AGNO_PORTKEY_AUDIT_KEY"
 _BYTES = 32
@@ -51,12 +52,17 @@ class Key:
             return {"seal_key": self.secret, "key_id": self.id}
         return {"signing_key": self.private, "signer_id": self.id}
 
+    def sealed(self, record: AuditRecord) -> bool:
+        """Whether `record` says that it was sealed with this key, and with no other."""
+        ids = (record.key_id, record.signer_id)
+        return ids == ((self.id, "") if self.secret is not None else ("", self.id))
+
     def refusal(self, record: AuditRecord) -> str | None:
         """Why `record` is not one that was sealed so, or None."""
-        by, other = record.key_id, record.signer_id
-        if self.secret is None:
-            by, other = other, by
-        if by != self.id or other:
+        if not self.sealed(record):
+            by, other = record.key_id, record.signer_id
+            if self.secret is None:
+                by, other = other, by
             return f"it is sealed with another key ({by or other or 'none'}, and not {self.id})"
         try:
             same = verify_record_hash(record, self.secret)
@@ -161,6 +167,14 @@ def _decoded(given: object) -> bytes:
         return b""
 
 
+def is_key(text: str) -> bool:
+    """Whether `text` is a key itself, where the name of a file was wanted."""
+    text = text.strip()
+    # A path has lost one of two slashes that follow each other.
+    whole = len(_decoded(text)) == _BYTES or re.fullmatch(r"[A-Za-z0-9+/_-]{36,43}=", text)
+    return bool(whole) or "-----BEGIN" in text
+
+
 def _read(path: Path, make: bool) -> bytes:
     try:
         with path.open("rb") as file:
@@ -171,15 +185,22 @@ def _read(path: Path, make: bool) -> bytes:
                     "may have read it, begin another log with another key"
                 )
             return file.read(1024)
-    except FileNotFoundError:
+    except OSError as error:
+        if is_key(str(path)):
+            raise ConfigurationError(
+                "key_file: this is a key, and the path of a file is needed: write the key into a "
+                f"file that only you can read (chmod 600), or set {KEY_VARIABLE} to it"
+            ) from None
+        if not isinstance(error, FileNotFoundError):
+            raise ConfigurationError(
+                f"key_file: {path} can't be read ({error.strerror})"
+            ) from error
         if make:
             return _made(path)
         raise ConfigurationError(
             f"key_file: there is no {path}; give the key that the log was begun with (key, "
             f"key_file or {KEY_VARIABLE})"
         ) from None
-    except OSError as error:
-        raise ConfigurationError(f"key_file: {path} can't be read ({error.strerror})") from error
 
 
 def _made(path: Path) -> bytes:

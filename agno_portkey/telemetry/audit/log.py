@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,23 @@ class AuditLog:
                 self._settle([self._pending.popleft() for _ in range(len(self._pending))])
         if waiting.error is not None:
             raise waiting.error
+
+    def several(self, records: Sequence[Mapping[str, Any]], /) -> list[Exception | None]:
+        """Write `records` in one go, in order: what kept each from being written, None if nothing.
+
+        It returns once they are on the disk. One that can't be written as JSON is left out; where
+        the log can't be written, none of them is.
+        """
+        told: list[_Waiting | Exception] = []
+        for record in records:
+            try:
+                told.append(_Waiting(_entry(record)))
+            except (ValueError, TypeError) as error:
+                told.append(error)
+        if waiting := [each for each in told if isinstance(each, _Waiting)]:
+            with self._turn:
+                self._settle(waiting)
+        return [each.error if isinstance(each, _Waiting) else each for each in told]
 
     def __repr__(self) -> str:
         return f"AuditLog({str(self.path)!r})"

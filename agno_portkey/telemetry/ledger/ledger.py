@@ -42,6 +42,9 @@ class Ledger:
     budgets read counts for `max_age` seconds, a read takes at most `timeout`.
     """
 
+    # Has members told which run they are for.
+    books_runs = True
+
     def __init__(
         self,
         database: Any,

@@ -1,0 +1,97 @@
+"""Notices from the calls of models that a key is to be rotated."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from agno_portkey.drivers import beside_loop
+from agno_portkey.errors import ConfigurationError, SecretUnavailable
+from agno_portkey.guardrails.secrets.guard import tells_of
+from agno_portkey.security.rotation.due import Due, Reason
+from agno_portkey.security.rotation.rotation import Rotation
+from agno_portkey.verdict import Event
+
+__all__ = ["KeyWatch"]
+
+OnDue = Callable[[str, Due], object]
+
+_REFUSED = (401, 403)
+
+
+class KeyWatch:
+    """An observer that marks the key of `rotation` as due, and then calls `on_due(name, due)`.
+
+    It does so after `burst` requests that were answered 401 or 403 `within` seconds, those to
+    `target` of a route where that is given; and once a `SecretsGuardrail` of this process has found
+    the value that the source names. What blocks is done beside the event loop; `on_due` is called
+    there, once for each reason and credential.
+    """
+
+    def __init__(
+        self,
+        rotation: Rotation,
+        *,
+        burst: int = 5,
+        within: float = 60.0,
+        target: str | None = None,
+        on_due: OnDue | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if isinstance(burst, bool) or not isinstance(burst, int) or burst < 1:
+            raise ConfigurationError(f"burst: how many refused requests, at least 1, not {burst!r}")
+        if not within > 0:
+            raise ConfigurationError(f"within: seconds, more than 0, not {within!r}")
+        if on_due is not None and not callable(on_due):
+            raise ConfigurationError("on_due: what is called with a key's name and a Due")
+        self._rotation, self._target, self._on_due = rotation, target, on_due
+        self._within, self._clock = within, clock
+        self._refused: deque[float] = deque(maxlen=burst)
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "attempt" and event.data.get("status") in _REFUSED:
+            self._count(event.data)
+        elif event.kind == "guard" and event.verdict is not None and event.verdict.evidence:
+            evidence = event.verdict.evidence
+            if any(each.get("secrets") for each in evidence.get("found", ())):
+                beside_loop(partial(self._compare, evidence))
+
+    def _count(self, data: Mapping[str, Any]) -> None:
+        if self._target is not None and data.get("target") != self._target:
+            return
+        with self._lock:
+            now = self._clock()
+            self._refused.append(now)
+            full = len(self._refused) == self._refused.maxlen
+            if not full or now - self._refused[0] > self._within:
+                return
+            self._refused.clear()
+        said = f"{self._refused.maxlen} requests within {self._within:g} s were refused (401, 403)"
+        beside_loop(partial(self._mark, "unauthorized", said))
+
+    def _compare(self, evidence: Mapping[str, Any]) -> None:
+        try:
+            value = self._rotation.named.value()
+        except SecretUnavailable as error:
+            # Whether it is this key is not known: to rotate it does no harm.
+            self._mark("leak", f"a secret was found in a text, and it may be this one ({error})")
+            return
+        if value is not None and tells_of(evidence, value):
+            self._mark("leak", "SecretsGuardrail has found it in a text")
+
+    def _mark(self, reason: Reason, said: str) -> None:
+        try:
+            due = self._rotation.mark_due(reason, said)
+            if due is not None and self._on_due is not None:
+                self._on_due(self._rotation.name, due)
+        except Exception:
+            # Nobody waits for it.
+            logging.getLogger("agno_portkey").exception(
+                "%s is to be rotated (%s), and that could not be noted", self._rotation.name, said
+            )
