@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry clean
+.PHONY: help setup demo test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,7 +47,7 @@ $(PEERS)/.ready: $(VENV)/.ready
 demo: setup  ## the main job, end to end, through a real gateway; needs no account
 	@$(BIN)/agno-portkey demo $(ARGS)
 
-test: setup  ## the whole test suite, measured for `make coverage`; with ARGS some of it, unmeasured
+test: setup  ## all tests, of long matrices a sample, measured for `make coverage`; ARGS: some, unmeasured
 	@rm -f $(TESTED)
 ifdef ARGS
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -62,6 +62,9 @@ $(TESTED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
 	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	@mv $@.begun $@
+
+sweep: setup  ## all tests with every case of each matrix: twice as long as `make test`
+	$(BIN)/python -m pytest $(PARALLEL) --all-cases $(ARGS)
 
 $(LIST): FORCE | $(VENV)/.ready
 	@$(LS) | cmp -s - $@ || $(LS) > $@
@@ -129,6 +132,9 @@ bench-search: setup  ## search quality and latency (QRELS=file, ARGS=quality|lat
 
 bench-secrets: setup  ## secrets found and false alarms, on texts as programs and people write them
 	$(BIN)/python benchmarks/secrets_bench.py $(ARGS)
+
+security: setup  ## who gets where, keys rotated under load, planted secrets (ARGS=matrix|rotation|sweep)
+	$(BIN)/python benchmarks/security $(ARGS)
 
 bench: setup  ## CPU of a governed run against bare Agno
 	$(BIN)/python benchmarks/overhead.py $(ARGS)

@@ -26,6 +26,7 @@ from agno_portkey.gates.checks import Check
 from agno_portkey.gates.given import given_to, parameters_of
 from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.routing.unkeyed import without_secrets
+from agno_portkey.secrets.base import Secret
 
 __all__ = [
     "digest_of",
@@ -139,6 +140,8 @@ def _accounts(model: Any) -> Iterator[str]:
     """Whose accounts a model's calls are made with, as far as it names them."""
     if (named := getattr(model, _ACCOUNT, None)) is not None:
         yield str(named)
+    if isinstance(slug := getattr(model, "portkey_provider", None), Secret):
+        yield str(slug)
     for headers in (getattr(model, "extra_headers", None), getattr(model, "default_headers", None)):
         for name, value in (headers or {}).items():
             if str(name).lower() == _ACCOUNT_HEADER:

@@ -1,4 +1,4 @@
-"""Reads documents that people write, YAML and JSON, within limits and without surprises.
+"""Reads documents that people write, YAML and JSON, within limits; writes what is theirs alone.
 
 Nothing here builds objects: what is read is plain data. Aliases are refused, since a few lines of
 them unfold to more than fits into memory; so is a key that stands twice, of which YAML's own loader
@@ -15,7 +15,7 @@ import yaml
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "compose", "parse", "read_text"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "compose", "parse", "private", "read_text"]
 
 # The reader is slow: a text of this size takes some seconds.
 MAX_BYTES = 256_000
@@ -25,12 +25,14 @@ MAX_DEPTH = 64
 def read_text(path: str | Path) -> str:
     """The UTF-8 text of a file; ConfigurationError where it is none, or longer than `MAX_BYTES`.
 
-    A pipe is not waited for, and a device not read to an end that it has not.
+    A pipe that nobody writes to is empty, and a device is not read to an end that it has not.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-            read = file.read(MAX_BYTES + 1) or b""
+            if hasattr(os, "set_blocking"):
+                os.set_blocking(file.fileno(), True)
+            read = file.read(MAX_BYTES + 1)
         if len(read) <= MAX_BYTES:
             return read.decode()
     except UnicodeDecodeError:
@@ -49,6 +51,11 @@ def parse(text: str) -> Any:
 def compose(text: str) -> Any:
     """The nodes of a text that can be parsed, which know their places; None for an empty one."""
     return _read(text, lambda loader: loader.get_single_node())
+
+
+def private(path: str, flags: int) -> int:
+    """The `opener` for what may hold contents: a file that is new is its owner's alone."""
+    return os.open(path, flags, 0o600)
 
 
 class _Loader(yaml.SafeLoader):
@@ -70,6 +77,13 @@ class _Loader(yaml.SafeLoader):
         if len(found) < len(node.value):
             raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
         return found
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if value.isascii():
+            return value
+        # JSON's escapes have two for one character, which YAML's own loader leaves apart.
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def _error(self, problem: str) -> yaml.MarkedYAMLError:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]

@@ -7,6 +7,8 @@ database, a policy. Production refuses what is meant for trying out, unless it i
 from __future__ import annotations
 
 import os
+import re
+from unicodedata import normalize
 
 from agno_portkey.errors import ConfigurationError, WrongEnvironment
 
@@ -28,23 +30,34 @@ VARIABLE = "PORTKEY_ENVIRONMENT"
 # What production is to allow nevertheless, with commas between them.
 ALLOWS_VARIABLE = "AGNO_PORTKEY_PROD_ALLOWS"
 RELAXATIONS = ("observed-gates", "raw-content", "embedded-provider")
-# By which instrumentations of OpenTelemetry are told to write messages into spans and logs.
+# By which the host is told to log what is asked and answered, and instrumentations of OpenTelemetry
+# to write messages into spans and logs.
+_DEBUG_VARIABLE = "AGNO_DEBUG"
 CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 _SHORT = {"development": "dev", "testing": "test", "stage": "staging", "production": "prod"}
 _PRODUCTION = "prod"
+_NAME = re.compile(r"[a-z0-9._-]+")
 _NO_CAPTURE = frozenset({"", "false", "0", "no_content"})
 
 
 def called(name: str) -> str:
     """The name of an environment as names of keys have it: `prod` of `Production`."""
-    name = name.strip().lower()
+    name = normalize("NFKC", name).strip().lower()
     return _SHORT.get(name, name)
 
 
 def current() -> str | None:
-    """The environment that this process says it is of, if any; read at each use."""
-    return called(os.environ.get(VARIABLE, "")) or None
+    """The environment that this process says it is of, if any; read at each use.
+
+    ConfigurationError for what is no name, which may be meant for production.
+    """
+    name = called(os.environ.get(VARIABLE, ""))
+    if name and not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{VARIABLE}: a name such as dev, staging or prod, without quotes, not {name!r}"
+        )
+    return name or None
 
 
 def is_production() -> bool:
@@ -92,4 +105,7 @@ def check_capture() -> None:
     """Raise WrongEnvironment where production is told to write messages into traces and logs."""
     if os.environ.get(CAPTURE_VARIABLE, "").strip().lower() not in _NO_CAPTURE:
         said = f"{CAPTURE_VARIABLE}, by which messages are written into traces and logs,"
+        check_production("raw-content", said)
+    if os.environ.get(_DEBUG_VARIABLE, "").strip().lower() == "true":
+        said = f"{_DEBUG_VARIABLE}, by which what is asked and answered is logged,"
         check_production("raw-content", said)

@@ -140,7 +140,8 @@ class Install:
         self.found = self.binding.survey(members, self.runner)
         owners = [*members, *(hidden.owner for hidden in self.found.hidden)]
         self.binding.require_free(members)
-        check_owners(owners, wanted.modes, gated=bool(wanted.gates))
+        # A workflow is none of its owners.
+        check_owners([*owners, self.root], wanted.modes, gated=bool(wanted.gates))
         _refuse_early_stores(owners, wanted.guards)
         paths = self.binding.ungoverned(self.found)
         if self.runner is not None:

@@ -72,10 +72,10 @@ class PortkeyModel(Calls):
 
     `api_key` is the provider's key, for a gateway that holds none; `portkey_provider` the
     provider's slug (`openai`, `openrouter`, `@my-slug`); `custom_host` the provider's address.
-    Each of the keys is a text, or a `Secret` that is read when a request is sent: a newer value
-    goes out with the next request, and where a key is refused its source is asked once before the
-    call fails. `secrets` is where the references of `config` (`${NAME}`) are read from, if not from
-    the environment.
+    Each of the keys, and the slug, is a text, or a `Secret` that is read when a request is sent: a
+    newer value goes out with the next request, and where a key is refused its source is asked once
+    before the call fails. `secrets` is where the references of `config` (`${NAME}`) are read from,
+    if not from the environment.
     `tags` go out with every call as metadata. `guards` are Agno guardrails that see every message
     of every call. `contracts` say what structured outputs have to be beyond their schemas, `repair`
     how far a broken one is mended. `output_schema` is for an `output_model`, which the host asks
@@ -102,7 +102,7 @@ class PortkeyModel(Calls):
     portkey_api_key: str | Secret | None = field(default=None, repr=False)
     virtual_key: str | Secret | None = field(default=None, repr=False)
     config: Route | dict[str, Any] | str | None = field(default=None, repr=False)
-    portkey_provider: str | None = None
+    portkey_provider: str | Secret | None = None
     custom_host: str | None = None
     profile: Profile | None = None
     retries: Any = 0

@@ -15,6 +15,7 @@ from agno_portkey.routing.config.files import to_mapping
 from agno_portkey.routing.config.routes import Route
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.routing.unkeyed import without_secrets
+from agno_portkey.secrets.base import Secret
 
 __all__ = ["data_of", "state_of", "values_of"]
 
@@ -40,6 +41,8 @@ def state_of(model: Any) -> dict[str, Any]:
         raise ConfigurationError(f"{model!r} is governed and can't be pickled: govern it there")
     state = {name: value for name, value in vars(model).items() if name not in _LIVE}
     state.update(dict.fromkeys(_SECRET_FIELDS))
+    if isinstance(state["portkey_provider"], Secret):
+        state["portkey_provider"] = None
     state.update({name: without_secrets(state[name]) for name in _MAY_HOLD_SECRETS})
     return state
 
@@ -53,7 +56,8 @@ def data_of(model: Any, data: Mapping[str, Any]) -> dict[str, Any]:
         name: getattr(model, name)
         for name in ("base_url", "config", "portkey_provider", "custom_host", "profile", "tags")
     }
-    ours = {**data, **{name: value for name, value in ours.items() if value not in (None, {})}}
+    told = {k: v for k, v in ours.items() if v not in (None, {}) and not isinstance(v, Secret)}
+    ours = {**data, **told}
     kept = {name: value for name, value in ours.items() if name not in _SECRET_FIELDS}
     kept.update({k: without_secrets(kept[k]) for k in _MAY_HOLD_SECRETS if k in kept})
     if isinstance(kept.get("config"), Route):

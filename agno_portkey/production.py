@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agno_portkey.environments import check_capture, check_production
+from agno_portkey.environments import check_capture, check_production, is_production
 from agno_portkey.modes import Modes
 from agno_portkey.walk import Owner, name_of
 
@@ -12,7 +12,12 @@ __all__ = ["check_owners"]
 
 
 def check_owners(owners: Iterable[Owner], modes: Modes, *, gated: bool) -> None:
-    """Raise WrongEnvironment where production does not allow a gate's mode, or what is logged."""
+    """Raise WrongEnvironment where production does not allow a gate's mode, or what is logged.
+
+    ConfigurationError where this process does not say rightly of which environment it is.
+    """
+    if not is_production():
+        return
     if gated and modes.gate != "enforce":
         check_production("observed-gates", f"gate: a gate that is to {modes.gate}")
     for owner in owners:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
@@ -40,7 +39,11 @@ class Seal:
                 "what is to be kept sealed needs the package cryptography: "
                 f'pip install "agno-portkey[{extra}]"'
             ) from error
-        self._cipher, self._invalid = AESGCM(_key(key)), InvalidTag
+        if (found := _key(key)) is None:
+            # Not where it was read: a traceback would show its variables. Nor here.
+            del key
+            raise ConfigurationError(f"key: 32 bytes are needed, or their base64; {MAKE_KEY}")
+        self._cipher, self._invalid = AESGCM(found), InvalidTag
 
     def __repr__(self) -> str:
         return "Seal()"
@@ -58,18 +61,19 @@ class Seal:
             raise Unreadable("the key does not open it") from None
 
 
-def _key(key: str | bytes) -> bytes:
-    if isinstance(key, bytes) and len(key) == _BYTES:
-        return key
+def _key(key: object) -> bytes | None:
+    """The bytes of a key, None where it is none."""
+    if isinstance(key, bytes):
+        if len(key) == _BYTES:
+            return key
+    elif not isinstance(key, str):
+        return None
     try:
         text = key if isinstance(key, bytes) else key.encode()
         found = base64.b64decode(text.strip().translate(_STANDARD), validate=True)
-    except (binascii.Error, ValueError, AttributeError):
-        found = b""
-    if len(found) != _BYTES:
-        # The key is not shown.
-        raise ConfigurationError(f"key: 32 bytes are needed, or their base64; {MAKE_KEY}")
-    return found
+    except ValueError:
+        return None
+    return found if len(found) == _BYTES else None
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -11,8 +11,38 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agno_portkey.errors import ConfigurationError
 
-__all__ = ["HOSTED_URL", "LOOPBACK", "Settings", "check_config", "check_url", "parse_config"]
+__all__ = [
+    "HOSTED_URL",
+    "LOOPBACK",
+    "VARIABLES",
+    "Settings",
+    "check_config",
+    "check_url",
+    "parse_config",
+]
 
+# What is read from the environment beside the settings below and the modes of parts.
+VARIABLES = frozenset(
+    {
+        "AGNO_PORTKEY_AUDIT_KEY",
+        "AGNO_PORTKEY_CACHE_DIR",
+        "AGNO_PORTKEY_CACHE_KEY",
+        "AGNO_PORTKEY_CACHE_URL",
+        "AGNO_PORTKEY_CLEARANCE_KEY",
+        "AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY",
+        "AGNO_PORTKEY_DATABASE_URL",
+        "AGNO_PORTKEY_JWT_AUDIENCE",
+        "AGNO_PORTKEY_JWT_KEY",
+        "AGNO_PORTKEY_KEYS_FILE",
+        "AGNO_PORTKEY_PROD_ALLOWS",
+        "AGNO_PORTKEY_REDIS_URL",
+        "AGNO_PORTKEY_SECRETS_KEY",
+        "AGNO_PORTKEY_TOKEN",
+        "AGNO_PORTKEY_TRUSTED_HOSTS",
+        "AGNO_PORTKEY_VAULT_KEYS",
+        "PORTKEY_ADMIN_API_KEY",
+    }
+)
 HOSTED_URL = "https://api.portkey.ai/v1"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -9,18 +9,19 @@ import math
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, inspect, select
 from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.event import listen
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from agno_portkey.environments import check_environment, current
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
 
-__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of", "trouble_of"]
+__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of", "stamp_of", "trouble_of"]
 
 # Where an async driver is named: the same database by one that blocks.
 _DRIVERS = {
@@ -58,8 +59,9 @@ class SqlTable:
         self._pid = os.getpid()
         weakref.finalize(self, _close, self._engine, self._pid)
         self.seen = False
-        # Whether it was seen that the database is of no other environment, and says of which it is.
-        self._checked = self._stamped = False
+        # As what it was seen to be of no other environment; and whether it says of which it is.
+        self._checked: tuple[Any, ...] | None = None
+        self._stamped = False
         self.place = self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     def read(self, wanted: Any) -> list[Any]:
@@ -125,21 +127,35 @@ class SqlTable:
         if self.seen and self.file is not None and not os.path.exists(self.file):
             raise DatabaseGone("its file was there and is gone: put it back")
         with self._engine.connect() as connection:
-            if not self._checked:
+            if self._checked != (seen := self._seen_as()):
                 self._check_environment(connection)
                 # Else what follows would be in the transaction of this look-up.
                 connection.rollback()
-                self._checked = True
+                self._checked = seen
             yield connection
 
     # Of which environment the database is
 
+    def is_ours(self) -> bool:
+        """Whether it was seen already that this very database is of no other environment."""
+        return self._checked == self._seen_as()
+
+    def _seen_as(self) -> tuple[Any, ...]:
+        """This process' environment, and the file: another one may be put in its place."""
+        with suppress(OSError):
+            if self.file is not None:
+                status = os.stat(self.file)
+                return current(), status.st_dev, status.st_ino
+        return (current(),)
+
     def _check_environment(self, connection: Connection) -> None:
+        self._stamped = False
         if not inspect(connection).has_table(_STAMP.name):
             return
         theirs = connection.execute(select(_STAMP.c.environment)).scalar()
         check_environment(theirs, f"the database {self.place}")
-        self._stamped = True
+        # Who has made the table may have been killed before they wrote into it.
+        self._stamped = theirs is not None
 
     def _stamp(self, own: str) -> None:
         try:
@@ -150,11 +166,28 @@ class SqlTable:
                         connection.execute(_STAMP.insert().values(id=1, environment=own))
         except SQLAlchemyError:
             # Others may have done it at once; whether they are of this environment is looked up.
-            self._checked = False
+            self._checked = None
             with self.connection():
                 if not self._stamped:
                     raise
-        self._checked, self._stamped = False, True
+        self._checked, self._stamped = None, True
+
+
+def stamp_of(database: str | URL | Engine, *, seconds: float = 5.0) -> str | None:
+    """Of which environment `database` says that it is; None where it says nothing.
+
+    A SQLite file that is not there says nothing, and is not made.
+    """
+    engine, file = _engine(database, seconds)
+    if file is not None and not os.path.exists(file):
+        return None
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(_STAMP.name):
+                return None
+            return connection.execute(select(_STAMP.c.environment)).scalar()
+    finally:
+        engine.dispose()
 
 
 def trouble_of(error: BaseException) -> str | None:
@@ -210,11 +243,19 @@ def _created(url: URL, **options: Any) -> Engine:
         ) from error
     except (SQLAlchemyError, TypeError) as error:
         raise ConfigurationError(f"database: {url.drivername} can't be used ({error})") from None
+    if (file := file_of(url)) is not None and not in_memory(url):
+        listen(engine, "do_connect", lambda *_: _private(file))
     if engine.dialect.is_async:
         raise ConfigurationError(
             f"database: {url.drivername} is async; give the address with a driver that is not"
         )
     return engine
+
+
+def _private(file: str) -> None:
+    """A file that SQLite is about to make is its owner's alone; the others beside it are as it."""
+    with suppress(OSError):  # it is there, or can't be made, which SQLite says better
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def url_of(database: str | URL) -> URL:

@@ -14,11 +14,26 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer
+from sampling import sampled
 
 os.environ["AGNO_TELEMETRY"] = "false"
 # What a busy machine takes longer for is not wrong.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    said = "run every case of each matrix of tests, and not a sample (make sweep)"
+    parser.addoption("--all-cases", action="store_true", help=said)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of long matrices what a sample does without; what is named by itself is run."""
+    if not config.getoption("--all-cases"):
+        items[:], left_out = sampled(items)
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish() -> None:

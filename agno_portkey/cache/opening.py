@@ -28,7 +28,7 @@ def opened(address: str, *, key: str | bytes | None = None, max_entries: int = 1
     """The store at `address`; errors as `store_at`. The user's cache folder is made if need be."""
     if address == str(_default()):
         try:
-            os.makedirs(_default().parent, exist_ok=True)
+            os.makedirs(_default().parent, 0o700, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"cache: the folder {_default().parent} can't be made ({type(error).__name__}); "

@@ -49,6 +49,7 @@ def _admitted(path: str, key: str, params: dict[str, Any]) -> Holder | None:
     """Who holds the token for the command, None where it takes none; ends it if they may not."""
     from agno_portkey.errors import AgnoPortkeyError
     from agno_portkey.security.access.commands import COMMAND_SCOPES, OPTION_SCOPES
+    from agno_portkey.security.access.scopes import ADMIN
     from agno_portkey.security.access.tokens import holder_of
 
     scopes = COMMAND_SCOPES.get(path)
@@ -65,6 +66,9 @@ def _admitted(path: str, key: str, params: dict[str, Any]) -> Holder | None:
     if lacking := holder.lacks(scopes):
         said = f"{path} takes the scope {' and '.join(lacking)}, which the token of {holder.name}"
         _refuse(path, scopes, 403, holder.name, f"{said} does not give")
+    if holder.of_tenant and holder.lacks((ADMIN,)):
+        said = f"{path} is of all tenants: take a token that names none (tenant)"
+        _refuse(path, scopes, 403, holder.name, said)
     _require_own_name(path, scopes, params, holder)
     return holder
 

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from agno_portkey.cli.display import Display
 from agno_portkey.contracts import Plan, digest
+from agno_portkey.documents import private
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.gates import Gate
 from agno_portkey.govern import govern
@@ -59,7 +60,8 @@ def demo(
         Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
         raise typer.Exit(1) from None
     if record is not None:
-        record.write_text(console.export_text(), encoding="utf-8")
+        with open(record, "w", encoding="utf-8", opener=private) as file:
+            file.write(console.export_text())
     if not happened:
         raise typer.Exit(1)
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from agno_portkey.cli.keys import read_plain
 from agno_portkey.cli.report import Level, Row, report
 from agno_portkey.cli.routing import problems_of
+from agno_portkey.cli.security_checks import security_rows
 from agno_portkey.cli.setup_checks import (
     REDIS_VARIABLE,
     GatewayKind,
@@ -57,7 +58,7 @@ def doctor(
         Retries, typer.Option(help="Which layer retries; the other must not.")
     ] = "client",
 ) -> None:
-    """Check this set-up: versions, variables, pii, gateway, routing, names of keys and circuits."""
+    """Check this set-up: versions, variables, gateway, routing, keys, circuits, and its safety."""
     console = Console()
     with console.status("Looking ..."):
         rows = [*package_rows(), *environment_rows(), pii_row()]
@@ -66,6 +67,7 @@ def doctor(
             rows.append(settings)
         else:
             rows += _of_the_gateway(settings, config, retries)
+            rows += security_rows(settings)
         circuits = _circuits(redis)
     rows += circuits.rows
     report(console, rows, title="This set-up", also=circuits.table)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.cli.objects import named
 from agno_portkey.cli.report import fail
+from agno_portkey.documents import private
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.fingerprint import fingerprint_of
 from agno_portkey.gates import Outcome, Sampling, record_suite
@@ -82,7 +83,8 @@ def check(
             kept.keep(verdict)
             console.print(f"Recorded as {record}: {verdict.outcome.value}", highlight=False)
         if junit is not None:
-            junit.write_bytes(as_junit(verdict, suite))
+            with open(junit, "wb", opener=private) as file:
+                file.write(as_junit(verdict, suite))
     except (AgnoPortkeyError, SQLAlchemyError, OSError) as error:
         fail(error, _NOT_RUN)
     if as_json:

@@ -24,6 +24,7 @@ from agno_portkey.cli.gate_tables import (
 )
 from agno_portkey.cli.report import fail
 from agno_portkey.cli.times import Since, Until, time_of
+from agno_portkey.documents import private
 from agno_portkey.errors import AgnoPortkeyError
 from agno_portkey.gates.history import Decided, History, Report, reports
 from agno_portkey.gates.history.plots import bars, draw
@@ -205,7 +206,8 @@ def _write(text: str, out: Path | None) -> None:
         typer.echo(text, nl=False)
         return
     try:
-        out.write_text(text, encoding="utf-8", newline="")
+        with open(out, "w", encoding="utf-8", newline="", opener=private) as file:
+            file.write(text)
     except OSError as error:
         fail(f"{out} can't be written: {error.strerror}")
 

@@ -91,12 +91,17 @@ def rotate(
         bool,
         typer.Option(help="Wait until the old key may go, and delete it; else `revoke` does."),
     ] = True,
+    leaked: Annotated[
+        bool,
+        typer.Option("--leaked", help="Others know it: delete the old key without waiting."),
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Rotate keys: a new one is made, tried out and put in place, then the old one is deleted.
 
-    Give names, or --due. A rotation that was interrupted is gone on with.
+    Give names, or --due. A rotation that was interrupted is gone on with. With --leaked, or where a
+    leak was noticed, the old key is deleted as soon as the new one is in place.
 
     Exit codes: 1 if a key was not rotated, 3 if another process is at it, 4 if an old key could
     not be deleted yet.
@@ -112,7 +117,7 @@ def rotate(
             return
         _done(
             chosen,
-            lambda each: _rotated(each, current, wait, as_json),
+            lambda each: _rotated(each, current, wait, leaked, as_json),
             as_json=as_json,
             nothing="No key is due.",
         )
@@ -145,9 +150,11 @@ def revoke(
         )
 
 
-def _rotated(rotation: Rotation, current: str | None, wait: bool, quiet: bool) -> Rotated:
+def _rotated(
+    rotation: Rotation, current: str | None, wait: bool, leaked: bool, quiet: bool
+) -> Rotated:
     on_step = None if quiet else Steps()
-    done = rotation.rotate(current=current, wait=wait, on_step=on_step)
+    done = rotation.rotate(current=current, wait=wait, leaked=leaked, on_step=on_step)
     if done.resumed and rotation.due():
         # What was interrupted is over; what came since is another rotation.
         done = rotation.rotate(wait=wait, on_step=on_step)

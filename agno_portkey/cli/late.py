@@ -19,8 +19,7 @@ _COMMANDS = {
     ),
     "doctor": (
         *("doctor", "doctor"),
-        "Check this set-up: versions, variables, pii, gateway, routing, names of keys and "
-        "circuits.",
+        "Check this set-up: versions, variables, gateway, routing, keys, circuits, and its safety.",
     ),
     "stop": (
         *("stop", "stop"),

@@ -11,15 +11,13 @@ from typing import Literal
 
 import httpx
 
-from agno_portkey.cache.answers import KEY_VARIABLE, URL_VARIABLE
 from agno_portkey.cli.report import Row
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.pii import nlp
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE
 from agno_portkey.modes import PARTS, variable_of
 from agno_portkey.routing.config.gateway_names import did_you_mean
-from agno_portkey.settings import HOSTED_URL, Settings
-from agno_portkey.stopping import DATABASE_VARIABLE
+from agno_portkey.settings import HOSTED_URL, VARIABLES, Settings
 
 __all__ = [
     "REDIS_VARIABLE",
@@ -122,9 +120,7 @@ def _is_installed(name: str) -> bool:
 def environment_rows() -> Iterator[Row]:
     """Which variables of ours are set, never their values; and those that nobody reads."""
     known = {f"PORTKEY_{name.upper()}" for name in Settings.model_fields}
-    known |= {REDIS_VARIABLE, DATABASE_VARIABLE, KEYS_VARIABLE, "AGNO_PORTKEY_CACHE_DIR"}
-    known |= {*map(variable_of, PARTS), URL_VARIABLE, KEY_VARIABLE}
-    known |= {"AGNO_PORTKEY_JWT_KEY", "AGNO_PORTKEY_JWT_AUDIENCE", "AGNO_PORTKEY_TOKEN"}
+    known |= {*VARIABLES, *map(variable_of, PARTS)}
     # An empty one counts as none, as it does for the settings.
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))

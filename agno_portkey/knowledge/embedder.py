@@ -21,6 +21,7 @@ from agno_portkey.routing.config.emit import Profile
 from agno_portkey.routing.config.routes import Route
 from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.routing.recovery.settings import Recovery
+from agno_portkey.secrets.base import Secret
 from agno_portkey.verdict import Observer
 
 __all__ = ["PortkeyEmbedder"]
@@ -63,10 +64,10 @@ class PortkeyEmbedder(Embedder):
     progress: Callable[[int, int], None] | bool | None = None
 
     base_url: InitVar[str | None] = _UNSET
-    api_key: InitVar[str | None] = _UNSET
-    portkey_api_key: InitVar[str | None] = _UNSET
-    portkey_provider: InitVar[str | None] = _UNSET
-    virtual_key: InitVar[str | None] = _UNSET
+    api_key: InitVar[str | Secret | None] = _UNSET
+    portkey_api_key: InitVar[str | Secret | None] = _UNSET
+    portkey_provider: InitVar[str | Secret | None] = _UNSET
+    virtual_key: InitVar[str | Secret | None] = _UNSET
     custom_host: InitVar[str | None] = _UNSET
     config: InitVar[str | None] = _UNSET
     profile: InitVar[Profile | None] = _UNSET

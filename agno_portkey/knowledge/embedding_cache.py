@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -43,8 +44,10 @@ class EmbeddingCache:
     ) -> None:
         if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
             raise ConfigurationError(f"max_entries: a whole number above 0, not {max_entries!r}")
-        default = user_cache_path("agno-portkey", ensure_exists=path is None) / "embeddings.db"
-        self.path = fspath(path if path is not None else default)
+        if path is None:
+            path = user_cache_path("agno-portkey") / "embeddings.db"
+            os.makedirs(path.parent, 0o700, exist_ok=True)
+        self.path = fspath(path)
         self._max = max_entries
         self._link = Link(self.path, schema=_SCHEMA, names="agno_portkey_vectors*", seconds=2.0)
         self._rests_until = 0.0

@@ -33,7 +33,8 @@ def check_arguments(model: Any) -> None:
         if (value := getattr(model, name)) is not None:
             setattr(model, name, check_url(str(value), name=name))
     slug = model.portkey_provider
-    if slug is not None and not (isinstance(slug, str) and _SLUG.fullmatch(slug)):
+    plain = isinstance(slug, str) and _SLUG.fullmatch(slug)
+    if slug is not None and not plain and not isinstance(slug, Secret):
         raise ConfigurationError(f"portkey_provider: a provider's slug, not {slug!r}")
     if not isinstance(model.config, Route):
         check_config(model.config)
@@ -49,11 +50,11 @@ def check_arguments(model: Any) -> None:
 
 
 def _check_keys(model: Any) -> None:
-    for name in ("api_key", "portkey_api_key", "virtual_key"):
+    for name in ("api_key", "portkey_api_key", "virtual_key", "portkey_provider"):
         value = getattr(model, name)
         if isinstance(value, Secret):
             check_environment(value.source.environment, f"{name}: the secret {value.name}")
-        elif value is not None:
+        elif name != "portkey_provider" and value is not None:
             if not isinstance(value, str) or not value.strip():
                 raise ConfigurationError(f"{name}: a non-empty text, or a Secret")
             if (why := unusable(value)) is not None:
@@ -171,7 +172,7 @@ def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:
     made: Mapping[str, str] = createHeaders(  # type: ignore[no-untyped-call]
         api_key=_plain(key),
         virtual_key=_plain(virtual_key),
-        provider=model.portkey_provider,
+        provider=_plain(model.portkey_provider),
         custom_host=model.custom_host,
     )
     return {name: Hidden(value) for name, value in made.items()}
@@ -183,6 +184,7 @@ def _keys(model: Any) -> Keys:
         ("Authorization", model.api_key),
         ("x-portkey-api-key", model.portkey_api_key),
         ("x-portkey-virtual-key", model.virtual_key),
+        ("x-portkey-provider", model.portkey_provider),
     )
     secrets = {header: value for header, value in given if isinstance(value, Secret)}
     return Keys(secrets, model.named)

@@ -58,6 +58,8 @@ def explain(
     forget_variables(error)
     if isinstance(error, AgnoPortkeyError):
         return error
+    if isinstance(error, openai.APIConnectionError) and isinstance(error.__cause__, BadResponse):
+        return error.__cause__  # of what the client takes for its connection's fault
     if isinstance(error, openai.APIError):
         hush(error)
     if isinstance(error, openai.APIStatusError):

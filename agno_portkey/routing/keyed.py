@@ -25,8 +25,8 @@ from agno_portkey.routing.config.parts import GatewayCheck, Part
 from agno_portkey.routing.config.references import is_reference
 from agno_portkey.routing.config.routes import Target
 from agno_portkey.routing.hosts import check_request
-from agno_portkey.routing.unsaid import forget_variables, hush
-from agno_portkey.secrets.base import Secret, SecretSource, arefreshed, refreshed
+from agno_portkey.routing.unsaid import SENT, forget_variables, hush
+from agno_portkey.secrets.base import Secret, SecretSource, arefreshed, held_by, refreshed
 from agno_portkey.secrets.hidden import Hidden
 
 __all__ = ["AsyncKeyedClient", "KeyedClient", "Keys", "Named", "marked"]
@@ -88,7 +88,8 @@ class Keys:
             filled = _MARKED.sub(lambda found: _filled(found, named, held), config)
             request.headers[_CONFIG] = Hidden(filled)
         versions = tuple((secret, version) for secret, (_, version) in held.items())
-        request.extensions = {**request.extensions, _SENT_WITH: versions}
+        values = tuple(Hidden(value) for value, _ in held.values())
+        request.extensions = {**request.extensions, _SENT_WITH: versions, SENT: values}
 
 
 def marked(route: Any) -> Any:
@@ -138,7 +139,7 @@ class KeyedClient(OpenAI):
 
     def _prepare_request(self, request: httpx.Request) -> None:
         check_request(request)
-        self.keys.put(request, {secret: secret.held() for secret in self.keys.of(request)})
+        self.keys.put(request, held_by(self.keys.of(request)))
 
     def _send_request(self, request: httpx.Request, **how: Any) -> httpx.Response:
         try:

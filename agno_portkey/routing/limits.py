@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import product
 from typing import Any, cast
 
 from agno_portkey.calls import IO, Call, Deltas, Layer, Next
 from agno_portkey.errors import ModelNotAllowed
 from agno_portkey.modes import Mode, mode_now
 from agno_portkey.routing.config.references import resolve
+from agno_portkey.routing.connection import given_http
+from agno_portkey.secrets.base import Secret
 from agno_portkey.settings import Settings
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
@@ -132,6 +135,7 @@ def limit_layer(limits: Limits, model: Any) -> Layer:
     """The layer that refuses a call which could come to what its agent may not ask."""
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        await _known(model, io)
         limits.require(reached_by(model, call.target), call.run_id)
         async with inner(call) as out:
             async for delta in out:
@@ -147,6 +151,7 @@ class LimitedIO:
         self._io, self._limits, self._run_id = io, limits, run_id
 
     async def create(self, model: Any, params: dict[str, Any]) -> Any:
+        await _known(model, self._io)
         self._limits.require_request(model, params, self._run_id)
         return await self._io.create(model, params)
 
@@ -165,14 +170,15 @@ def reached_by(model: Any, target: str | None = None) -> list[Reached]:
     Without a route: its own model, or `target`, and what a repair may ask in its place.
     """
     plan = model.router.plan(model)
-    virtual = model.virtual_key or _revealed(Settings.read().virtual_key)
+    virtual = _said_by(model.virtual_key) or _revealed(Settings.read().virtual_key)
+    provider = _said_by(model.portkey_provider)
     if plan.opaque is not None:
         return [Reached(model.id, config=plan.opaque)]
     if plan.route is not None:
         return [
             _reached(
                 leaf.model or model.id,
-                leaf.target.provider or (model.portkey_provider if not leaf.provider else None),
+                leaf.target.provider or (provider if not leaf.provider else None),
                 _resolved(leaf.target.virtual_key) or virtual,
             )
             for leaf in plan.leaves
@@ -180,37 +186,70 @@ def reached_by(model: Any, target: str | None = None) -> list[Reached]:
     repairs = (model.repair, *(contract.repair for contract in model.contracts))
     stronger = [repair.stronger for repair in repairs if repair and repair.stronger]
     asked = dict.fromkeys([target or model.id, *stronger])
-    return [_reached(each, model.portkey_provider, virtual) for each in asked]
+    return [_reached(each, provider, virtual) for each in asked]
 
 
 def _requested(model: Any, params: Mapping[str, Any]) -> list[Reached]:
     """What a request names: in its body, and in headers that may be the user's own."""
-    body = params.get("extra_body")
-    named = {params.get("model"), body.get("model") if isinstance(body, Mapping) else None}
-    models = [str(each) for each in named if each is not None]
-    said = _headers(model._get_client_params().get("default_headers"), params.get("extra_headers"))
-    provider, virtual, config = said.get(_PROVIDER), said.get(_VIRTUAL), said.get(_CONFIG)
-    if config is None:
-        return [_reached(each, provider, virtual) for each in models]
-    targets = _targets(config)
-    if targets is None:
-        return [Reached(each, config=config) for each in models]
+    models = list(dict.fromkeys([*_models(params), *_models(params.get("extra_body"))]))
+    said = _headers(model, params)
+    for name, value in ((_PROVIDER, model.portkey_provider), (_VIRTUAL, model.virtual_key)):
+        if isinstance(value, Secret):
+            # Put in last, in the place of what else is said.
+            said[name] = [str(_said_by(value))]
+    named = [said.get(name, [None]) for name in (_CONFIG, _PROVIDER, _VIRTUAL)]
     return [
-        Reached(each, config=nested)
-        if nested is not None
-        else _reached(its_model or each, its_provider or provider, its_virtual or virtual)
+        reached
+        for config, provider, virtual in product(*named)
         for each in models
-        for its_model, its_provider, its_virtual, nested in targets
+        for reached in _one(each, config, provider, virtual)
     ]
 
 
-def _headers(*several: Any) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for headers in several:
-        for name, value in headers.items() if isinstance(headers, Mapping) else ():
-            if str(name).lower() in _SAID and isinstance(value, str):
-                found[str(name).lower()] = value
-    return found
+def _one(
+    model: str, config: str | None, provider: str | None, virtual: str | None
+) -> Iterator[Reached]:
+    if config is None:
+        yield _reached(model, provider, virtual)
+        return
+    targets = _targets(config)
+    if targets is None:
+        yield Reached(model, config=config)
+        return
+    for its_model, its_provider, its_virtual, nested in targets:
+        if nested is not None:
+            yield Reached(model, config=nested)
+        else:
+            yield _reached(its_model or model, its_provider or provider, its_virtual or virtual)
+
+
+def _models(said: Any) -> list[str]:
+    """The models that a body asks for: `models` are those that some providers fall back to."""
+    held = said if isinstance(said, Mapping) else {}
+    several = held.get("models")
+    several = several if isinstance(several, list | tuple) else [several]
+    return [str(each) for each in (held.get("model"), *several) if each is not None]
+
+
+def _headers(model: Any, params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """All that is said under each name; in other letters a name is sent a second time."""
+    sent: dict[Any, Any] = {}
+    own = model._get_client_params().get("default_headers")
+    for headers in (own, params.get("extra_headers")):
+        sent |= dict(headers) if isinstance(headers, Mapping) else {}
+    found: dict[str, dict[str, None]] = {}
+    for name, value in sent.items():
+        if _text(name).lower() in _SAID and isinstance(value, str | bytes):
+            found.setdefault(_text(name).lower(), {})[_text(value)] = None
+    # What a client of the user's own adds, where nothing else is said.
+    for name, value in dict(getattr(given_http(model), "headers", None) or {}).items():
+        if name.lower() in _SAID:
+            found.setdefault(name.lower(), {value: None})
+    return {name: [*values] for name, values in found.items()}
+
+
+def _text(said: Any) -> str:
+    return said.decode("latin-1") if isinstance(said, bytes) else str(said)
 
 
 # Model, provider, virtual key, and the id of a config, of one target.
@@ -222,26 +261,35 @@ def _targets(config: str) -> Sequence[_Target] | None:
     """The targets of a config in a header; None for an id, or what nobody can read."""
     try:
         held = json.loads(config)
+        return [*_below(held, (None, None, None, None))] if isinstance(held, dict) else None
     except (ValueError, RecursionError):
         return None
-    return [*_below(held, (None, None, None, None))] if isinstance(held, dict) else None
 
 
 def _below(config: Mapping[str, Any], above: _Target) -> Iterator[_Target]:
-    override = config.get("override_params")
-    own = (
-        override.get("model") if isinstance(override, Mapping) else None,
-        config.get("provider"),
-        config.get("virtual_key"),
-        config.get("config"),
-    )
-    here = tuple(above[at] if each is None else str(each) for at, each in enumerate(own))
-    targets = config.get("targets")
+    said = _folded(config)
+    override = said.get("overrideparams")
+    models: list[str | None] = []
+    if isinstance(override, Mapping):
+        models += _models(_folded(override))
+    own = (said.get("provider"), said.get("virtualkey"), said.get("config"))
+    rest = tuple(above[at] if each is None else str(each) for at, each in enumerate(own, 1))
+    targets = said.get("targets")
     inner = [each for each in targets if isinstance(each, Mapping)] if targets else []
-    if not inner:
-        yield cast("_Target", here)
-    for each in inner:
-        yield from _below(each, cast("_Target", here))
+    for model in models or [above[0]]:
+        here = cast("_Target", (model, *rest))
+        if not inner:
+            yield here
+        for each in inner:
+            yield from _below(each, here)
+
+
+def _folded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` by names without underscores and capitals: gateways take `overrideParams`, too."""
+    found = {str(name).replace("_", "").lower(): value for name, value in config.items()}
+    if len(found) < len(config):
+        raise ValueError("one thing is said twice")
+    return found
 
 
 def _reached(model: str, provider: str | None, virtual: str | None) -> Reached:
@@ -261,6 +309,17 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
 def _resolved(secret: Any) -> str | None:
     said = _revealed(secret)
     return None if said is None else resolve(said, path="virtual_key")
+
+
+async def _known(model: Any, io: IO) -> None:
+    """Have the secrets that name a provider read, beside the event loop."""
+    for value in (model.portkey_provider, model.virtual_key):
+        if isinstance(value, Secret) and not value.fresh:
+            await io.run(value.reveal)
+
+
+def _said_by(value: Any) -> str | None:
+    return (value.known or value.reveal()) if isinstance(value, Secret) else value
 
 
 def _revealed(secret: Any) -> str | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+from agno_portkey.documents import private
 from agno_portkey.errors import LocalGatewayError
 
 __all__ = [
@@ -198,9 +199,10 @@ def _install_into(folder: Path, tell: Progress) -> None:
     staging = Path(tempfile.mkdtemp(prefix=".installing-", dir=folder.parent))
     try:
         fresh = staging / "new"
-        fresh.mkdir()
+        fresh.mkdir(0o700)
         for name in _PACKAGE_FILES:
             (fresh / name).write_bytes(_package_file(name))
+        _check_lock(fresh)
         tell(f"Installing the Portkey gateway {GATEWAY_VERSION} (25 MB) ...")
         _npm_ci(fresh)
         tell("Patching and checking it ...")
@@ -212,6 +214,16 @@ def _install_into(folder: Path, tell: Progress) -> None:
         fresh.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_lock(folder: Path) -> None:
+    """Refuse a lockfile that lets any content pass for a package: npm checks what it has to."""
+    packages = json.loads((folder / "package-lock.json").read_text("utf-8"))["packages"]
+    for name, about in packages.items():
+        if name and not str(about.get("integrity", "")).startswith("sha512-"):
+            raise LocalGatewayError(
+                f"The lockfile of the gateway has no digest of {name}: install agno-portkey anew."
+            )
 
 
 def _npm_ci(folder: Path) -> None:
@@ -247,7 +259,7 @@ def _locked(folder: Path, tell: Progress) -> Iterator[None]:
     import fcntl  # not on Windows, where this module must still be importable
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "gateway.lock").open("a") as lock:
+    with open(folder / "gateway.lock", "a", opener=private) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -19,13 +19,15 @@ from agno_portkey.routing.bounded import is_deep
 from agno_portkey.routing.unkeyed import texts_of_secrets
 from agno_portkey.secrets.hidden import Hidden
 
-__all__ = ["forget_variables", "hush", "without_keys"]
+__all__ = ["SENT", "forget_variables", "hush", "without_keys"]
 
 _T = TypeVar("_T")
 
 _HTTP = frozenset({"anyio", "h11", "httpcore", "httpx", "openai"})
 _HEADERS = ("authorization", "x-portkey-api-key", "x-portkey-virtual-key")
 _CONFIG = "x-portkey-config"
+# Of a request: the values of the secrets that it was sent with.
+SENT = "agno_portkey.sent"
 _SHORTEST = 8
 _HERE = "[key]"
 
@@ -72,6 +74,7 @@ def _cleaned(said: Any, keys: Sequence[str]) -> Any:
 
 
 def _keys_of(request: httpx.Request) -> Iterator[Hidden]:
+    yield from (value for value in request.extensions.get(SENT, ()) if len(value) >= _SHORTEST)
     for name in _HEADERS:
         value = request.headers.get(name, "").removeprefix("Bearer ")
         if len(value) >= _SHORTEST:

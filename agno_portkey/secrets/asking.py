@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as _TooLate
 from contextlib import suppress
 from typing import Any
 
-from agno_portkey.errors import ConfigurationError, SecretUnavailable
+from agno_portkey.errors import ConfigurationError, SecretMissing, SecretUnavailable
 from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.secrets.source import SecretSource, unusable
 
@@ -65,7 +65,17 @@ def asked(source: SecretSource, name: str) -> tuple[Hidden | None, Exception | N
 
 def again(error: Exception) -> Exception:
     """`error` for one more who waited; each has a traceback of its own."""
-    return type(error)(*error.args)
+    try:
+        made = type(error)(*error.args)
+    except Exception:
+        made = None  # a class of the user's, which is made otherwise
+    if isinstance(made, type(error)):
+        return made
+    kind = next(each for each in _KINDS if isinstance(error, each))
+    return kind(str(error))
+
+
+_KINDS = (SecretMissing, ConfigurationError, SecretUnavailable)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, Self
 
 from agno_portkey.errors import ConfigurationError, SecretMissing, SecretUnavailable
@@ -16,12 +16,22 @@ from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.secrets.source import SecretSource, WritableSource, check_name
 from agno_portkey.threads import pool
 
-__all__ = ["Secret", "SecretSource", "WritableSource", "arefreshed", "check_name", "refreshed"]
+__all__ = [
+    "Secret",
+    "SecretSource",
+    "WritableSource",
+    "arefreshed",
+    "check_name",
+    "held_by",
+    "refreshed",
+]
 
 # So long a value of a source that has failed is used without asking again.
 _REST = 5.0
 # Readings that hang can't be ended; no secret leaves more threads behind.
 _MOST_HANGING = 4
+# More than that no lock can wait.
+_LONGEST = 1e6
 
 
 class Secret:
@@ -45,7 +55,7 @@ class Secret:
         if not isinstance(source, SecretSource) or isinstance(source, type):
             raise ConfigurationError("source: where the secret is, as EnvironmentSecrets()")
         for argument, seconds in (("ttl", ttl), ("grace", grace), ("timeout", timeout)):
-            if not isinstance(seconds, int | float) or not seconds >= 0:
+            if not _is_seconds(seconds) or (argument == "timeout" and seconds > _LONGEST):
                 raise ConfigurationError(f"{argument}: seconds, not {seconds!r}")
         self.name = check_name(name)
         self.source = source
@@ -72,6 +82,11 @@ class Secret:
     def fresh(self) -> bool:
         """Whether `reveal` would answer without asking the source."""
         return self._value is not None and self._clock() < self._good_until
+
+    @property
+    def known(self) -> str | None:
+        """The value that was read last, if any; nobody is asked."""
+        return self._value
 
     def reveal(self) -> str:
         """The value; blocks while the source is asked.
@@ -108,21 +123,16 @@ class Secret:
         Nobody is asked where it has changed already. Raises what the source does: what is held
         already stays in use.
         """
-        before, mine = self._version if since is None else since, False
-        # A reading that others have begun may be older than what this is asked for.
-        while not mine and self._version == before:
-            asking, mine = self._ask()
+        before = self._version if since is None else since
+        for asking in self._askings(before):
             asking.wait(self.timeout)
-            self._require(asking)
         return self._version != before
 
     async def arefresh(self, *, since: int | None = None) -> bool:
         """`refresh` that waits on the event loop."""
-        before, mine = self._version if since is None else since, False
-        while not mine and self._version == before:
-            asking, mine = self._ask()
+        before = self._version if since is None else since
+        for asking in self._askings(before):
             await asking.await_(self.timeout)
-            self._require(asking)
         return self._version != before
 
     def __repr__(self) -> str:
@@ -162,6 +172,15 @@ class Secret:
         if not pool.submit(lambda: self._read(asking)):
             self._settle(asking, None, self._unavailable("no thread is to be had to read it"))
         return asking, True
+
+    def _askings(self, before: int) -> Iterator[Asking]:
+        """The readings to wait for, one after the other, until the version is not `before`'s."""
+        mine = False
+        # A reading that others have begun may be older than what this is asked for.
+        while not mine and self._version == before:
+            asking, mine = self._ask()
+            yield asking
+            self._require(asking)
 
     def _read(self, asking: Asking) -> None:
         value, error = asked(self.source, self.name)
@@ -221,11 +240,32 @@ class Secret:
         )
 
 
+def held_by(secrets: Iterable[Secret]) -> dict[Secret, tuple[str, int]]:
+    """`held` of each; those that are to be read are read at the same time."""
+    begun = [(each, each._fresh_one() or each._ask()[0]) for each in secrets]
+    held = {}
+    for each, found in begun:
+        if isinstance(found, Asking):
+            found.wait(each.timeout)
+            found = each._outcome(found)
+        held[each] = found
+    return held
+
+
 def refreshed(sent: Iterable[tuple[Secret, int]]) -> bool:
-    """Ask the sources of secrets whose values, of these versions, were refused; whether one has
-    changed. Those that fail are logged.
+    """Ask the sources of secrets whose values, of these versions, were refused, all at the same
+    time; whether one has changed. Those that fail are logged.
     """
-    changed = [_told(each, _tried(each, version)) for each, version in sent]
+    asked = [(each, each._askings(version), version) for each, version in sent]
+    found: dict[Secret, bool | BaseException] = {}
+    while any(each not in found for each, _, _ in asked):
+        left = [(each, *_next(askings)) for each, askings, _ in asked if each not in found]
+        for each, asking, error in left:
+            if asking is not None:
+                asking.wait(each.timeout)
+            else:
+                found[each] = error or False
+    changed = [_told(each, found[each] or each.version != version) for each, _, version in asked]
     return any(changed)
 
 
@@ -237,11 +277,17 @@ async def arefreshed(sent: Iterable[tuple[Secret, int]]) -> bool:
     return any(changed)
 
 
-def _tried(secret: Secret, version: int) -> bool | BaseException:
+def _is_seconds(seconds: object) -> bool:
+    plain = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return plain and seconds >= 0  # type: ignore[operator]
+
+
+def _next(askings: Iterator[Asking]) -> tuple[Asking | None, Exception | None]:
+    """What is to be waited for next, or how it has ended."""
     try:
-        return secret.refresh(since=version)
+        return next(askings, None), None
     except (ConfigurationError, SecretUnavailable) as error:
-        return error
+        return None, error
 
 
 def _told(secret: Secret, found: bool | BaseException) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agno_portkey.environments import called, current
 from agno_portkey.errors import (
@@ -54,12 +55,15 @@ class EncryptedFile:
         passphrase: str | None = None,
         environment: str | None = None,
     ) -> None:
-        if key is not None and passphrase is not None:
+        # No traceback of ours is to show them.
+        given, said = _hidden(key), _hidden(passphrase)
+        del key, passphrase
+        if given is not None and said is not None:
             raise ConfigurationError("key: give either a key or a passphrase")
         self.path = Path(path).expanduser()
         self.environment = called(environment) if environment else current()
-        self._passphrase = _long_enough(passphrase)
-        self._fixed = None if self._passphrase is not None else _seal(key)
+        self._passphrase = _long_enough(said)
+        self._fixed = None if self._passphrase is not None else _seal(given)
         # Of the last salt; to make one takes long.
         self._made: tuple[bytes, Seal] | None = None
         self._lock = threading.Lock()
@@ -197,18 +201,35 @@ def _derived(passphrase: str, salt: bytes) -> bytes:
     )
 
 
-def _long_enough(passphrase: str | None) -> Hidden | None:
+def _long_enough(passphrase: Hidden | None) -> Hidden | None:
     if passphrase is None:
         return None
-    if not isinstance(passphrase, str) or len(passphrase) < _SHORTEST:
-        raise ConfigurationError(f"passphrase: at least {_SHORTEST} characters")
-    return Hidden(passphrase)
+    if not isinstance(passphrase, str) or len(passphrase.strip()) < _SHORTEST:
+        raise ConfigurationError(f"passphrase: at least {_SHORTEST} characters, blanks aside")
+    if not _is_writable(passphrase):
+        raise ConfigurationError("passphrase: it holds half a character, which has no bytes")
+    return passphrase
 
 
-def _seal(key: str | bytes | None) -> Seal:
-    given = key if key is not None else os.environ.get(KEY_VARIABLE)
-    if not given:
+def _is_writable(text: Hidden) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _seal(key: Hidden | HiddenBytes | None) -> Seal:
+    given = key if key is not None else _hidden(os.environ.get(KEY_VARIABLE))
+    if given is None or given == "":
         raise ConfigurationError(
             f"key: give one, or a passphrase, or set {KEY_VARIABLE}; {MAKE_KEY}"
         )
-    return Seal(Hidden(given) if isinstance(given, str) else HiddenBytes(given), extra="secrets")
+    return Seal(given, extra="secrets")
+
+
+def _hidden(given: Any) -> Any:
+    """A key or passphrase that no `repr` shows; what is neither text nor bytes as it is."""
+    if isinstance(given, str):
+        return Hidden(given)
+    return HiddenBytes(given) if isinstance(given, bytes) else given

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agno_portkey.errors import ConfigurationError, SecretUnavailable
+from agno_portkey.alone import take
+from agno_portkey.errors import SecretUnavailable
 from agno_portkey.secrets.hidden import Hidden
 
 __all__ = ["HiddenBytes", "alone", "read_private", "replace_with"]
@@ -19,7 +20,6 @@ _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 # Seconds to wait for who writes at the same time.
 _WAIT = 10.0
-_AGAIN = 0.005
 _PART = ".part"
 
 
@@ -105,28 +105,23 @@ def check_folder(folder: Path) -> None:
 def alone(path: Path) -> Iterator[None]:
     """A block that one thread of one process at a time is in; `path` is the file that says so."""
     try:
-        import fcntl  # not on Windows, where this module must still be importable
-    except ImportError:
-        raise ConfigurationError(f"{path}: this system can't hold a file alone") from None
-    try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         file = os.open(path, flags, 0o600)
     except OSError as error:
         raise SecretUnavailable(f"{path} can't be made ({error.strerror})") from None
-    with os.fdopen(file, "rb"):
-        until = time.monotonic() + _WAIT
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise SecretUnavailable(
-                        f"another process has had {path} for {_WAIT:g} s: end it, and try again"
-                    ) from None
-                time.sleep(_AGAIN)
+    try:
+        try:
+            take(file, timeout=_WAIT)
+        except TimeoutError:
+            raise SecretUnavailable(
+                f"another process has had {path} for {_WAIT:g} s: end it, and try again"
+            ) from None
+        except OSError as error:
+            raise SecretUnavailable(f"{path} can't be held ({error.strerror})") from None
         yield
+    finally:
+        os.close(file)
 
 
 def replace_with(path: Path, value: Hidden | HiddenBytes) -> None:
@@ -142,9 +137,12 @@ def replace_with(path: Path, value: Hidden | HiddenBytes) -> None:
 def _replaced(path: Path, value: Hidden | HiddenBytes) -> str | None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PART}")
     try:
-        for left in path.parent.glob(f".{path.name}.*{_PART}"):
-            # Of who was killed meanwhile.
-            left.unlink(missing_ok=True)
+        for left in path.parent.iterdir():
+            # Of who was killed meanwhile; not of another file, whose name begins as this one's.
+            if re.fullmatch(
+                rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}{re.escape(_PART)}", left.name
+            ):
+                left.unlink(missing_ok=True)
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(file, "wb") as opened:
             opened.write(value.encode() if isinstance(value, str) else value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from agno_portkey.errors import ClearanceRefused, DatabaseGone
+from agno_portkey.errors import ClearanceRefused, DatabaseGone, WrongEnvironment
 from agno_portkey.serving.callers import problem
 from agno_portkey.verdict import failure_of
 
@@ -31,6 +32,11 @@ def answering(what: str) -> Iterator[None]:
         yield
     except ClearanceRefused as error:
         raise problem(_STATUS.get(error.code, 409), error.code, str(error)) from error
+    except WrongEnvironment as error:
+        # It names the database.
+        logging.getLogger("agno_portkey").error("%s: %s", what, error)
+        said = "it is of another environment than this server: see the server's log"
+        raise problem(409, "other_environment", said) from error
     except (DatabaseGone, SQLAlchemyError, OSError) as error:
         said = f"{failure_of(what, error)}: try again, or see the server's log"
         raise problem(503, "database", said) from error

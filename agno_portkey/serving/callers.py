@@ -13,7 +13,7 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from agno_portkey.security.access.people import ANYONE, ROOT, refused_subject
-from agno_portkey.security.access.refusals import HEARS
+from agno_portkey.security.access.refusals import HEARS, HOST
 from agno_portkey.security.access.telling import refusal_of
 from agno_portkey.verdict import Observer, failure_of, tell
 
@@ -88,12 +88,14 @@ async def caller_of(
     """Who asks for what takes all of `scopes`; HTTPException where they may not.
 
     AgentOS has verified who it is, or has no key to do so with: then it is anyone, who gets in only
-    where it is `open_to_all`. A token needs its scopes whether AgentOS asks for them or not.
+    where it is `open_to_all`, and never in an app that `protect` was given. A token needs its
+    scopes whether AgentOS asks for them or not.
     """
-    state = request.state
+    state, request = request.state, _at_the_host(request)
     # Else an identity is what the request itself says.
     if getattr(state, "authenticated", None) is not True:
-        if not open_to_all or getattr(state, "authenticated", None) is False:
+        protected = getattr(state, HEARS, None) is not None
+        if not open_to_all or protected or getattr(state, "authenticated", None) is False:
             raise problem(
                 401,
                 "unauthenticated",
@@ -119,16 +121,25 @@ async def caller_of(
     )
 
 
+def _at_the_host(request: Request) -> Request:
+    """The request as the app has it that authorizes: one that is mounted in it keeps no roles."""
+    host = getattr(request.state, HOST, None)
+    return request if host is None else Request({**request.scope, "app": host})
+
+
 async def _require(request: Request, scopes: list[str]) -> None:
     state = request.state
     admin = getattr(state, "admin_scope", None)
     kind, _, action = scopes[0].rpartition(":")
+    if len(scopes) > 1:
+        # A store of roles would decide by the one that is named here, and by no other.
+        action = ""
     context = AuthorizationContext(
         principal_id=getattr(state, "user_id", None),
         scopes=list(getattr(state, "scopes", None) or ()),
         claims=getattr(state, "claims", None) or {},
         resource_type=kind,
-        action=action,
+        action=action or None,
         admin_scope=admin if isinstance(admin, str) else None,
     )
     # The scopes of a service account are its own, whoever else may decide.

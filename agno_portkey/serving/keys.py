@@ -45,7 +45,7 @@ class KeyKeeper(Protocol):
         ...
 
     def rotate(self, name: str, *, by: str, reason: str) -> Mapping[str, Any]:
-        """Put a new one in place of `name`, and delete the old one."""
+        """Put a new one in place of `name`; the old one is deleted now, or once nobody uses it."""
         ...
 
     def revoke(self, name: str, *, by: str, reason: str, now: bool) -> Mapping[str, Any]:
@@ -57,8 +57,9 @@ class _Rotation(Protocol):
     """One key, as `agno_portkey.security.rotation.Rotation` has it."""
 
     name: str
+    clock: Callable[[], float]
 
-    def rotate(self) -> Any: ...
+    def rotate(self, *, wait: bool) -> Any: ...
     def revoke(self, *, now: bool = False) -> Any: ...
     def status(self) -> Any: ...
 
@@ -71,12 +72,33 @@ class _Keeper:
         return [each.status().to_dict() for each in self._rotations.values()]
 
     def rotate(self, name: str, *, by: str, reason: str) -> Mapping[str, Any]:
-        done: Mapping[str, Any] = self._rotations[name].rotate().to_dict()
-        return done
+        rotation = self._rotations[name]
+        # Who waits has the key alone: it could not be revoked for as long, as after a leak.
+        done = rotation.rotate(wait=False)
+        _revoke_later(rotation, done)
+        told: Mapping[str, Any] = done.to_dict()
+        return told
 
     def revoke(self, name: str, *, by: str, reason: str, now: bool) -> Mapping[str, Any]:
         done: Mapping[str, Any] = self._rotations[name].revoke(now=now).to_dict()
         return done
+
+
+def _revoke_later(rotation: _Rotation, done: Any) -> None:
+    """Delete what was replaced once nobody uses it; where this process ends first, others do."""
+
+    def revoke() -> None:
+        try:
+            rotation.revoke()
+        except Exception as error:
+            why = failure_of(f"to revoke what {rotation.name} was before", error)
+            logging.getLogger("agno_portkey").error("%s: run `agno-portkey keys revoke`", why)
+
+    if done.pending:
+        last = max(max(each.after, each.until) for each in done.pending)
+        timer = threading.Timer(max(0.0, last - rotation.clock()), revoke)
+        timer.daemon, timer.name = True, "agno-portkey-keys"
+        timer.start()
 
 
 def keeper_of(source: Any) -> KeyKeeper:
@@ -92,7 +114,7 @@ def keeper_of(source: Any) -> KeyKeeper:
 
 
 def _is_rotation(each: Any) -> bool:
-    methods = (getattr(each, name, None) for name in ("rotate", "revoke", "status"))
+    methods = (getattr(each, name, None) for name in ("rotate", "revoke", "status", "clock"))
     return isinstance(getattr(each, "name", None), str) and all(map(callable, methods))
 
 
@@ -107,7 +129,9 @@ def keys_router(
     """The routes of the keys of `source`: a `KeyKeeper`, or the `Rotation` of each key.
 
     `GET /keys` tells how they are, and takes the scope `keys:read`; `POST /keys/{name}/rotate` and
-    `/revoke` (`?now=true`) take `keys:rotate`, and a `reason`. What takes longer than `wait`
+    `/revoke` (`?now=true`) take `keys:rotate`, and a `reason`. A `Rotation` is over once the new
+    key is in use; the old one is deleted when its time has come, or by `/revoke`, and by `keys
+    revoke` where this process has ended before that. What takes longer than `wait`
     seconds is answered with 202, and goes on; `GET /keys` then tells of it. Who did it is the
     subject of the token, and `observers` hear of it, as an event `operation`, once it is done.
     Without an authorization anybody may read, and nobody rotate unless `allow_unauthenticated`. A
@@ -171,8 +195,8 @@ class _Work:
             try:
                 return await run_in_threadpool(future.result, self.wait)
             except NotYet:
-                if future.done():  # it is its own
-                    raise
+                if future.done():  # it is its own, or came with the end
+                    return future.result()
                 told = {"key": name, "state": "under way"}
                 return JSONResponse(told, status_code=202)
 

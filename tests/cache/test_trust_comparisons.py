@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_portkey.cache.semantic.comparisons import BINS, Comparisons, Record, bin_of
+from agno_portkey.cache.semantic.comparisons import BINS, COUNTED, Comparisons, Record, bin_of
 
 Item = tuple[float, str, float, bool]
 
@@ -42,10 +42,12 @@ def test_the_same_again_changes_nothing() -> None:
 
 
 @given(st.lists(items, unique=True))
-def test_an_entry_counts_until_it_is_first_wrong(added: list[Item]) -> None:
+def test_an_entry_counts_until_it_is_wrong_and_with_its_first_errors(added: list[Item]) -> None:
     def counts(item: Item) -> bool:
-        wrong = [at for at, entry, _, same in added if entry == item[1] and not same]
-        return not wrong or item[0] <= min(wrong)
+        wrong = sorted(each for each in added if each[1] == item[1] and not each[3])
+        if not item[3]:
+            return item in wrong[:COUNTED]
+        return not wrong or item[0] <= wrong[0][0]
 
     right, wrong = [0] * BINS, [0] * BINS
     for item in filter(counts, added):
@@ -82,12 +84,13 @@ def test_the_entries_that_were_wrong_last_are_remembered() -> None:
 
 
 def test_the_next_error_of_an_entry_that_is_forgotten_counts() -> None:
-    found = known([(1.0, "a", 0.9, False), (2.0, "a", 0.9, False)], entries=1)
-    assert sum(found.wrong) == 1
-    found.add(3.0, "b", 0.9, False)
-    assert (sum(found.wrong), found.record("a")) == (2, None)
-    found.add(4.0, "a", 0.9, False)
-    assert (sum(found.wrong), found.record("b")) == (3, None)
+    added = [(float(at), "a", 0.9, False) for at in range(1, COUNTED + 2)]
+    found = known(added, entries=1)
+    assert sum(found.wrong) == COUNTED
+    found.add(10.0, "b", 0.9, False)
+    assert (sum(found.wrong), found.record("a")) == (COUNTED + 1, None)
+    found.add(11.0, "a", 0.9, False)
+    assert (sum(found.wrong), found.record("b")) == (COUNTED + 2, None)
 
 
 def test_what_is_known_of_an_entry_that_was_wrong_takes_no_room() -> None:
@@ -95,7 +98,7 @@ def test_what_is_known_of_an_entry_that_was_wrong_takes_no_room() -> None:
     for at in range(100, 200):
         found.add(float(at), "bad", 0.9, False)
         found.add(at + 0.5, "bad", 0.9, True)
-    assert (sum(found.right), sum(found.wrong), len(found)) == (19, 1, 20)
+    assert (sum(found.right), sum(found.wrong), len(found)) == (20 - COUNTED, COUNTED, 20)
     assert found.record("bad") == Record(first=100.0, last=199.0, floor=0.9, wrong=100, right=100)
 
 

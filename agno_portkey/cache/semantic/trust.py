@@ -63,7 +63,9 @@ class Trust:
     not served is asked, and its answer compared, which is what u is learnt from:
 
     - The pool's u is that of Clopper and Pearson, one-sided, at `level`, of the errors at this
-      likeness or above it, in one stratum: see `curve`. Each entry counts until it is first wrong.
+      likeness or above it, in one stratum: see `curve`. Each entry counts until it is first wrong,
+      and with its first three errors. That weighs errors more than once, for which `level` may be
+      lower than for a bound by itself: both were chosen together, on streams made by rule.
     - An entry that was wrong is not served at that likeness or below. Above, u is at least its
       share of errors since its first, as if ten comparisons more had gone by the pool's u: the
       mean of a Beta distribution.
@@ -84,7 +86,7 @@ class Trust:
         max_error: float = 0.01,
         *,
         sample: float = 0.02,
-        level: float = 0.9,
+        level: float = 0.65,
         entries: int = 10_000,
         strata: int = 64,
         clock: Callable[[], float] = time.time,
@@ -181,8 +183,9 @@ class Trust:
     def estimate(self) -> dict[str, Estimate]:
         """The false hits of each stratum that serves, and under "*" those of all together.
 
-        An entry counts until it is first wrong. All together is weighted by what was served here,
-        where anything was; its interval is as wide as if all strata erred to one side.
+        An entry counts until it is first wrong, and with three errors. All together is weighted by
+        what was served here, where anything was; its interval is as wide as if all strata erred to
+        one side.
         """
         with self._lock:
             found, weights = {}, {}

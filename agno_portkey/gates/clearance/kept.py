@@ -38,6 +38,9 @@ class KeptTable(SqlTable):
             weakref.finalize(self, kept.close)
         if self.file is None or not os.path.exists(self.file):
             return self._read_anew(wanted, values)
+        if not self.is_ours():
+            # A connection of its own looks whose the file is.
+            return self._read_anew(wanted, values)
         if not kept.lock.acquire(blocking=False):
             return self._read_anew(wanted, values)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from agno_portkey.documents import private
 from agno_portkey.errors import MissingExtraError
 from agno_portkey.gates.history.record import Decided
 from agno_portkey.gates.history.report import Report
@@ -82,7 +83,8 @@ def draw(decided: Sequence[Decided], told: Sequence[Report], file: Path) -> None
         axes = figure.subplots(len(pairs), squeeze=False, height_ratios=heights)
         for (axis,), (each, ordered) in zip(axes, pairs, strict=True):
             _draw_gate(axis, ordered, each)
-        figure.savefig(file, format="png", dpi=120)
+        with open(file, "wb", opener=private) as held:
+            figure.savefig(held, format="png", dpi=120)
 
 
 @contextmanager

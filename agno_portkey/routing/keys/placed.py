@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import SecretStr
 
 from agno_portkey.environments import check_environment, current
 from agno_portkey.routing.config.leaves import Leaf
+from agno_portkey.routing.config.references import is_reference
 from agno_portkey.routing.keys.names import KeyName, reading, shown
+from agno_portkey.settings import Settings
 
 __all__ = ["check_names"]
 
 _FIELDS = ("id", "portkey_provider", "virtual_key")
+_HEADERS = ("x-portkey-provider", "x-portkey-virtual-key")
 
 
 def check_names(model: Any, leaves: Iterable[Leaf]) -> None:
@@ -32,8 +36,19 @@ def check_names(model: Any, leaves: Iterable[Leaf]) -> None:
 
 def _used(model: Any, leaves: Iterable[Leaf]) -> Iterator[tuple[str, str]]:
     found: list[tuple[str, Any]] = [(field, getattr(model, field)) for field in _FIELDS]
+    if model.virtual_key is None and (held := Settings.read().virtual_key) is not None:
+        found.append(("PORTKEY_VIRTUAL_KEY", held.get_secret_value()))
+    for field in ("default_headers", "extra_headers"):
+        headers = getattr(model, field)
+        for name, value in headers.items() if isinstance(headers, Mapping) else ():
+            if str(name).lower() in _HEADERS:
+                found.append((field, value))
+    repairs = (model.repair, *(contract.repair for contract in model.contracts))
+    found += [("Repair.stronger", each.stronger) for each in repairs if each is not None]
     for leaf in leaves:
         key = leaf.target.virtual_key
         named = key.get_secret_value() if isinstance(key, SecretStr) else key
+        if isinstance(named, str) and is_reference(named) and model.named is None:
+            named = os.environ.get(named[2:-1])
         found += [(leaf.path, each) for each in (leaf.provider, leaf.model, named)]
     yield from ((where, name) for where, name in found if isinstance(name, str) and name)

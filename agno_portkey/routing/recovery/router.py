@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from agno_portkey.environments import current
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.breaker.circuits import CircuitBreaker, Circuits
 from agno_portkey.routing.breaker.redis_store import RedisStore
@@ -110,6 +111,9 @@ def make_plan(model: Any) -> Plan:
     for name in ("portkey_provider", "id"):
         if str(getattr(model, name) or "").startswith("@") and not _at_workers_ai(model):
             _require_hosted(profile, name, f"the slug {getattr(model, name)!r}", url)
+    if isinstance(model.portkey_provider, Secret):
+        # A provider's plain name does not change; what does is a slug.
+        _require_hosted(profile, "portkey_provider", "a Secret, which holds a slug,", url)
     if model.virtual_key or settings.virtual_key:
         _require_hosted(profile, "virtual_key", "a virtual key", url)
     try:
@@ -131,7 +135,7 @@ def make_plan(model: Any) -> Plan:
         model_id=model.id,
         place=(
             url,
-            model.portkey_provider,
+            _telling(model.portkey_provider),
             model.custom_host,
             _telling(model.api_key),
             _telling(model.virtual_key),
@@ -243,6 +247,7 @@ def _key(model: Any) -> tuple[Any, ...]:
         model.portkey_api_key or _variable("PORTKEY_API_KEY"),
         model.virtual_key or _variable("PORTKEY_VIRTUAL_KEY"),
         id(model.named),
+        current(),
     )
 
 

@@ -43,7 +43,7 @@ class Telling:
         """The provider that was asked, where nobody answered to say who it is."""
         leaf = attempt.leaf(sending.answered.get("option_index"))
         provider = (leaf and leaf.provider) or self._model.portkey_provider
-        return {} if provider is None else {"provider": provider}
+        return {"provider": provider} if isinstance(provider, str) else {}
 
     def begins(self, attempt: Attempt) -> None:
         """An attempt is about to be made."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 __all__ = ["ANYONE", "ROOT", "refused_subject"]
 
 # Who decided where AgentOS' own key was shown, which names nobody; and where nobody had to be.
 ROOT = "the OS security key"
 ANYONE = "somebody who was not asked who they are"
 # What is kept of decisions that no person has made, or of those above.
-_RESERVED = frozenset({ROOT, ANYONE, "the gate", "agno-portkey", "an operator"})
+_RESERVED = frozenset(
+    each.casefold() for each in (ROOT, ANYONE, "the gate", "agno-portkey", "an operator")
+)
 # Characters of a subject: as many as OpenID Connect allows.
 _LONGEST = 255
 
@@ -23,7 +27,14 @@ def refused_subject(name: object) -> tuple[str, str] | None:
     if len(name) > _LONGEST or not name.isprintable():
         said = f"the token's subject may have {_LONGEST} characters, and no control characters"
         return "odd_subject", said
-    if " ".join(name.split()).casefold() in {each.casefold() for each in _RESERVED}:
+    if " ".join(normalize("NFKC", name).split()).casefold() in {
+        each.casefold() for each in _RESERVED
+    }:
         said = "the token's subject is a name that stands for no person here: use another one"
         return "reserved_subject", said
+    if name != name.strip():
+        return (
+            "odd_subject",
+            "the token's subject has a blank at an end: another name looks like it",
+        )
     return None

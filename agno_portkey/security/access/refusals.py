@@ -9,13 +9,16 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from agno_portkey.security.access.people import refused_subject
 from agno_portkey.security.access.telling import refusal_of
 from agno_portkey.verdict import Observer, shown, tell
 
-__all__ = ["HEARS", "Refusals"]
+__all__ = ["HEARS", "HOST", "Refusals"]
 
 # Where a request's state holds who else is to hear of its refusal.
 HEARS = "agno_portkey_hears"
+# And the app that AgentOS has made, which may have mounted the one whose route is asked.
+HOST = "agno_portkey_host"
 _REFUSED = (401, 403)
 # Of those who are not known, so many are told in a minute one by one; the others are counted.
 _EACH, _SECONDS = 60, 60.0
@@ -42,6 +45,7 @@ class Refusals:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})[HEARS] = [*self._observers]
+        scope["state"][HOST] = scope.get("app")
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start" and message["status"] in _REFUSED:
@@ -79,8 +83,8 @@ class Refusals:
 
 
 def _name(state: Mapping[str, Any]) -> str | None:
-    """Who asked, where that was verified."""
+    """Who asked, where that was verified, and is the name of a person."""
     if state.get("security_key_verified") is True or state.get("authenticated") is not True:
         return None
     name = state.get("user_id")
-    return shown(name)[:_LONGEST] if isinstance(name, str) else None
+    return name if isinstance(name, str) and refused_subject(name) is None else None

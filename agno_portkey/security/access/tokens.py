@@ -26,8 +26,8 @@ AUDIENCE_VARIABLE = "AGNO_PORTKEY_JWT_AUDIENCE"
 _AUDIENCE = "agno-portkey"
 
 _LARGEST = 16_384
-# As RFC 7518 has it for HS256: as long as its digest, which is 32 bytes.
-_SHORTEST = 32
+# As RFC 7518 has it for HS256: as long as its digest, which is 32 bytes; and for RS256, in bits.
+_SHORTEST, _SMALLEST = 32, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Holder:
 
     name: str
     scopes: tuple[str, ...]
+    # Whether the token names a tenant: commands are for all of them.
+    of_tenant: bool = False
 
     def lacks(self, scopes: Sequence[str]) -> list[str]:
         """Which of `scopes` it does not give, as AgentOS reads them."""
@@ -64,7 +66,7 @@ def holder_of(token: str | None, key: str) -> Holder:
     name = claims.get("sub")
     if (why := refused_subject(name)) is not None:
         raise TokenRefused(f"{TOKEN_VARIABLE}: {why[1]}")
-    return Holder(str(name), tuple(claims["scopes"]))
+    return Holder(str(name), tuple(claims["scopes"]), claims.get("tenant") is not None)
 
 
 def _verified(token: str, key: str, algorithm: str) -> dict[str, Any]:
@@ -90,8 +92,8 @@ def _verified(token: str, key: str, algorithm: str) -> dict[str, Any]:
     except Exception as error:  # whatever a token of somebody else's making runs into
         said = f"it is not good ({type(error).__name__}): not signed with the key in {KEY_VARIABLE}"
         raise TokenRefused(f"{TOKEN_VARIABLE}: {said}, or not valid yet") from None
-    if "exp" not in claims:
-        raise TokenRefused(f"{TOKEN_VARIABLE}: it never expires: it needs an exp")
+    if isinstance(claims.get("exp"), bool) or not isinstance(claims.get("exp"), int | float):
+        raise TokenRefused(f"{TOKEN_VARIABLE}: it needs an exp, a time in seconds, to expire at")
     if is_reserved_principal(claims.get("sub")):
         raise TokenRefused(f"{TOKEN_VARIABLE}: its subject is a name that AgentOS gives itself")
     told = validator.extract_claims(claims)["scopes"]
@@ -122,6 +124,8 @@ def _algorithm(text: str) -> str:
     except Exception as error:  # the words may quote a private key
         raise ConfigurationError(f"{wanted} ({type(error).__name__})") from None
     if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _SMALLEST:
+            raise ConfigurationError(f"{KEY_VARIABLE}: an RSA key of at least {_SMALLEST} bits")
         return "RS256"
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return "ES256"
@@ -145,4 +149,6 @@ def _read(path: str) -> str:
         raise ConfigurationError(f"{KEY_VARIABLE}: its file holds no key")
     if "-----BEGIN" not in text and status.st_mode & 0o077:
         raise ConfigurationError(f"{KEY_VARIABLE}: others can read the secret in it: chmod 600")
+    if status.st_mode & 0o002:
+        raise ConfigurationError(f"{KEY_VARIABLE}: anybody can put another key there: chmod 644")
     return text

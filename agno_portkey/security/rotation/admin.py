@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
+from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.settings import HOSTED_URL, LOOPBACK, check_url
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def admin_client(api_key: str, *, base_url: str = HOSTED_URL, timeout: float = 3
     # Its package takes a second to import, which `--help` need not wait for.
     from portkey_ai import Portkey
 
+    # No traceback of ours is to show it, nor a repr of the client.
+    api_key = Hidden(api_key)
     if not api_key.strip():
         raise ConfigurationError("api_key: a key of Portkey that may manage keys, not an empty one")
     url = check_url(base_url, name="base_url")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.routing.keys.names import looks_secret
 from agno_portkey.secrets import EncryptedFile, FileSecrets, KeyringSecrets, WritableSource
+from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.security.rotation.admin import admin_client
 from agno_portkey.security.rotation.makers import (
     ApiKeyMaker,
@@ -57,29 +58,43 @@ class _Admin(_Part):
         return value
 
     def client(self) -> Portkey:
-        key = os.environ.get(self.key_variable, "")
+        key = Hidden(os.environ.get(self.key_variable, ""))
         if not key.strip():
             raise ConfigurationError(
                 f"environment variable {self.key_variable}: set it to a key of Portkey that may "
                 "manage keys (`portkey.key_variable` in keys.yaml names another)"
             )
-        return admin_client(key.strip(), base_url=self.base_url, timeout=self.timeout)
+        return admin_client(Hidden(key.strip()), base_url=self.base_url, timeout=self.timeout)
 
 
-class _ApiKey(_Part):
+class _Options(_Part):
+    """What the SDK's `create` takes besides what is said elsewhere."""
+
+    options: dict[str, Any] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _is_no_other_s(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if "key" in options:
+            raise ValueError("key: a key itself does not belong here; new_key gives it")
+        own = {"client", "name", "slug", "functions", *cls.model_fields}
+        if taken := sorted(own & options.keys()):
+            raise ValueError(f"{taken[0]} is not said here")
+        return options
+
+
+class _ApiKey(_Options):
     kind: Literal["api_key"]
     type: Text = "workspace"
     sub_type: Text = "service"
-    options: dict[str, Any] = {}
 
     def maker(self, client: Portkey, resolve: Resolve) -> Maker:
         return ApiKeyMaker(client, type=self.type, sub_type=self.sub_type, **self.options)
 
 
-class _Slug(_Part):
+class _Slug(_Options):
     new_key: Text
     drop_key: Text | None = None
-    options: dict[str, Any] = {}
 
     def functions(self, resolve: Resolve) -> dict[str, Any]:
         drop = None if self.drop_key is None else resolve(self.drop_key)
@@ -254,4 +269,9 @@ class _Nobody:
 
 
 def _placed(path: str, beside: Path) -> Path:
-    return beside / Path(path).expanduser()
+    try:
+        return beside / Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{path}: nobody knows whose home that is; give the path"
+        ) from None

@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from os import PathLike, fspath
 from typing import Literal, get_args
 
+from pydantic import TypeAdapter
+
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.knowledge.batch.journal import at_once, require_file
 from agno_portkey.routing.keys.names import Quarter
-from agno_portkey.security.rotation.state import Credential
+from agno_portkey.security.rotation.state import Credential, Leaving
 
 __all__ = ["Due", "DueMarks", "Reason", "by_age"]
 
@@ -64,7 +67,7 @@ class DueMarks:
         self.path = os.path.join(fspath(folder), f"{key}.due")
         self._clock = clock
 
-    def note(self, reason: Reason, said: str, current: Credential | None) -> Due | None:
+    def note(self, reason: Reason, said: str, current: Credential | Leaving | None) -> Due | None:
         """Note that the key is due; None if that is noted already. Blocks until it is on the disk.
 
         Raises ConfigurationError where it can't be written.
@@ -79,8 +82,11 @@ class DueMarks:
         line = b"\n" + json.dumps(asdict(due)).encode() + b"\n"
         try:
             os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
-            held = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            # A pipe would wait for somebody to read.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+            held = os.open(self.path, flags, 0o600)
             try:
+                require_file(held, self.path)
                 os.write(held, line)
                 os.fsync(held)
             finally:
@@ -92,14 +98,15 @@ class DueMarks:
             ) from error
         return due
 
-    def of(self, current: Credential | None) -> list[Due]:
-        """What was noted of the credential that is in use."""
+    def of(self, current: Credential | Leaving | None) -> list[Due]:
+        """What was noted of one credential."""
         about = current.name if current is not None else ""
-        return [each for each in self._all() if each.about == about]
+        return [each for each in self.all() if each.about == about]
 
-    def _all(self) -> Iterator[Due]:
+    def all(self) -> Iterator[Due]:
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=at_once) as file:
+                require_file(file.fileno(), self.path)
                 lines = file.read().splitlines()
         except FileNotFoundError:
             return
@@ -108,11 +115,21 @@ class DueMarks:
                 f"{self.path} can't be read ({type(error).__name__}): see to its permissions"
             ) from error
         for line in filter(None, lines):
-            try:
-                yield Due(**json.loads(line))
-            except (ValueError, TypeError, RecursionError):
-                # A kill cut it off: nobody was told that it is noted.
-                continue
+            if (due := _due_of(line)) is not None:
+                yield due
+
+
+def _due_of(line: bytes) -> Due | None:
+    """What a line notes; None for one that a kill cut off, or that is none of ours."""
+    try:
+        due = _DUE.validate_python(json.loads(line))
+        datetime.fromtimestamp(due.at, UTC)
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        return None
+    return due
+
+
+_DUE = TypeAdapter(Due)
 
 
 def _day(seconds: float) -> datetime:

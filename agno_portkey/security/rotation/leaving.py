@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agno_portkey.errors import RevocationPending, SecretUnavailable
+from agno_portkey.errors import ConfigurationError, RevocationPending, SecretUnavailable
 from agno_portkey.security.rotation.admin import AdminFailed
 from agno_portkey.security.rotation.state import Leaving
 
@@ -49,9 +49,31 @@ class Revoking:
     def drain(self) -> None:
         """Wait until all that is to go may go."""
         while (left := self._left()) > 0:
+            if self._leaks():
+                self.all(now=False)
+                continue
             names = ", ".join(each.name for each in self._run.state.leaving)
             self._run.tell("drain", f"callers may still use {names}", left)
             self._rotation.sleep(min(left, _TOLD))
+
+    def some_may_go(self) -> bool:
+        """Whether one may go while another is to be waited for."""
+        now, leaving = self._rotation.clock(), self._run.state.leaving
+        goes = any(each.id and not each.until and each.after <= now for each in leaving)
+        return self._leaks() or (goes and self._left() > 0)
+
+    def _leaked(self) -> set[str]:
+        try:
+            return self._rotation.leaked_names()
+        except ConfigurationError:
+            # What can't be read has nobody wait less.
+            return set()
+
+    def _leaks(self) -> bool:
+        """Whether there is one that need not be waited for, and was not tried yet."""
+        leaked, now = self._leaked(), self._rotation.clock()
+        found = (e for e in self._run.state.leaving if e.after > now and not e.why)
+        return any(each.name in leaked for each in found)
 
     def _left(self) -> float:
         now = self._rotation.clock()
@@ -61,9 +83,10 @@ class Revoking:
 
     def all(self, *, now: bool) -> Kept:
         """Delete all whose time has come; what can't be is tried again a few times."""
-        kept = []
+        kept, leaked = [], self._leaked()
         for each in self._run.state.leaving:
-            if each.after > self._rotation.clock() and not now:
+            waits = each.after > self._rotation.clock() and each.name not in leaked
+            if waits and not now:
                 continue
             after = self.delete(each)
             if after is not None and after.why:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.security.rotation.admin import AdminFailed, asked
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class ApiKeyMaker:
 
     def create(self, name: str) -> Made:
         make = partial(self._client.api_keys.create, name=name, **self._options)
-        made = asked("to make an API key", make)
-        return Made(_text(made.id, "id"), _text(made.key, "key"))
+        made = asked("to make an API key", lambda: _without_repr(make()))
+        return Made(_text(made["id"], "id"), _text(made["key"], "key"))
 
     def find(self, name: str) -> list[str]:
         """The ids of all that have this very name."""
@@ -111,7 +112,7 @@ class _Slugs:
         except Exception as error:
             kind = type(error).__name__
             raise AdminFailed(f"new_key failed with {kind}", unsure=True) from None
-        return _text(key, "key of new_key")
+        return Hidden(_text(key, "key of new_key"))
 
     def _drop(self, name: str) -> None:
         if self._drop_key is None:
@@ -201,6 +202,12 @@ class VirtualKeyMaker(_Slugs):
             gone = partial(keys.retrieve, slug=each)
             _delete("a virtual key", partial(keys.delete, slug=each), gone)
         self._drop(name)
+
+
+def _without_repr(made: Any) -> dict[str, Any]:
+    """The id and key of an answer, so that no variable shows the key."""
+    key = Hidden(made.key) if isinstance(made.key, str) else made.key
+    return {"id": made.id, "key": key}
 
 
 def _text(value: object, what: str) -> str:

@@ -34,6 +34,8 @@ class ModelProbe:
         model: Any = copy(self._model)
         # Its own connections, circuits and notes: nothing of a probe stays with the model.
         model.__setstate__({self._use: Hidden(value), "seat": None, "cache": None, "max_tokens": 1})
+        # What a cache at the gateway holds says nothing of a key.
+        model.fresh = True
         model.guards = model.contracts = model.observers = model.budgets = ()
         try:
             model.response([Message(role="user", content="ping")])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from os import PathLike
 
 from agno_portkey.environments import called
 from agno_portkey.environments import current as current_environment
-from agno_portkey.errors import ConfigurationError, WrongEnvironment
+from agno_portkey.errors import ConfigurationError, RotationUnderWay, WrongEnvironment
 from agno_portkey.routing.keys.names import KeyName, Quarter, shown
 from agno_portkey.secrets.base import WritableSource, check_name
 from agno_portkey.security.rotation.due import Due, DueMarks, Reason, by_age
@@ -27,6 +28,9 @@ __all__ = ["DRAIN", "Rotation"]
 DRAIN = 30.0 + 300.0 + 600.0
 
 Probe = Callable[[str], object]
+
+# Seconds between two looks whether another rotation is over.
+_AGAIN = 0.5
 
 
 class Rotation:
@@ -74,7 +78,12 @@ class Rotation:
         self.marks = DueMarks(journal, name, clock=clock)
 
     def rotate(
-        self, *, current: str | None = None, wait: bool = True, on_step: OnStep | None = None
+        self,
+        *,
+        current: str | None = None,
+        wait: bool = True,
+        leaked: bool = False,
+        on_step: OnStep | None = None,
     ) -> Rotated:
         """Rotate the key, or go on with a rotation that was interrupted; blocks until it is over.
 
@@ -82,13 +91,23 @@ class Rotation:
         later. `current` says which credential the source names now, where that was changed by
         hand: what it named before will be deleted.
 
+        `leaked`, or a mark that says so: the old credential is revoked as soon as the new one is
+        in use, and callers that still hold it are refused until they read their source again.
+        Where another process rotates the key, that one is waited for, for `patience` seconds, and
+        it drains no longer.
+
         Raises RotationFailed, which says in which state the keys are; RotationUnderWay;
         RevocationPending.
         """
-        with self.journal.alone() as state:
-            run = Run(self, state, on_step)
+        if leaked:
+            self._note_leak()
+        with ExitStack() as held:
+            run = Run(self, self._alone(held, patient=leaked), on_step)
             resumed = run.resume()
-            if not resumed:
+            run.leaked = leaked or self.has_leaked(run.state)
+            if resumed and run.leaked:
+                run.revoke_leaked()
+            if run.leaked or not resumed:
                 run.begin(current)
             return run.finish(wait=wait, resumed=resumed)
 
@@ -114,16 +133,51 @@ class Rotation:
     def mark_due(self, reason: Reason = "manual", said: str = "somebody said so") -> Due | None:
         """Note that the key is to be rotated; None if that was noted. Blocks for the disk."""
         state = self.journal.read()
-        return self.marks.note(reason, said, state.current if state is not None else None)
+        return self.marks.note(reason, said, self._about(state))
+
+    def has_leaked(self, state: State) -> bool:
+        """Whether it was noted that others know the credential in use."""
+        return any(each.reason == "leak" for each in self.marks.of(self._about(state)))
+
+    def refused_within(self, seconds: float) -> bool:
+        """Whether it was due for refusals so short a time ago."""
+        now = self.clock()
+        noted = (each for each in self.marks.all() if each.reason == "unauthorized")
+        return any(abs(now - each.at) < seconds for each in noted)
+
+    def leaked_names(self) -> set[str]:
+        """The names of all credentials that others know, as was noted."""
+        return {each.about for each in self.marks.all() if each.reason == "leak"}
 
     def fresh_name(self) -> str:
         """A name that no credential has yet, of this quarter."""
         quarter = Quarter.of(datetime.fromtimestamp(self.clock(), UTC))
         return f"{self.name}-r{secrets.token_hex(3)}-{quarter}"
 
+    def _note_leak(self) -> None:
+        # Nobody says of which: all that are alive.
+        state = self.journal.read()
+        held = [self._about(state), *(state.leaving if state is not None else ())]
+        for each in held:
+            self.marks.note("leak", "somebody said so", each)
+
+    def _about(self, state: State | None) -> Credential | None:
+        """What is noted now is said of this one; None before the first rotation."""
+        return state.current if state is not None and state.rotations else None
+
+    def _alone(self, held: ExitStack, *, patient: bool) -> State:
+        until = self.clock() + self.patience
+        while True:
+            try:
+                return held.enter_context(self.journal.alone())
+            except RotationUnderWay:
+                if not patient or self.clock() + _AGAIN > until:
+                    raise
+            self.sleep(_AGAIN)
+
     def _due(self, state: State | None) -> list[Due]:
         current = state.current if state is not None else None
-        found = self.marks.of(current)
+        found = self.marks.of(self._about(state))
         if current is None and self.current is not None:
             # A slug can tell its quarter before the journal knows it.
             current = Credential(self.current, self.current, "")

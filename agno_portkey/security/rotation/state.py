@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter
 
 from agno_portkey.routing.keys.names import Quarter, reading
 
 __all__ = ["Credential", "Leaving", "Making", "Stage", "State"]
+
+# Bytes that a digest takes at most.
+_SALT = 64
 
 Stage = Literal["idle", "create", "probe", "shift", "drain", "revoke"]
 
@@ -99,16 +104,9 @@ class State:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The state of `to_dict`; raises ValueError, LookupError or TypeError where it is none."""
-        current, making = data["current"], data["making"]
-        state = cls(
-            key=data["key"],
-            salt=data["salt"],
-            current=None if current is None else Credential(**current),
-            making=None if making is None else Making(**making),
-            leaving=tuple(Leaving(**each) for each in data["leaving"]),
-            over=data["over"],
-            rotations=data["rotations"],
-            rotated=data["rotated"],
-        )
-        bytes.fromhex(state.salt)
+        # What is left out is no state of ours: each line has all of it.
+        plain = {each.name: data[each.name] for each in fields(cls)}
+        state: Self = TypeAdapter(cls).validate_python(plain)
+        if not 0 < len(bytes.fromhex(state.salt)) <= _SALT:
+            raise ValueError("no salt")
         return state

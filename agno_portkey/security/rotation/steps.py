@@ -37,6 +37,8 @@ class Run:
         self.rotation = rotation
         self.state = state
         self._on_step = on_step
+        # Whether others know the credential in use.
+        self.leaked = False
 
     # What all steps need
 
@@ -124,16 +126,26 @@ class Run:
             return value
         if value is None:
             return None
-        id = current or self.rotation.current or self.rotation.maker.id_of(value)
-        if id is None:
-            raise ConfigurationError(
-                f"current: {self.rotation.name} has a value in its source, and nobody knows which "
-                "key at Portkey that is, so it could not be revoked; say its id (`current` in "
-                "keys.yaml, or --current)"
-            )
+        id = self._id_of(value, current)
         known = known if known is not None and known.id == id else Credential(id, id, "")
         self._adopt(replace(known, digest=state.digest(value)))
         return value
+
+    def _id_of(self, value: str, current: str | None) -> str:
+        said = current or self.rotation.current
+        id = said if said and said != value else self.rotation.maker.id_of(value)
+        if id is not None:
+            return id
+        if said:
+            raise ConfigurationError(
+                "current: that is the key itself, and its id is due; where others may have seen "
+                "it, rotate it as leaked"
+            )
+        raise ConfigurationError(
+            f"current: {self.rotation.name} has a value in its source, and nobody knows which "
+            "key at Portkey that is, so it could not be revoked; say its id (`current` in "
+            "keys.yaml, or --current)"
+        )
 
     def _adopt(self, new: Credential) -> None:
         old, leaving = self.state.current, self.state.leaving
@@ -212,7 +224,7 @@ class Run:
         """The source names the new one: write that down, and what is to go."""
         now, old, leaving = self.rotation.clock(), self.state.current, self.state.leaving
         if old is not None:
-            last = now + self.rotation.drain
+            last = 0.0 if self.leaked else now + self.rotation.drain
             leaving = (*leaving, Leaving(old.name, old.id, old.digest, last))
         new = Credential(making.name, making.id or "", making.digest or "", making.began)
         self.note(
@@ -240,8 +252,14 @@ class Run:
 
     # What is to go
 
+    def revoke_leaked(self) -> None:
+        """Delete all that is to go at once; what can't be is tried again later."""
+        Revoking(self).all(now=True)
+
     def finish(self, *, wait: bool, resumed: bool) -> Rotated:
-        """Drain and revoke; raises RevocationPending."""
+        """Drain and revoke, without a drain what others know; raises RevocationPending."""
+        if self.leaked or Revoking(self).some_may_go():
+            self.revoke()
         if not wait:
             self._over()
             return self.told(resumed)
