@@ -230,7 +230,7 @@ GOOD = {"sub": "eve", "exp": NOW + 600, "scopes": ["swarm:stop"]}
 ODD_ENDS = [None, str(NOW + 600), True, [NOW + 600], {"in": 600}, "never", -1, NOW - 1]
 
 
-@pytest.mark.parametrize("end", ODD_ENDS)
+@pytest.mark.parametrize("end", ODD_ENDS, ids=range(len(ODD_ENDS)))
 def test_a_command_takes_no_end_that_is_no_time(end: Any) -> None:
     with pytest.raises(TokenRefused):
         holder_of(by_hand({**GOOD, "aud": "agno-portkey", "exp": end}), pair()[1])
