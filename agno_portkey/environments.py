@@ -23,6 +23,7 @@ __all__ = [
     "check_production",
     "current",
     "is_allowed",
+    "is_name",
     "is_production",
 ]
 
@@ -53,11 +54,16 @@ def current() -> str | None:
     ConfigurationError for what is no name, which may be meant for production.
     """
     name = called(os.environ.get(VARIABLE, ""))
-    if name and not _NAME.fullmatch(name):
+    if name and not is_name(name):
         raise ConfigurationError(
             f"{VARIABLE}: a name such as dev, staging or prod, without quotes, not {name!r}"
         )
     return name or None
+
+
+def is_name(name: str) -> bool:
+    """Whether an environment may be called so: letters, digits, `.`, `_` and `-`."""
+    return _NAME.fullmatch(called(name)) is not None
 
 
 def is_production() -> bool:

@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 # Something is due; what was to be done failed; another is at it; an old key could not be deleted.
 _DUE, _FAILED, _UNDER_WAY, _PENDING = 1, 1, 3, 4
+# Whether something is due can't be told.
+_UNKNOWN = 2
 
 File = Annotated[
     Path,
@@ -66,8 +68,8 @@ def status(names: Names = None, file: File = Path("keys.yaml"), as_json: AsJson 
 
 
 def due(names: Names = None, file: File = Path("keys.yaml"), as_json: AsJson = False) -> None:
-    """Which keys are to be rotated, and why; exit code 1 if there is one."""
-    with _told():
+    """Which keys are to be rotated, and why; exit code 1 if there is one, 2 if nobody can say."""
+    with _told(_UNKNOWN):
         found = [each for each in _statuses(file, names) if each.due]
         if as_json:
             _print_json([each.to_dict() for each in found])
@@ -78,7 +80,7 @@ def due(names: Names = None, file: File = Path("keys.yaml"), as_json: AsJson = F
 
 
 def rotate(
-    names: Names = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of keys, or --due.")] = None,
     file: File = Path("keys.yaml"),
     only_due: Annotated[bool, typer.Option("--due", help="Those that are due, and no others.")] = (
         False
@@ -222,12 +224,12 @@ def _print_json(told: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(code: int = _FAILED) -> Iterator[None]:
     """What ends a command, in one line on stderr."""
     try:
         yield
     except AgnoPortkeyError as error:
-        fail(error)
+        fail(error, code)
     except KeyboardInterrupt:
         typer.echo("Interrupted; the same command goes on with it.", file=sys.stderr)
         raise typer.Exit(130) from None

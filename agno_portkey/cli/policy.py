@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,13 @@ from rich.text import Text
 
 from agno_portkey.cli.objects import current_folder
 from agno_portkey.contracts import Repair
+from agno_portkey.environments import check_environment, current, is_allowed
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.pii import Analyzer
 from agno_portkey.modes import Mode, mode_now, variable_of
 from agno_portkey.policy import BudgetUse, GuardUse, PIIPolicy, Policy, json_schema
+from agno_portkey.policy.gates import GatePolicy
+from agno_portkey.policy.models import ModelsPolicy
 from agno_portkey.policy.parts import ContractsPolicy
 from agno_portkey.policy.places import ROOT, Places
 from agno_portkey.routing.config.parts import PartError, join_path, part_error
@@ -95,16 +99,13 @@ def _problems(error: ConfigurationError, file: Path) -> list[tuple[str, str, str
 
 def _summary(policy: Policy, file: Path) -> Table:
     table = Table("part", "mode", "what", title=str(file), title_justify="left")
-    for guard in policy.guards:
-        if isinstance(guard, GuardUse):
-            table.add_row("guards", _now("guards", guard.mode), Text(guard.use))
+    for row in (*_whose(policy.environment), *_guards(policy)):
+        table.add_row(*row)
     if policy.pii is not None:
         # It is one of the guards, and the variable that overrides their mode overrides its own.
         table.add_row("pii", _now("guards", policy.pii.enforcement), Text(_personal(policy.pii)))
     if policy.gate is not None:
-        names = ", ".join(f"{g.name} (score {g.min_score:g})" for g in policy.gate.gates)
-        runner = policy.gate.runner or "the Runner that govern is given"
-        table.add_row("gate", _now("gate", policy.gate.mode), Text(f"{names} before {runner}"))
+        table.add_row("gate", _now("gate", policy.gate.mode), Text(_gated(policy.gate)))
     mode = _now("contracts", policy.contracts.mode)
     table.add_row("contracts", mode, Text(_mended(policy.contracts)))
     tags = ", ".join(f"{name}={value}" for name, value in policy.tags.values.items())
@@ -116,11 +117,53 @@ def _summary(policy: Policy, file: Path) -> Table:
         if use.scope == "public":
             said = f"{use.kind} answers of {role}, for everybody"
         table.add_row("cache", _now("cache", use.mode), Text(said))
+    for whose, limit in _limits(policy.models):
+        told = f"{whose}: {'; '.join(limit)}"
+        table.add_row("models", _now("models", policy.models.mode), Text(told))
     for budget in policy.budgets:
         table.add_row("budgets", _now("budgets", budget.mode), Text(_limited(budget)))
     for path in policy.allow:
         table.add_row("allow", "", Text(path))
     return table
+
+
+def _gated(gate: GatePolicy) -> str:
+    names = ", ".join(f"{each.name} (score {each.min_score:g})" for each in gate.gates)
+    refused = gate.mode != "enforce" and not is_allowed("observed-gates")
+    told = "; in production govern refuses that mode" if refused else ""
+    return f"{names} before {gate.runner or 'the Runner that govern is given'}{told}"
+
+
+def _whose(name: str | None) -> Iterator[tuple[str, str, Text]]:
+    """Of which environment the policy is, and whether this process may govern by it."""
+    if name is None:
+        return
+    try:
+        check_environment(name, "it")
+        told = name
+    except ConfigurationError:
+        told = f"{name}; this process is of {current() or 'none'}, where govern refuses it"
+    yield "environment", "", Text(told)
+
+
+def _guards(policy: Policy) -> Iterator[tuple[str, str, Text]]:
+    for guard in policy.guards:
+        if isinstance(guard, GuardUse):
+            yield "guards", _now("guards", guard.mode), Text(guard.use)
+
+
+def _limits(models: ModelsPolicy) -> Iterator[tuple[str, list[str]]]:
+    named = [("everyone", models.everyone), *models.roles.items(), *models.agents.items()]
+    for whose, limit in named:
+        if limit is not None:
+            said = {"providers": limit.providers, "configs": limit.configs}
+            yield (
+                whose,
+                [
+                    ", ".join(limit.models) if limit.models else "any model",
+                    *(f"{name} {', '.join(held)}" for name, held in said.items() if held),
+                ],
+            )
 
 
 def _limited(budget: BudgetUse) -> str:

@@ -30,14 +30,20 @@ from agno_portkey.settings import LOOPBACK, Settings
 from agno_portkey.sql import file_of, named, stamp_of
 from agno_portkey.stopping import DATABASE_VARIABLE
 
-__all__ = ["KEYS_FILE_VARIABLE", "apart_rows", "security_rows"]
+__all__ = ["KEYS_FILE_VARIABLE", "environment_rows", "security_rows"]
 
 KEYS_FILE_VARIABLE = "AGNO_PORTKEY_KEYS_FILE"
 
 
 def security_rows(settings: Settings) -> Iterator[Row]:
     """What is found of security, each with what to do; no value of a key is in it."""
-    yield from apart_rows()
+    try:
+        current()
+    except ConfigurationError as error:
+        # Nothing else can be told: what holds depends on it.
+        yield Row("environment", "problem", str(error))
+        return
+    yield from environment_rows()
     yield from _modes()
     yield _transport(settings)
     yield _access()
@@ -48,27 +54,29 @@ def security_rows(settings: Settings) -> Iterator[Row]:
 # Environments
 
 
-def apart_rows() -> Iterator[Row]:
+def environment_rows() -> Iterator[Row]:
     """Which environment this process is of, and what production was told to allow."""
     own = current()
     if own is None:
         told = f"{VARIABLE} is not set: nothing keeps what is of prod from being used here"
-        yield Row("apart", "warning", f"{told}; set it to {', '.join(ENVIRONMENTS)}")
+        yield Row("environment", "warning", f"{told}; set it to {', '.join(ENVIRONMENTS)}")
         return
     if own not in ENVIRONMENTS and (meant := did_you_mean(own, ENVIRONMENTS)):
-        yield Row("apart", "warning", f"{VARIABLE} is {own}{meant}: prod alone is held as prod is")
+        yield Row(
+            "environment", "warning", f"{VARIABLE} is {own}{meant}: prod alone is held as prod is"
+        )
     try:
         allowed = [each for each in RELAXATIONS if is_production() and is_allowed(each)]
         check_capture()
     except ConfigurationError as error:
-        yield Row("apart", "problem", str(error))
+        yield Row("environment", "problem", str(error))
         return
     if allowed:
         told = f"prod, where {ALLOWS_VARIABLE} allows {', '.join(allowed)}"
-        yield Row("apart", "warning", f"{told}: unset it once that is over")
+        yield Row("environment", "warning", f"{told}: unset it once that is over")
         return
     more = "; no gate that only observes, no messages in traces" if own == "prod" else ""
-    yield Row("apart", "ok", f"{own}: what is of another environment is refused{more}")
+    yield Row("environment", "ok", f"{own}: what is of another environment is refused{more}")
 
 
 def _modes() -> Iterator[Row]:

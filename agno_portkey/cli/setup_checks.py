@@ -125,11 +125,11 @@ def environment_rows() -> Iterator[Row]:
     prefixes = ("PORTKEY_", "AGNO_PORTKEY_")
     ours = sorted(name for name, value in os.environ.items() if value and name.startswith(prefixes))
     read = [name for name in ours if name in known]
-    yield Row("environment", "ok", f"set: {', '.join(read) or 'no variable that is read here'}")
+    yield Row("variables", "ok", f"set: {', '.join(read) or 'no variable that is read here'}")
     for name in ours:
         if name not in known:
             meant = did_you_mean(name, known)
-            yield Row("environment", "warning", f"{name} is set, and not read here{meant}")
+            yield Row("variables", "warning", f"{name} is set, and not read here{meant}")
 
 
 def settings_or_row() -> Settings | Row:
@@ -141,7 +141,7 @@ def settings_or_row() -> Settings | Row:
         for name, value in os.environ.items():
             if name.startswith("PORTKEY_") and value.strip():
                 said = said.replace(repr(value), "its value").replace(value, "its value")
-        return Row("environment", "problem", said)
+        return Row("variables", "problem", said)
 
 
 # The gateway

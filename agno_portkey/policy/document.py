@@ -28,8 +28,9 @@ from urllib.parse import urlsplit
 
 import yaml
 from agno.guardrails import BaseGuardrail
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from agno_portkey.environments import is_name
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Gate
 from agno_portkey.policy.budgets import AnyBudget
@@ -56,6 +57,12 @@ from agno_portkey.routing.config.references import is_reference
 __all__ = ["Policy", "json_schema"]
 
 
+def _environment(name: str) -> str:
+    if not is_name(name):
+        raise ValueError(f"a name in letters, digits, '.', '_' and '-', not {name!r}")
+    return name
+
+
 class Policy(PolicyPart):
     """What `govern` enforces, part by part, and each part's mode: off, observe or enforce.
 
@@ -74,7 +81,7 @@ class Policy(PolicyPart):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    environment: Worded | None = None
+    environment: Annotated[Worded, AfterValidator(_environment)] | None = None
     guards: Annotated[tuple[AnyGuard, ...], Several] = ()
     pii: AnyPII | None = None
     gate: AnyGate | None = None

@@ -71,7 +71,7 @@ def test_a_sound_set_up_is_all_ok(at: Mapping[str, str], portkey_gateway: LocalG
     assert page["gateway"] == [("ok", f"{portkey_gateway.url}: the open-source gateway")]
     assert page["routing"] == [("ok", "fits open source Portkey; targets: openai/gpt-4o, second")]
     assert page["key names"] == [("ok", "none")]
-    [(_, told)] = page["environment"]
+    [(_, told)] = page["variables"]
     assert "PORTKEY_BASE_URL, PORTKEY_CONFIG, PORTKEY_ENVIRONMENT" in told
     assert SECRET not in page.text
     for package in ("agno", "openai", "portkey-ai", "agno-portkey"):
@@ -123,7 +123,7 @@ def test_a_version_outside_the_tested_range_is_a_problem(
 def test_a_variable_that_nobody_reads_is_named(at: Mapping[str, str]) -> None:
     page = Page(**at, PORTKEY_APIKEY=SECRET, AGNO_PORTKEY_THING="x")
     assert page.code == 0
-    warnings = [told for level, told in page["environment"] if level == "warning"]
+    warnings = [told for level, told in page["variables"] if level == "warning"]
     assert any("AGNO_PORTKEY_THING is set, and not read here" in told for told in warnings)
     assert any("PORTKEY_APIKEY" in told and "mean PORTKEY_API_KEY" in told for told in warnings)
     assert SECRET not in page.text
@@ -134,7 +134,7 @@ def test_a_wrong_value_is_said_without_it(value: str) -> None:
     page = Page(PORTKEY_BASE_URL=value)
     assert page.code == 1
     assert any(
-        level == "problem" and "PORTKEY_BASE_URL" in told for level, told in page["environment"]
+        level == "problem" and "PORTKEY_BASE_URL" in told for level, told in page["variables"]
     )
     assert SECRET not in page.text
     assert page["gateway"] == []
@@ -407,7 +407,7 @@ def test_the_variables_that_are_known_are_those_that_are_read(at: Mapping[str, s
         f"PORTKEY_{name.upper()}": values.get(name.upper(), "x") for name in Settings.model_fields
     }
     page = Page(**known)
-    [(level, told)] = page["environment"]
+    [(level, told)] = page["variables"]
     assert level == "ok"
     for name in known:
         assert name in told
@@ -426,7 +426,7 @@ def test_what_finds_personal_data_is_told(at: Mapping[str, str]) -> None:
     page = Page(**at, AGNO_PORTKEY_VAULT_KEYS=SECRET, AGNO_PORTKEY_DATABASE_URL="sqlite:///a.db")
     assert page["pii"][0][1].endswith("; AGNO_PORTKEY_VAULT_KEYS is set")
     assert SECRET not in page.text
-    [(level, told)] = page["environment"]
+    [(level, told)] = page["variables"]
     assert level == "ok"
     assert {"AGNO_PORTKEY_VAULT_KEYS", "AGNO_PORTKEY_DATABASE_URL"} <= {*told[5:].split(", ")}
 

@@ -48,7 +48,7 @@ def test_a_sound_process_of_production_is_all_ok(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PORTKEY_ENVIRONMENT", "prod")
     rows = [*security_rows(Settings.read())]
     assert {row.level for row in rows} == {"ok"}
-    checked = ["apart", "modes", "transport", "access", "rotation", "database"]
+    checked = ["environment", "modes", "transport", "access", "rotation", "database"]
     assert [row.name for row in rows] == checked
 
 
@@ -56,10 +56,10 @@ def test_a_sound_process_of_production_is_all_ok(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_process_of_no_environment_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    [(level, told)] = said("apart")
+    [(level, told)] = said("environment")
     assert (level, told.split(":")[0]) == ("warning", "PORTKEY_ENVIRONMENT is not set")
     monkeypatch.setenv("PORTKEY_ENVIRONMENT", "prodd")
-    (level, told), (own, _) = said("apart")
+    (level, told), (own, _) = said("environment")
     assert (level, own) == ("warning", "ok")
     assert "did you mean prod" in told
 
@@ -77,7 +77,7 @@ def test_what_production_should_not_be_told_is_said(
 ) -> None:
     monkeypatch.setenv("PORTKEY_ENVIRONMENT", "production")
     monkeypatch.setenv(variable, value)
-    [(found, told)] = said("apart")
+    [(found, told)] = said("environment")
     assert found == level
     assert words in told
 
@@ -96,6 +96,13 @@ def test_parts_that_are_loosened_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     heeded, loosened = (told for _, told in said("modes"))
     assert "GATE_MODE=observe is not heeded in prod" in heeded
     assert "GATE" not in loosened
+
+
+def test_an_environment_that_is_no_name_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTKEY_ENVIRONMENT", "prod/eu")
+    rows = [*security_rows(Settings.read())]
+    assert [(row.name, row.level) for row in rows] == [("environment", "problem")]
+    assert "'prod/eu'" in rows[0].detail
 
 
 # Transport

@@ -113,6 +113,14 @@ def test_what_is_due_is_told_by_the_exit_code(place: Place) -> None:
     assert len(place.live) == 2
 
 
+def test_what_is_due_can_not_be_told_without_the_file(place: Place) -> None:
+    place.plain["keys"][0]["source"] = {"kind": "encrypted", "path": "keys.sealed"}
+    place.write()
+    result = place.run("due")
+    assert result.exit_code == 2
+    assert result.output.startswith(f"{NAME}: ")
+
+
 def test_status_and_due_need_no_key_of_portkey(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,9 +238,11 @@ def test_functions_of_one_s_own_make_the_keys_of_a_provider(
     assert [place.source.read(OTHER)] == [f"@{slug}" for slug in rows["integrations"]]
 
 
-def test_a_probe_is_a_call(place: Place) -> None:
+@pytest.mark.parametrize("own", [True, False], ids=["own address", "that of portkey"])
+def test_a_probe_is_a_call(place: Place, own: bool) -> None:
     place.provider.admin.enforced = True
-    place.plain["keys"][0]["probe"] = {"model": "gpt-4o-mini", "base_url": place.provider.url}
+    address = {"base_url": place.provider.url} if own else {}
+    place.plain["keys"][0]["probe"] = {"model": "gpt-4o-mini", **address}
     place.write()
     assert place.run("rotate", NAME).exit_code == 0
     assert len(place.provider.calls) == 1

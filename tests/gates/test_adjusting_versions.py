@@ -20,7 +20,7 @@ import pytest
 from adjusting_scene import NOW, a_proposal
 from agno.db.in_memory import InMemoryDb
 from agno.db.sqlite import AsyncSqliteDb, SqliteDb
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from postgres_server import PostgresServer
 from sqlalchemy import create_engine, text
@@ -478,6 +478,9 @@ MOVES = st.lists(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=MOVES)
+@example(
+    moves=[("put", "judgement", 0.0), ("put", "accuracy", 0.0), ("back", 0, None), ("back", 3, 0)]
+)
 def test_versions_only_grow_and_each_can_be_restored(
     moves: list[tuple[str, Any, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

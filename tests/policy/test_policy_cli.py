@@ -63,6 +63,29 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert len(rows(policy("check", str(file)))) == 3
 
 
+def test_whose_it_is_and_who_may_ask_what_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "environment: prod\ngate: {mode: observe}\n"
+        "models: {everyone: {providers: [openai]}, agents: {Ann: [gpt-4o*, o3]}}"
+    )
+    shown = rows(policy("check", str(file), PORTKEY_ENVIRONMENT="dev"))
+    assert shown[0] == [
+        "environment", "", "prod; this process is of dev, where govern refuses it"
+    ]  # fmt: skip
+    assert [row for row in shown if row[0] == "models"] == [
+        ["models", "enforce", "everyone: any model; providers openai"],
+        ["models", "enforce", "Ann: gpt-4o*, o3"],
+    ]
+    shown = rows(policy("check", str(file), PORTKEY_ENVIRONMENT="prod"))
+    assert shown[0] == ["environment", "", "prod"]
+    assert shown[1][2].endswith("; in production govern refuses that mode")
+    file.write_text("environment: 'a b'")
+    result = policy("check", str(file))
+    assert result.exit_code == 1
+    assert "not 'a b'" in result.output
+
+
 def test_the_environment_shows_where_it_overrides(file: Path) -> None:
     shown = rows(
         policy(

@@ -197,7 +197,8 @@ class Thresholds:
                 "unknown", f"{gate}: there is no version {to}; the newest is {standing.version}"
             )
         target = _first_of(applied) - 1 if to is None else to
-        earlier, said = standing.at(target), f"to version {target}" + (f": {reason}" * bool(reason))
+        earlier = standing.at(_last_of(standing.changes, target))
+        said = f"to version {target}" + (f": {reason}" * bool(reason))
         found = [
             self._by_hand(standing, name, earlier.adjusted(name), "rolled back", by, said)
             for name in dict.fromkeys(each.check for each in applied)
@@ -307,6 +308,19 @@ class Thresholds:
 def _known(written: float | None, before: float) -> float:
     # Where nothing was adjusted yet, what holds is what is written.
     return before if written is None else written
+
+
+def _last_of(changes: Sequence[Change], version: int) -> int:
+    """The last version of the change that `version` is of: what was restored together held so."""
+    if not version or (first := changes[version - 1]).kind != "rolled back":
+        return version
+    seen = {first.check}
+    for each in changes[version:]:
+        if (each.kind, each.at) != (first.kind, first.at) or each.check in seen:
+            break
+        seen.add(each.check)
+        version = each.version
+    return version
 
 
 def _first_of(applied: Sequence[Change]) -> int:

@@ -164,7 +164,7 @@ def _document(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         document: Any = dict(source)
     else:
         try:
-            document = parse(read_text(source))
+            document = parse(read_text(Path(source)))
         except (ConfigurationError, TypeError) as error:
             why = str(error).removeprefix(f"{source}: can't be read ")
             raise ConfigurationError(f"recognizers: {source} can't be read: {why}") from None

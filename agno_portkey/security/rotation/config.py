@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agno_portkey.errors import ConfigurationError
+from agno_portkey.errors import ConfigurationError, WrongEnvironment
 from agno_portkey.routing.keys.names import looks_secret
 from agno_portkey.secrets import EncryptedFile, FileSecrets, KeyringSecrets, WritableSource
 from agno_portkey.secrets.hidden import Hidden
@@ -162,10 +162,13 @@ class _Probe(_Part):
     custom_host: Text | None = None
     profile: Literal["hosted", "open_source"] | None = None
 
-    def probe(self) -> ModelProbe:
+    def probe(self, at: str) -> ModelProbe:
+        """The probe, at the address of the admin API where the file says one and no other."""
         from agno_portkey.model import PortkeyModel
 
         given = self.model_dump(exclude={"model", "use"}, exclude_none=True)
+        if at != HOSTED_URL:
+            given = {"base_url": at, **given}
         return ModelProbe(PortkeyModel(self.model, **given), self.use)
 
 
@@ -244,15 +247,22 @@ class KeysFile(_Part):
                     key.maker.maker(client, resolve),
                     beside,
                     self.journal,
-                    key.probe.probe() if key.probe is not None else None,
+                    key.probe.probe(self.portkey.base_url) if key.probe is not None else None,
                 )
                 for key in self.keys
             }
 
     def statuses(self, beside: Path) -> dict[str, KeyStatus]:
         """How each key is, by name; needs no key of Portkey, and imports none of your functions."""
-        found = (key.rotation(_Nobody(), beside, self.journal, None) for key in self.keys)
-        return {rotation.name: rotation.status() for rotation in found}
+        found = {}
+        for key in self.keys:
+            try:
+                found[key.name] = key.rotation(_Nobody(), beside, self.journal, None).status()
+            except WrongEnvironment as error:
+                raise WrongEnvironment(f"{key.name}: {error}") from None
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{key.name}: {error}") from None
+        return found
 
 
 class _Nobody:

@@ -6,6 +6,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 from agno_portkey.errors import ConfigurationError
+from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.secrets.hidden import Hidden
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelProbe"]
 
 Use = Literal["api_key", "portkey_api_key", "virtual_key", "portkey_provider"]
+# Seconds that one call may take.
+_SECONDS = 10.0
 _USES = ("api_key", "portkey_api_key", "virtual_key", "portkey_provider")
 
 
@@ -34,6 +37,8 @@ class ModelProbe:
         model: Any = copy(self._model)
         # Its own connections, circuits and notes: nothing of a probe stays with the model.
         model.__setstate__({self._use: Hidden(value), "seat": None, "cache": None, "max_tokens": 1})
+        # Whoever rotates tries again by itself, and is not to wait long for who does not answer.
+        model.recovery, model.timeout = Recovery(attempts=1), model.timeout or _SECONDS
         # What a cache at the gateway holds says nothing of a key.
         model.fresh = True
         model.guards = model.contracts = model.observers = model.budgets = ()

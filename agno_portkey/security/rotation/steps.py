@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from agno_portkey.errors import ConfigurationError, RotationFailed, SecretUnavailable
+from agno_portkey.errors import (
+    ConfigurationError,
+    GatewayUnauthorized,
+    RotationFailed,
+    SecretUnavailable,
+)
 from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.security.rotation.admin import AdminFailed
 from agno_portkey.security.rotation.leaving import Revoking
@@ -186,14 +191,15 @@ class Run:
                 rotation.probe(made.value)  # type: ignore[misc]
                 return
             except Exception as error:
-                failed = type(error).__name__
+                failed, refused = type(error).__name__, isinstance(error, GatewayUnauthorized)
             if rotation.clock() + pause > until:
                 break
             # A key that was made just now may not be known everywhere yet.
             rotation.sleep(pause)
             pause = min(2 * pause, 8.0)
         self._abandon(making)
-        self.fail(f"the new key was made, and is no good: its probe failed ({failed})")
+        so = "is no good" if refused else "whether it is good is not known"
+        self.fail(f"the new key was made, and {so}: its probe failed ({failed})")
 
     def _shift(self, making: Making, made: Made, before: str | None) -> None:
         if self.named(_BOTH) != before:
