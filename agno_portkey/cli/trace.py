@@ -176,17 +176,23 @@ def _asked(db: str | None, question: Callable[[Any], Any]) -> Any:
 def _overheard(told: list[str]) -> Iterator[None]:
     """Take down what Agno logs of a question, in place of the terminal: it raises nothing then."""
 
+    # It takes a second to import.
+    from agno.utils import log
+
     def take(record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR:
             told.append(record.getMessage())
         return False
 
-    agno = logging.getLogger("agno")
-    agno.addFilter(take)
+    # By whichever of its loggers was used last, or was put in their place.
+    loggers = {log.logger, log.agent_logger, log.team_logger, log.workflow_logger}
+    for each in loggers:
+        each.addFilter(take)
     try:
         yield
     finally:
-        agno.removeFilter(take)
+        for each in loggers:
+            each.removeFilter(take)
 
 
 def _place(db: str) -> str:

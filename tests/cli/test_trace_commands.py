@@ -15,6 +15,7 @@ from agno.agent import Agent
 from agno.db.postgres import PostgresDb
 from agno.db.sqlite import SqliteDb
 from agno.tracing.schemas import Span, create_trace_from_spans
+from agno.utils import log
 from typer.testing import CliRunner, Result
 
 from agno_portkey import PortkeyModel, telemetry
@@ -164,9 +165,12 @@ def test_a_file_that_is_no_database_is_said_to_be_none(
     assert file.read_bytes() == begins
 
 
+@pytest.mark.parametrize("used", ["agent", "team", "workflow"])
 def test_tables_of_another_version_are_not_taken_for_empty_ones(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    used: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The host logs by the one that was used last.
+    monkeypatch.setattr(log, "logger", getattr(log, f"{used}_logger"))
     with closing(sqlite3.connect(tmp_path / "old.db")) as db:
         db.execute("CREATE TABLE agno_traces (id INTEGER)")
     told = _told("list", "--db", str(tmp_path / "old.db"))
