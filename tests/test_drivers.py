@@ -300,7 +300,7 @@ def test_every_layer_closes_what_it_opens() -> None:
         assert not lost, f"{file}: {lost}"
         if opened:
             found[file.stem] = len(opened)
-    assert found.keys() == {"brake", "interlock", "jury", "layer", "spans"}
+    assert found.keys() == {"brake", "interlock", "jury", "layer", "limits", "spans"}
 
 
 def _is_layer(node: ast.AST) -> bool:
