@@ -116,7 +116,8 @@ def hear_everything(observer: Observer, *, again: bool = True, but: Iterable[str
     It does not hear of those whose kind is in `but`; they are not made for it alone.
     """
     global _everywhere
-    others = tuple(each for each in _everywhere if each[0] is not observer)
+    # A method that is bound anew is another object each time, and equal.
+    others = tuple(each for each in _everywhere if each[0] != observer)
     _everywhere = (*others, (observer, frozenset(but))) if again else others
 
 

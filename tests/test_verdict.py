@@ -11,7 +11,7 @@ import pytest
 
 from agno_portkey import Event, Observer, Verdict
 from agno_portkey.errors import Blocked, GateClosed, OutputBlocked, RunDeclined
-from agno_portkey.verdict import tell
+from agno_portkey.verdict import hear_everything, heard, tell
 
 
 def test_a_verdict_reads_as_one_line_and_as_json() -> None:
@@ -39,14 +39,27 @@ def test_a_blocking_error_carries_its_verdict_everywhere(kind: type[Blocked]) ->
 def test_an_observer_that_raises_is_logged_and_the_next_one_hears(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard: list[Event] = []
+    told: list[Event] = []
 
     def broken(event: Event) -> None:
         raise RuntimeError("deaf")
 
     event = Event("call", role="R")
     with caplog.at_level(logging.ERROR, logger="agno_portkey"):
-        tell([broken, heard.append], event)
-    assert heard == [event]
+        tell([broken, told.append], event)
+    assert told == [event]
     assert "deaf" in caplog.text
     assert isinstance(broken, Observer)
+
+
+def test_a_bound_method_that_heard_everything_hears_no_more() -> None:
+    told: list[Event] = []
+    before, event = heard(()), Event("call")
+    hear_everything(told.append)
+    hear_everything(told.append)
+    tell((), event)
+    assert told == [event]
+    hear_everything(told.append, again=False)
+    tell((), event)
+    assert told == [event]
+    assert heard(()) == before
