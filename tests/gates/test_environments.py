@@ -323,10 +323,25 @@ def test_a_key_of_dev_is_refused_in_production(
             PortkeyModel(**hosted)
 
 
+@pytest.mark.parametrize(
+    "given", [{"portkey_provider": "@openai-dev"}, {"id": "@together-ai-dev/llama"}]
+)
+def test_a_slug_that_ends_in_an_environment_is_of_that(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be(monkeypatch, "prod")
+    with pytest.raises(WrongEnvironment, match="is of dev"):
+        PortkeyModel(portkey_api_key="k", **given)
+    for own in (None, "dev"):
+        be(monkeypatch, own)
+        PortkeyModel(portkey_api_key="k", **given)
+
+
 def test_a_name_that_says_no_environment_is_for_any(monkeypatch: pytest.MonkeyPatch) -> None:
     be(monkeypatch, "prod")
-    for name in ("@openai", "@my-dev-team", "@openai-dev-search"):
+    for name in ("@openai", "@dev", "@my-dev-team", "@openai-dev-search"):
         PortkeyModel(portkey_api_key="k", portkey_provider=name)
+    PortkeyModel("our-model-dev", portkey_api_key="k")
 
 
 # Policies

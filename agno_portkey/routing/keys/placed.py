@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from agno_portkey.environments import check_environment, current
 from agno_portkey.routing.config.leaves import Leaf
 from agno_portkey.routing.config.references import is_reference
-from agno_portkey.routing.keys.names import KeyName, reading, shown
+from agno_portkey.routing.keys.names import ENVIRONMENTS, KeyName, reading, shown, slug_of
 from agno_portkey.settings import Settings
 
 __all__ = ["check_names"]
@@ -23,15 +23,22 @@ _HEADERS = ("x-portkey-provider", "x-portkey-virtual-key")
 def check_names(model: Any, leaves: Iterable[Leaf]) -> None:
     """Raise WrongEnvironment where `model`, or a target of its route, names another one's key.
 
-    Names that keep the convention say of which environment they are (`openai-prod-search-2026q4`).
-    A process that names no environment may use any.
+    Names that keep the convention say of which environment they are (`openai-prod-search-2026q4`),
+    and so do slugs that end in one (`@openai-prod`). A process that names no environment may use
+    any.
     """
     if (own := current()) is None:
         return
     for where, name in _used(model, leaves):
-        read = reading(name, environments=(own,))
-        if isinstance(read, KeyName):
-            check_environment(read.environment, f"{where}: the key {shown(name)}")
+        check_environment(_environment_of(name, own), f"{where}: the key {shown(name)}")
+
+
+def _environment_of(name: str, own: str) -> str | None:
+    read = reading(name, environments=(own,))
+    if isinstance(read, KeyName):
+        return read.environment
+    of, _, last = slug_of(name).rpartition("-")
+    return last if name.strip()[:1] == "@" and of and last in (*ENVIRONMENTS, own) else None
 
 
 def _used(model: Any, leaves: Iterable[Leaf]) -> Iterator[tuple[str, str]]:
