@@ -82,6 +82,15 @@ def test_what_production_should_not_be_told_is_said(
     assert words in told
 
 
+def test_messages_in_traces_are_warned_of_outside_of_production(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORTKEY_ENVIRONMENT", "dev")
+    assert len(said("modes")) == 1
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    assert [level for level, told in said("modes") if "written into traces" in told] == ["warning"]
+
+
 def test_parts_that_are_loosened_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGNO_PORTKEY_GATE_MODE", "observe")
     monkeypatch.setenv("AGNO_PORTKEY_GUARDS_MODE", "off")

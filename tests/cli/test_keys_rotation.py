@@ -16,10 +16,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from agno_portkey.cli import app
+from agno_portkey.cli.security_checks import security_rows
 from agno_portkey.routing.keys.names import Quarter
 from agno_portkey.secrets import EncryptedFile, FileSecrets
 from agno_portkey.secrets.encrypted import KEY_VARIABLE
 from agno_portkey.security.rotation.journal import RotationJournal
+from agno_portkey.settings import Settings
 from agno_portkey.testing import EmbeddedProvider, Fault
 
 NAME, OTHER = "openai-prod-search", "groq-prod-mail"
@@ -277,6 +279,23 @@ def test_a_rotation_that_is_interrupted_is_gone_on_with(
     assert "go on with a rotation" in place.run("rotate", NAME, "--dry-run").output
     assert place.run("rotate", NAME).exit_code == 0
     assert len(place.live) == 1
+
+
+def test_the_doctor_tells_of_an_old_key_that_is_alive(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_use()
+    monkeypatch.setenv("AGNO_PORTKEY_KEYS_FILE", str(place.folder / "keys.yaml"))
+
+    def told() -> list[tuple[str, str]]:
+        rows = security_rows(Settings.read())
+        return [(row.level, row.detail) for row in rows if NAME in row.detail]
+
+    assert place.run("rotate", NAME, "--no-wait").exit_code == 0
+    alive = f"{NAME}: an old key is alive yet: agno-portkey keys revoke {NAME}"
+    assert told() == [("warning", alive)]
+    assert place.run("revoke", NAME, "--now").exit_code == 0
+    assert told() == []
 
 
 @pytest.mark.parametrize("width", [40, 60, 120])
