@@ -155,6 +155,8 @@ def test_one_that_hangs_is_not_waited_for_beyond_its_time(hanging: Hanging) -> N
     # No more threads are left behind for it.
     with pytest.raises(SecretUnavailable, match="4 readings of it hang"):
         secret.reveal()
+    # A thread may begin only after its time is over.
+    assert all(hanging.begun.acquire(timeout=30) for _ in range(4))
     assert hanging.asked == 4
 
 
