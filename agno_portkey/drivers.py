@@ -19,13 +19,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Self, TypeVar, cast
 
+from agno.exceptions import RunCancelledException
+from agno.run.cancel import ais_cancelled
+
 from agno_portkey.workers import Job, arace, race
 
-__all__ = ["AsyncIO", "Owned", "SyncIO", "drive", "step"]
+__all__ = ["AsyncIO", "Owned", "Stoppable", "SyncIO", "drive", "step"]
 
 T = TypeVar("T")
 
 _END: Any = object()
+# Seconds between two looks whether a run was cancelled.
+_LOOKS = 0.25
 
 
 class SyncIO:
@@ -182,6 +187,55 @@ class Owned(Generic[T]):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+
+class Stoppable:
+    """Ends what is awaited in its `with` blocks once the run of that id is cancelled.
+
+    The host looks for that between what it is given to show, and that may be nothing for long: of
+    an answer that is held, or asked for whole. What is awaited is cancelled, and
+    RunCancelledException raised in its place.
+    """
+
+    def __init__(self, run_id: str | None) -> None:
+        self._run_id = run_id
+        self._loop = asyncio.get_running_loop()
+        self._looked = self._loop.time()
+        self._later: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if self._run_id is None or task is None:
+            return
+        self._task, self._before = task, task.cancelling()
+        # Most pieces of a stream come before that: a task for each would cost more than they do.
+        self._later = self._loop.call_at(self._looked + _LOOKS, self._look)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+        if not self._stopped or self._task.uncancel() > self._before:
+            return
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise RunCancelledException(f"Run {self._run_id} was cancelled")
+
+    def _look(self) -> None:
+        self._looking = self._loop.create_task(self._watch(str(self._run_id)))
+
+    async def _watch(self, run_id: str) -> None:
+        while True:
+            self._looked = self._loop.time()
+            # Whoever keeps it may be out of reach: the run goes on, as the host has it.
+            with suppress(Exception):
+                if await ais_cancelled(run_id):
+                    self._stopped = True
+                    self._task.cancel()
+                    return
+            await asyncio.sleep(_LOOKS)
 
 
 def drive(deltas: AsyncIterator[T]) -> Iterator[T]:

@@ -40,7 +40,7 @@ from agno_portkey.workflows import executors, functions
 if TYPE_CHECKING:
     from agno_portkey.telemetry.ledger import Budget, Ledger
 
-__all__ = ["govern", "registry_of"]
+__all__ = ["govern", "is_governed", "registry_of"]
 
 PII = Literal["block", "mask", "pseudonymize"]
 Governed = TypeVar("Governed", Agent, Team, Workflow, AgentFactory, TeamFactory, WorkflowFactory)
@@ -198,6 +198,11 @@ class _Governance:
     wanted: Wanted
     models: Sequence[PortkeyModel] = ()
     tools: Sequence[Function] = ()
+
+
+def is_governed(owner: object) -> bool:
+    """Whether `govern` has been given `owner` itself."""
+    return getattr(owner, _MARK, None) is not None
 
 
 def _govern(owner: Any, wanted: Wanted) -> None:

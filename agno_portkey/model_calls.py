@@ -19,7 +19,7 @@ from agno_portkey.calls import Call
 from agno_portkey.contracts import Contract
 from agno_portkey.contracts.forms import provider_form
 from agno_portkey.contracts.known import Noted
-from agno_portkey.drivers import AsyncIO, Owned, SyncIO, drive, step
+from agno_portkey.drivers import AsyncIO, Owned, Stoppable, SyncIO, drive, step
 from agno_portkey.errors import GateClosed, InputContractError, Stopped
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails.at_rest import Kept, clean
@@ -72,7 +72,8 @@ class Calls(OpenAILike):
     async def ainvoke(  # type: ignore[override]
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> ModelResponse:
-        with _noting(self, call := _call(self, messages, assistant_message, kwargs)):
+        call = _call(self, messages, assistant_message, kwargs)
+        with _noting(self, call), Stoppable(_run_id(kwargs)):
             return await _whole(deltas(cast("PortkeyModel", self), call, AsyncIO()))
 
     def invoke_stream(  # type: ignore[override]
@@ -85,8 +86,13 @@ class Calls(OpenAILike):
         self, messages: list[Message], assistant_message: Message, **kwargs: Any
     ) -> AsyncIterator[ModelResponse]:
         with _noting(self, call := _call(self, messages, assistant_message, kwargs, stream=True)):
+            stoppable = Stoppable(_run_id(kwargs))
             async with deltas(cast("PortkeyModel", self), call, AsyncIO()) as out:
-                async for delta in out:
+                while True:
+                    with stoppable:
+                        delta = await anext(out, None)
+                    if delta is None:
+                        return
                     yield delta
 
     # Round the calls of a run: its metrics name who answered, its record holds what may be kept

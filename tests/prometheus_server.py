@@ -23,33 +23,43 @@ SECONDS = 30.0
 
 def prometheus_binary() -> str:
     """A prometheus: from PATH, or that of Debian's package, fetched once; root is not needed."""
-    if found := shutil.which("prometheus"):
+    return debian_binary("prometheus", "prometheus")
+
+
+def promtool_binary() -> str:
+    """The promtool that comes with it."""
+    return debian_binary("prometheus", "promtool")
+
+
+def debian_binary(package: str, name: str) -> str:
+    """The program `name`: from PATH, or that of Debian's `package`, fetched once, without root."""
+    if found := shutil.which(name):
         return found
-    folder = Path(user_cache_dir("agno-portkey"), "prometheus")
-    binary = folder / "usr" / "bin" / "prometheus"
+    folder = Path(user_cache_dir("agno-portkey"), package)
+    binary = folder / "usr" / "bin" / name
     if not binary.is_file():
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            fresh = _unpacked(Path(scratch))
+            fresh = _unpacked(Path(scratch), package)
             with suppress(OSError):  # another process was faster
                 fresh.rename(folder)
     return str(binary)
 
 
-def _unpacked(scratch: Path) -> Path:
+def _unpacked(scratch: Path, package: str) -> Path:
     fresh = scratch / "unpacked"
     # The machine's lists of packages may be missing or old, and only root may renew those.
     own = [f"-oDir::State={scratch}/state", f"-oDir::Cache={scratch}/cache"]
     own += ["-oDir::State::status=/var/lib/dpkg/status", "-oAPT::Sandbox::User="]
     (scratch / "state" / "lists" / "partial").mkdir(parents=True)
-    download = ["download", "prometheus"]
+    download = ["download", package]
     if _failure(scratch, "apt-get", *download):
         failure = _failure(scratch, "apt-get", *own, "update")
         failure = failure or _failure(scratch, "apt-get", *own, *download)
         if failure:
-            pytest.fail(f"no prometheus on PATH, and none can be fetched: {failure}")
-    [package] = scratch.glob("prometheus_*.deb")
-    failure = _failure(scratch, "dpkg-deb", "-x", str(package), str(fresh))
+            pytest.fail(f"no {package} on PATH, and none can be fetched: {failure}")
+    [file] = scratch.glob(f"{package}_*.deb")
+    failure = _failure(scratch, "dpkg-deb", "-x", str(file), str(fresh))
     assert not failure, failure
     return fresh
 
@@ -69,9 +79,15 @@ def _labels(metric: dict[str, str]) -> str:
 
 
 class PrometheusServer:
-    """One server on a free port of 127.0.0.1, which scrapes 127.0.0.1:`scraped`."""
+    """One server on a free port of 127.0.0.1, which scrapes 127.0.0.1:`scraped`.
 
-    def __init__(self, scraped: int) -> None:
+    It reads and evaluates `rules`, and tells the Alertmanager at `alertmanager` what fires.
+    """
+
+    def __init__(
+        self, scraped: int, *, every: str = "1s", rules: str = "", alertmanager: str = ""
+    ) -> None:
+        self._every, self._rules, self._alertmanager = every, rules, alertmanager
         self._folder = Path(tempfile.mkdtemp(prefix="agno-portkey-prometheus-"))
         self._scraped = scraped
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,9 +117,16 @@ class PrometheusServer:
         jobs = [
             {"job_name": "app", "static_configs": [{"targets": [f"127.0.0.1:{self._scraped}"]}]}
         ]
-        often = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-        written = yaml.safe_dump({"global": often, "scrape_configs": jobs})
-        (self._folder / "prometheus.yml").write_text(written)
+        often = {"scrape_interval": self._every, "scrape_timeout": self._every}
+        config: dict[str, Any] = {"global": often, "scrape_configs": jobs}
+        if self._rules:
+            (self._folder / "rules.yml").write_text(self._rules)
+            config["rule_files"] = [str(self._folder / "rules.yml")]
+            often["evaluation_interval"] = self._every
+        if self._alertmanager:
+            told = [{"targets": [self._alertmanager.removeprefix("http://")]}]
+            config["alerting"] = {"alertmanagers": [{"static_configs": told}]}
+        (self._folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         address = self._url.removeprefix("http://")
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(

@@ -21,6 +21,10 @@ _COMMANDS = {
         *("doctor", "doctor"),
         "Check this set-up: versions, variables, gateway, routing, keys, circuits, and its safety.",
     ),
+    "serve": (
+        *("serve", "serve"),
+        "Serve chat, gates and dashboard of a team, with a gateway of its own where there is none.",
+    ),
     "stop": (
         *("stop", "stop"),
         "Refuse every new model and tool call of a swarm, in all processes, within a second.",
@@ -33,6 +37,10 @@ _COMMANDS = {
     "stops": (
         *("stop", "stops"),
         "List what is stopped, and which swarms ask this database whether they are.",
+    ),
+    "alerts": (
+        *("alerts", "app"),
+        "Rules for Prometheus, and whether thresholds and a receiver are right.",
     ),
     "audit": (
         *("audit", "app"),

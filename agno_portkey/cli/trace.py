@@ -24,7 +24,7 @@ from agno_portkey.cli.width import counted, output
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
 from agno_portkey.sql import named, trouble_of
 from agno_portkey.stopping import DATABASE_VARIABLE
-from agno_portkey.telemetry import names
+from agno_portkey.telemetry.told import facts_of, placed
 from agno_portkey.verdict import shown
 
 if TYPE_CHECKING:
@@ -41,19 +41,6 @@ _SHORT = 12
 _NARROW, _WIDE = 70, 150
 # Those of a line beside what was run.
 _FIXED = 12 + 19 + 7 + 5 + 6 + 5 * 2
-# What is worth a look beside the name, in order, and how it reads.
-_FACTS = (
-    (names.PROVIDER, "{}"),
-    (f"{names.OURS}target", "{}"),
-    (names.INPUT_TOKENS, "{} in"),
-    (names.OUTPUT_TOKENS, "{} out"),
-    (names.COST, "${:.6f}"),
-    (names.FIRST_TOKEN, "first word {:.3f} s"),
-    ("gate.decision", "{}"),
-    (f"{names.OURS}decision", "{}"),
-    ("gate.score", "score {:g}"),
-    (names.ERROR_TYPE, "{}"),
-)
 Database = Annotated[
     str | None,
     typer.Option(
@@ -227,22 +214,9 @@ def _find(base: BaseDb, of: str | None) -> Any:
 
 def _tree(of: Any, spans: Sequence[Any]) -> Tree:
     tree = Tree(Text(f"trace {of.trace_id}  {_clock(of.start_time)}", "dim"))
-    ids = {span.span_id for span in spans}
-    nodes: dict[str, Tree] = {}
-    # What a parent began stands below it, in the order in which it began.
-    left = sorted(spans, key=lambda span: span.start_time)
-    while left:
-        later: list[Any] = []
-        for span in left:
-            parent = span.parent_span_id
-            if parent in ids and parent not in nodes:
-                later.append(span)
-                continue
-            nodes[span.span_id] = nodes.get(parent, tree).add(_line(span))
-        # Where each stands below another there is no first one: any is.
-        if len(later) == len(left):
-            ids.discard(left[0].parent_span_id)
-        left = later
+    nodes: dict[str | None, Tree] = {None: tree}
+    for span, parent in placed(spans):
+        nodes[span.span_id] = nodes[parent].add(_line(span))
     return tree
 
 
@@ -250,18 +224,9 @@ def _line(span: Any) -> Text:
     failed = span.status_code == "ERROR"
     line = Text(shown(span.name), "bold red" if failed else "bold")
     line.append(f"  {span.duration_ms} ms", "cyan")
-    said = span.attributes or {}
-    told = [_fact(form, said[name]) for name, form in _FACTS if said.get(name) is not None]
-    line.append("  " + shown(", ".join(dict.fromkeys(told))) if told else "", "dim")
+    told = facts_of(span.attributes)
+    line.append("  " + ", ".join(told) if told else "", "dim")
     return line
-
-
-def _fact(form: str, value: Any) -> str:
-    try:
-        return form.format(value)
-    except (TypeError, ValueError):
-        # Others write into that table as well.
-        return str(value)
 
 
 def _clock(at: Any) -> str:

@@ -8,6 +8,7 @@ except ImportError as error:  # pragma: no cover - the tests have it
     raise MissingExtraError("serving needs FastAPI: pip install 'agno-portkey[os]'") from error
 
 from agno_portkey.serving.audit import audit_router
+from agno_portkey.serving.dashboard import dashboard_router
 from agno_portkey.serving.gates import GATE_SCOPES, gate_router
 from agno_portkey.serving.keys import KeyKeeper, keys_router
 from agno_portkey.serving.stops import stop_router
@@ -16,6 +17,7 @@ __all__ = [
     "GATE_SCOPES",
     "KeyKeeper",
     "audit_router",
+    "dashboard_router",
     "gate_router",
     "keys_router",
     "stop_router",

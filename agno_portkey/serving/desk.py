@@ -23,7 +23,7 @@ from agno_portkey.hooks import GateHook
 from agno_portkey.serving.callers import Caller
 from agno_portkey.verdict import Observer
 
-__all__ = ["Asked", "Desk", "desk_of", "shown"]
+__all__ = ["Asked", "Desk", "desk_of", "has_gate", "shown"]
 
 # How much is looked through for what a caller may see: pages, and decisions on each.
 _PAGES, _PAGE = 20, 500
@@ -130,6 +130,11 @@ def desk_of(source: Any, observers: tuple[Observer, ...]) -> Desk:
             f"{type(source).__name__}"
         )
     return Desk(books, None, observers)
+
+
+def has_gate(source: object) -> bool:
+    """Whether `source` is a governed team or workflow, or a factory of them, with a gate."""
+    return _charter_of(source) is not None
 
 
 def _charter_of(source: Any) -> Charter | None:

@@ -29,7 +29,7 @@ from agno_portkey.telemetry.runs import RunSpans
 from agno_portkey.telemetry.table import SpanTable
 from agno_portkey.verdict import hear_everything
 
-__all__ = ["Telemetry", "setup"]
+__all__ = ["Telemetry", "is_set_up", "setup"]
 
 # Spans that wait for an exporter; what comes after them is let go.
 _WAITING = 4_096
@@ -85,6 +85,11 @@ def setup(
         measured = [metrics.start()] if metrics is not None else []
         _now = Telemetry(of, listed, [*measured, *(_behind(each) for each in given)])
         return _now
+
+
+def is_set_up() -> bool:
+    """Whether what `setup` began goes on."""
+    return _now is not None
 
 
 def _collector(address: str, headers: Mapping[str, str] | None) -> SpanExporter:

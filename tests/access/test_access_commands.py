@@ -25,9 +25,13 @@ LETTERS = dict(zip("vopruka", ROLES, strict=True))
 MATRIX = {
     "demo": "free",
     "doctor": "free",
+    "serve": "free",
     "stop": " o    a",
     "resume": " o    a",
     "stops": "vopruka",
+    "alerts rules": "free",
+    "alerts check": "free",
+    "alerts test": "free",
     "audit verify": "    u a",
     "audit export": "    u a",
     "audit tail": "    u a",

@@ -23,9 +23,14 @@ _FREE: tuple[str, ...] = ()
 COMMAND_SCOPES: dict[str, tuple[str, ...]] = {
     "demo": _FREE,
     "doctor": _FREE,
+    # Whoever comes to it shows a token of their own.
+    "serve": _FREE,
     "stop": (STOP,),
     "resume": (STOP,),
     "stops": (DASHBOARD,),
+    "alerts rules": _FREE,
+    "alerts check": _FREE,
+    "alerts test": _FREE,
     "audit verify": (AUDIT,),
     "audit export": (AUDIT,),
     "audit tail": (AUDIT,),

@@ -28,6 +28,12 @@ ROUTE_SCOPES: dict[str, list[str]] = {
     "GET /keys": [KEYS],
     "POST /keys/*/rotate": [ROTATE],
     "POST /keys/*/revoke": [ROTATE],
+    # Whoever is known may ask what they may do.
+    "GET /portkey/api/me": [],
+    "GET /portkey/api/filters": [DASHBOARD],
+    "GET /portkey/api/panels/*": [DASHBOARD],
+    "GET /portkey/api/runs": [DASHBOARD],
+    "GET /portkey/api/runs/*": [DASHBOARD],
 }
 """The scopes that a token needs for each route; `*` stands for what a path names.
 

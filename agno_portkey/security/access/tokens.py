@@ -17,6 +17,7 @@ __all__ = [
     "TOKEN_VARIABLE",
     "Holder",
     "holder_of",
+    "verification",
 ]
 
 KEY_VARIABLE = "AGNO_PORTKEY_JWT_KEY"
@@ -69,6 +70,23 @@ def holder_of(token: str | None, key: str) -> Holder:
     return Holder(str(name), tuple(claims["scopes"]), claims.get("tenant") is not None)
 
 
+def verification() -> tuple[str, str, str] | None:
+    """The key, algorithm and audience by which this machine verifies tokens; None without one.
+
+    ConfigurationError for a key that is none.
+    """
+    named = os.environ.get(KEY_VARIABLE)
+    if named is None:
+        return None
+    if not named.strip():
+        raise ConfigurationError(f"{KEY_VARIABLE}: it is empty: name a key, or unset it")
+    return *_key(named), _audience()
+
+
+def _audience() -> str:
+    return os.environ.get(AUDIENCE_VARIABLE, "").strip() or _AUDIENCE
+
+
 def _verified(token: str, key: str, algorithm: str) -> dict[str, Any]:
     """The claims of a token that is good; `scopes` is a list of texts."""
     try:
@@ -81,7 +99,7 @@ def _verified(token: str, key: str, algorithm: str) -> dict[str, Any]:
     validator = JWTValidator([key], algorithm=algorithm, leeway=0)
     # It takes the server's from the environment as well.
     validator.verification_keys, validator.jwks_keys = [key], {}
-    audience = os.environ.get(AUDIENCE_VARIABLE, "").strip() or _AUDIENCE
+    audience = _audience()
     try:
         claims = validator.validate_token(token, audience)
     except jwt.ExpiredSignatureError:
