@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
+.PHONY: help setup demo docs test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,7 +72,7 @@ $(LIST): FORCE | $(VENV)/.ready
 # A file that git tracks and that is gone counts as changed.
 $(FILES) FORCE:
 
-check: format lint types layers bandit coverage e2e  ## what CI runs
+check: format lint types layers bandit coverage docs e2e  ## what CI runs
 
 format: setup
 	$(BIN)/ruff format --check .
@@ -97,6 +97,10 @@ audit: setup  ## known weak spots of what is installed; asks PyPI
 coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again only what changed since
 	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=98
 	$(BIN)/coverage report --fail-under=95
+
+docs: setup  ## the pages, with the reference written from the code, into build/site
+	$(BIN)/python docs/write_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 e2e: setup  ## the built wheel, installed elsewhere, plays the demo
 	$(BIN)/python -m pytest tests/e2e -o addopts= -q
