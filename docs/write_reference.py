@@ -38,6 +38,7 @@ from agno_portkey.routing import (
 )
 from agno_portkey.security.rotation.config import KeysFile
 from agno_portkey.settings import VARIABLES, Settings
+from agno_portkey.telemetry.alerts import Thresholds
 from agno_portkey.telemetry.ledger import Budget
 
 FOLDER = Path(__file__).parent / "reference"
@@ -81,6 +82,7 @@ _PARTS: tuple[tuple[str, str, tuple[type, ...]], ...] = (
     ("Caches", "Whose answers are served again.", (CachePolicy,)),
     ("Budgets", "What may be spent.", (Budget,)),
     ("Keys", "What `keys.yaml` holds.", (KeysFile,)),
+    ("Alerts", "From where on there is one.", (Thresholds,)),
 )
 
 

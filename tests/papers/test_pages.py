@@ -21,6 +21,7 @@ from agno_portkey import Judgement, Policy, PortkeyModel
 from agno_portkey.cli import app
 from agno_portkey.routing import from_yaml
 from agno_portkey.security.rotation.config import KeysFile
+from agno_portkey.telemetry.alerts import Thresholds
 from agno_portkey.testing import EmbeddedProvider
 
 ROOT = Path(__file__).parents[2]
@@ -109,9 +110,12 @@ def test_each_yaml_is_what_it_is_for(page: Path, text: str, monkeypatch: Any) ->
         KeysFile.parse(data, where=called(page))
     elif "targets" in data:
         from_yaml(text)
+    elif data.keys() <= Thresholds.model_fields.keys():
+        Thresholds.from_yaml(text)
     else:
-        # Presidio's own form, and metadata of models, which their own tests hold to.
-        assert data.keys() <= {"recognizers", "groups"}
+        # Forms of others: Presidio's, Prometheus', Alertmanager's.
+        others = {"recognizers", "scrape_configs", "rule_files", "alerting", "route", "receivers"}
+        assert data.keys() <= others
 
 
 # Commands
