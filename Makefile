@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-contracts bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
+.PHONY: help setup demo docs playground test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,7 +72,7 @@ $(LIST): FORCE | $(VENV)/.ready
 # A file that git tracks and that is gone counts as changed.
 $(FILES) FORCE:
 
-check: format lint types layers bandit coverage e2e  ## what CI runs
+check: format lint types layers bandit coverage docs e2e  ## what CI runs
 
 format: setup
 	$(BIN)/ruff format --check .
@@ -98,8 +98,15 @@ coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again on
 	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=98
 	$(BIN)/coverage report --fail-under=95
 
-e2e: setup  ## the built wheel, installed elsewhere, plays the demo
+docs: setup  ## the pages, with the reference written from the code, into build/site
+	$(BIN)/python docs/write_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+e2e: setup  ## the built wheel plays the demo; chat and dashboard in Chromium (PICTURES=1: for the docs)
 	$(BIN)/python -m pytest tests/e2e -o addopts= -q
+
+playground: setup  ## the demo's team in a browser, with dashboard; needs no account (ARGS="team.py:team")
+	@$(BIN)/agno-portkey serve $(ARGS)
 
 bypass: setup  ## every way round the gate that we know: ours beside plain Agno
 	$(BIN)/python benchmarks/bypass.py $(ARGS)
@@ -121,6 +128,12 @@ bench-contracts: $(PEERS)/.ready  ## broken structured replies: ours, Agno, Inst
 
 bench-cache: $(PEERS)/.ready  ## traps, errors against the budget, latency, scopes (ARGS=pairs|stream|latency|scopes)
 	$(PEERS)/bin/python benchmarks/cache_bench.py $(ARGS)
+
+bench-chats: setup  ## fifty chats at once for a minute, ours beside AgentOS alone
+	$(BIN)/python benchmarks/chats.py $(ARGS)
+
+bench-dashboard: setup  ## how long each panel takes at 10,000 and 100,000 spans, SQLite and Postgres
+	$(BIN)/python benchmarks/dashboard.py $(ARGS)
 
 bench-gates: setup  ## how often verdicts flip, and how long gates take to decide and to tell
 	$(BIN)/python benchmarks/gates_bench.py $(ARGS)

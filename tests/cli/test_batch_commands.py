@@ -366,12 +366,12 @@ def test_a_terminal_shows_how_far_it_is(folder: Path) -> None:
     assert batch(*FETCH) == told
 
 
-def test_the_test_in_the_readme_passes(
+def test_the_test_in_the_guide_passes(
     portkey_provider: EmbeddedProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    fences = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    guide = (Path(__file__).parents[2] / "docs/guide/batches.md").read_text(encoding="utf-8")
+    fences = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     [fence] = [each for each in fences if "def test_the_night_comes_back" in each]
     names: dict[str, Any] = {}
-    exec(compile(fence, "README", "exec"), names)
+    exec(compile(fence, "the guide", "exec"), names)
     names["test_the_night_comes_back"](portkey_provider, tmp_path, monkeypatch)

@@ -27,7 +27,7 @@ from agno_portkey.policy import Policy, json_schema
 from agno_portkey.telemetry.ledger import Budget, BudgetAllowance, Ledger
 from agno_portkey.testing import EmbeddedProvider, Reply, Usage
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs/guide/ledger.md").read_text(encoding="utf-8")
 TEXT = """
 budgets:
   - {per: run, limit_usd: "0.50"}
@@ -229,7 +229,7 @@ def test_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_readmes_are_these() -> None:
     [fence] = [
-        each for each in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "budgets:" in each
+        each for each in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "budgets:" in each
     ]
     policy = Policy.from_yaml(fence)
     assert [each.make(policy.places.at, 0) for each in policy.budgets] == [

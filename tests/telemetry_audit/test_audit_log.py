@@ -29,8 +29,7 @@ from agno_portkey.hooks import AuditHook
 from agno_portkey.telemetry.audit import KEY_VARIABLE, AuditLog, file, verify
 from agno_portkey.testing import EmbeddedProvider
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-TABLE = README.split("## Events")[1].split("\n## ")[0]
+TABLE = (Path(__file__).parents[2] / "docs/guide/events.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", TABLE, re.MULTILINE)
 KINDS = {kind: row for kinds, row in ROWS for kind in re.findall(r"\w+", kinds) if kind != "kind"}
 SECRET = "wordsofthem"

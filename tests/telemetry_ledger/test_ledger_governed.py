@@ -1,4 +1,4 @@
-"""`govern` takes a ledger and budgets, and what the README says of them is what they do."""
+"""`govern` takes a ledger and budgets, and what its guide says of them is what they do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from agno_portkey.telemetry.ledger import Budget, BudgetAllowance, Ledger
 from agno_portkey.testing import EmbeddedProvider
 
 Models = Callable[..., PortkeyModel]
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs/guide/ledger.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def section() -> dict[str, Any]:
     """What the section on budgets defines."""
     [fence] = [
         each
-        for each in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        for each in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
         if "def within_budget" in each
     ]
     names: dict[str, Any] = {"govern": govern, "PortkeyModel": PortkeyModel}
-    exec(compile(fence, "README", "exec"), names)
+    exec(compile(fence, "the guide", "exec"), names)
     return names
 
 

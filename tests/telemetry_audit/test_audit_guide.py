@@ -1,4 +1,4 @@
-"""The README's audit log is one, and what it says of `audit` are commands."""
+"""The guide's audit log is one, and what it says of `audit` are commands."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from agno_portkey.cli import app
 from agno_portkey.hooks import AuditHook
 from agno_portkey.telemetry.audit import KEY_VARIABLE
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n## Audit log\n")[1].split("\n## ")[0]
+SECTION = (Path(__file__).parents[2] / "docs/guide/audit.md").read_text(encoding="utf-8")
 
 
 def test_its_example_and_its_commands_run(
@@ -28,7 +27,7 @@ def test_its_example_and_its_commands_run(
     fences = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     [fence] = [each for each in fences if "def with_audit_log" in each]
     names = {"Agent": Agent, "AuditHook": AuditHook}
-    exec(compile(fence, "README", "exec"), names)
+    exec(compile(fence, "the guide", "exec"), names)
     kinds = {"start": 1, "attempt": 1, "call": 1, "end": 1}
     assert names["with_audit_log"](portkey_model, tmp_path, KEY, apart) == (True, kinds)  # type: ignore[operator]
     monkeypatch.chdir(tmp_path)
