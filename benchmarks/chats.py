@@ -147,13 +147,12 @@ async def chat(url: str, until: float, think: float, seed: int, tally: Tally) ->
             team = not again and chance.random() < _RELEASES
             nonce = chance.choice(known) if again else f"n{uuid.uuid4().hex[:12]}"
             kind = "team" if team else "again" if again else "new"
-            begun = time.monotonic()
             try:
-                said = await _answer(http, team, nonce, user, tally)
+                said, seconds = await _answer(http, team, nonce, user, tally)
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 tally.troubles.append(f"{kind}: {error!r}")
                 continue
-            tally.note(kind, time.monotonic() - begun)
+            tally.note(kind, seconds)
             if set(_NONCE.findall(said)) != {nonce}:
                 tally.crossed += 1
                 tally.troubles.append(f"{kind}: asked with {nonce}, and was told {said[:80]!r}")
@@ -162,8 +161,10 @@ async def chat(url: str, until: float, think: float, seed: int, tally: Tally) ->
             await asyncio.sleep(chance.expovariate(1 / think) if think else 0)
 
 
-async def _answer(http: httpx.AsyncClient, team: bool, nonce: str, user: str, tally: Tally) -> str:
-    """What the one who was asked said at last."""
+async def _answer(
+    http: httpx.AsyncClient, team: bool, nonce: str, user: str, tally: Tally
+) -> tuple[str, float]:
+    """What the one who was asked said at last, and the seconds to the end of the stream."""
     path = "/teams/release/runs" if team else "/agents/desk/runs"
     what = "Ship release 2.1 to staging" if team else "Is it so"
     form = {
@@ -174,6 +175,7 @@ async def _answer(http: httpx.AsyncClient, team: bool, nonce: str, user: str, ta
         "session_id": f"{user}-{uuid.uuid4().hex[:8]}",
     }
     whole, run_id, last = "", "", ""
+    begun = time.monotonic()
     async with http.stream("POST", path, data=form) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
@@ -187,8 +189,9 @@ async def _answer(http: httpx.AsyncClient, team: bool, nonce: str, user: str, ta
                 raise ValueError(f"ended with {event.get('content')!r}")
     if last != ("TeamRunCompleted" if team else "RunCompleted"):
         raise ValueError(f"the stream ended with {last}, before the run did")
+    seconds = time.monotonic() - begun
     await _read_again(http, path, run_id, form["session_id"], tally)
-    return whole
+    return whole, seconds
 
 
 async def _read_again(
