@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import Page, Response, expect
@@ -10,7 +11,16 @@ from playwright.sync_api import Page, Response, expect
 from agno_portkey.testing import EmbeddedProvider, Reply
 from agno_portkey.testing.provider import Request
 
-__all__ = ["LONG", "Bodies", "ask", "choose", "lead_until_waiting", "open_chat", "text_of_answer"]
+__all__ = [
+    "LONG",
+    "Bodies",
+    "ask",
+    "asked_once",
+    "choose",
+    "lead_until_waiting",
+    "open_chat",
+    "text_of_answer",
+]
 
 # Of different words, so that one that is lost or doubled is seen.
 LONG = " ".join(f"word{number:03d}" for number in range(160))
@@ -35,6 +45,18 @@ def ask(page: Page, text: str, *, state: str | None = "completed") -> None:
     page.get_by_role("button", name="Send").click()
     if state is not None:
         expect(page.locator(".turn").last).to_have_attribute("data-state", state)
+
+
+def asked_once(page: Page, text: str) -> str:
+    """Send `text`; the state in which its run ends, whichever that is."""
+    turns = page.locator(".turn")
+    before = turns.count()
+    ask(page, text, state=None)
+    expect(turns).to_have_count(before + 1)
+    expect(turns.last).to_have_attribute(
+        "data-state", re.compile("completed|declined|error|stopped")
+    )
+    return str(turns.last.get_attribute("data-state"))
 
 
 def text_of_answer(page: Page) -> str:
