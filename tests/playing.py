@@ -72,13 +72,13 @@ def playing(
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Where `app` is served until the end of the block."""
+def serving(app: Any, **options: Any) -> Iterator[str]:
+    """Where `app` is served until the end of the block; `options` are of uvicorn."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=3
+        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=3, **options
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="playing", daemon=True)

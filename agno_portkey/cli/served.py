@@ -16,7 +16,6 @@ from agno.factory import BaseFactory
 from agno.team import Team
 from agno.workflow.workflow import Workflow
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from uvicorn.supervisors import Multiprocess
 
 from agno_portkey import playground
@@ -37,7 +36,6 @@ __all__ = ["Wanted", "demo_provider", "made", "run"]
 _VARIABLE = "_AGNO_PORTKEY_SERVED"
 # Seconds in which streams under way may end.
 _GRACE = 3
-_LOCAL = ["127.0.0.1", "localhost"]
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,12 @@ class Wanted:
         """The app; ConfigurationError that says what is wrong with what was named."""
         served = self._demo() if self.spec is None else named(self.spec, "team")
         policy = None if self.policy is None else Policy.from_yaml(self.policy)
-        app = playground.app(
+        return playground.app(
             served,
             policy=policy,
             db=self.db or (None if _has_database(served) else self.default_db),
             authorization=_authorization(),
         )
-        if self.host in _LOCAL:
-            # A name of another site's may lead here; whoever uses it is none of this machine's.
-            app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL)
-        return app
 
     def named(self, app: FastAPI) -> str:
         """Who is served, by name."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -15,7 +17,7 @@ from typing import Any
 
 from agno.db.base import BaseDb
 from agno.db.sqlite import SqliteDb
-from agno.os.event_streams import get_event_stream, set_event_stream
+from agno.os.event_streams import BaseEventStream, get_event_stream, set_event_stream
 from agno.os.event_streams.redis import RedisEventStream
 from agno.run.cancel import get_cancellation_manager, set_cancellation_manager
 from agno.run.cancellation_management.redis_cancellation_manager import RedisRunCancellationManager
@@ -31,6 +33,9 @@ __all__ = ["REDIS_VARIABLE", "Joined", "database_at"]
 REDIS_VARIABLE = "AGNO_PORTKEY_REDIS_URL"
 # Events of a run that are kept, and seconds: between events of a stream, and for an answer.
 _EVENTS, _PATIENCE, _TIMEOUT = 20_000, 30.0, 5.0
+# How many apps of this process are on each of the streams; one may end before another.
+_users: Counter[Overheard] = Counter()
+_lock = threading.Lock()
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
@@ -109,16 +114,27 @@ def _streams(redis_url: str | None) -> Iterator[Overheard]:
         inner, cancels = _shared(redis_url)
         streams = Overheard(inner)
     cancelled_before = get_cancellation_manager()
-    set_event_stream(streams)
+    with _lock:
+        _users[streams] += 1
+        set_event_stream(streams)
     if cancels is not None:
         set_cancellation_manager(cancels)
     try:
         yield streams
     finally:
-        if get_event_stream() is streams:
-            set_event_stream(before)
+        _left(streams, streams.inner if streams is before else before)
         if cancels is not None and get_cancellation_manager() is cancels:
             set_cancellation_manager(cancelled_before)
+
+
+def _left(streams: Overheard, before: BaseEventStream) -> None:
+    """Put back what was there, once no app of this process is on `streams` any more."""
+    with _lock:
+        _users[streams] -= 1
+        if _users[streams] == 0:
+            del _users[streams]
+            if get_event_stream() is streams:
+                set_event_stream(before)
 
 
 def _buffer_more() -> None:

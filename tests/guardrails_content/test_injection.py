@@ -170,9 +170,9 @@ def test_any_text_has_a_score(text: str) -> None:
     "unit",
     ["a", "a ", "a b c d ", "\u0300\u0327", "A" * 63 + " ", "0x41 ", "@1", "\ufdfa", "1" * 9 + "-"],
 )
-def test_a_megabyte_comes_to_an_end(unit: str) -> None:
+def test_a_long_text_comes_to_an_end(unit: str) -> None:
     """What were quadratic would take hours."""
-    assert isinstance(default_model().score(unit * (1_000_000 // len(unit))), float)
+    assert isinstance(default_model().score(unit * (250_000 // len(unit))), float)
 
 
 def _good() -> dict[str, Any]:
