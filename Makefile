@@ -23,7 +23,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo docs playground test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
+.PHONY: help setup demo cookbook docs playground test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -104,6 +104,9 @@ docs: setup  ## the pages, with the reference written from the code, into build/
 
 e2e: setup  ## the built wheel plays the demo; chat and dashboard in Chromium (PICTURES=1: for the docs)
 	$(BIN)/python -m pytest tests/e2e -o addopts= -q
+
+cookbook: setup  ## run the notebooks in place, so that they show what they print now (ARGS="07 08")
+	$(BIN)/python cookbook/build.py $(ARGS)
 
 playground: setup  ## the demo's team in a browser, with dashboard; needs no account (ARGS="team.py:team")
 	@$(BIN)/agno-portkey serve $(ARGS)

@@ -27,7 +27,7 @@ from agno_portkey.testing import EmbeddedProvider
 ROOT = Path(__file__).parents[2]
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-GUIDES = [ROOT / name / "README.md" for name in ("hooks", "guardrails")]
+GUIDES = [ROOT / name / "README.md" for name in ("hooks", "guardrails", "cookbook")]
 PAGES = [*TOP, *GUIDES, *DOCS]
 # The examples of all pages go on from the names of this one.
 FIRST = ROOT / "docs" / "getting-started.md"
