@@ -223,7 +223,7 @@ class KeysFile(_Part):
     def parse(cls, plain: object, *, where: str = "keys.yaml") -> Self:
         """The file of its plain form; raises ConfigurationError that names the field."""
         if not isinstance(plain, Mapping):
-            raise ConfigurationError(f"{where}: a mapping with `keys` is due, as docs/guide/keys.md shows")
+            raise ConfigurationError(f"{where}: a mapping with `keys` is due (docs/guide/keys.md)")
         try:
             return cls.model_validate(plain)
         except ValidationError as error:
