@@ -135,5 +135,5 @@ def _problems(error: ConfigurationError) -> list[tuple[str, str]]:
 def _sample() -> dict[str, Any]:
     """The message of an alert that is none."""
     kind = next(kinds(Thresholds()))
-    alert = Alert(kind, "a-model-for-a-test", kind.limit, datetime.now(UTC))
+    alert = Alert(kind, "a-model-for-a-test", 1.5 * kind.limit, datetime.now(UTC))
     return message([alert], receiver="agno-portkey", labels={"test": "true"}, url="")

@@ -175,7 +175,8 @@ def _limited(budget: BudgetUse) -> str:
     of = {None: "", "*": ", each cost center"}.get(
         budget.cost_center, f", cost center {budget.cost_center}"
     )
-    return f"{' and '.join(limits)} per {budget.per}{of}".replace("per total", "in total")
+    said = f"{' and '.join(limits)} per {budget.per}{of}".replace("per total", "in total")
+    return f"{said}; govern is to be given their ledger"
 
 
 def _mended(contracts: ContractsPolicy) -> str:

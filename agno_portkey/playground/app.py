@@ -63,8 +63,8 @@ def app(
 ) -> FastAPI:
     """An AgentOS that serves `served`, a team, agent or workflow or a list of them, with pages.
 
-    What is not governed yet is governed, by `policy`, `runner` and `gate`; `observers` hear of it,
-    and of what the routes do. `db` is an Agno database, an address or a SQLite file, by default
+    What is not governed yet is governed, by `policy` (its budgets by a ledger in `db`), `runner` and
+    `gate`; `observers` hear of it, and of what the routes do. `db` is an Agno database, an address or a SQLite file, by default
     that of the first who has one: sessions, gates, the kill switch and spans are kept there.
 
     `GET /portkey/chat` and `/portkey/` are the pages. Beside AgentOS' own routes there are those of
@@ -81,8 +81,8 @@ def app(
     """
     several = _several(served)
     heard = check_observers(observers)
-    _govern(several, heard, policy=policy, runner=runner, gate=gate)
     database = _database(db, several)
+    _govern(several, heard, database, policy=policy, runner=runner, gate=gate)
     base = FastAPI(title="agno-portkey") if base_app is None else base_app
     open_to_all = authorization is None and not _has_key(agent_os)
     doors: dict[str, Any] = {"observers": heard, "allow_unauthenticated": open_to_all}
@@ -145,8 +145,13 @@ def _further(agent_os: Mapping[str, Any]) -> Mapping[str, Any]:
     return agent_os
 
 
-def _govern(several: Sequence[Owner], observers: Sequence[Observer], **terms: Any) -> None:
-    """Govern what is not governed yet; what is can't be governed in a second way."""
+def _govern(
+    several: Sequence[Owner], observers: Sequence[Observer], database: BaseDb, **terms: Any
+) -> None:
+    """Govern what is not governed yet; what is can't be governed in a second way.
+
+    The budgets of a policy are kept in the ledger of `database`.
+    """
     fresh = [each for each in several if not is_governed(each)]
     said = [name for name, value in terms.items() if value is not None]
     if said and not fresh:
@@ -155,6 +160,11 @@ def _govern(several: Sequence[Owner], observers: Sequence[Observer], **terms: An
         )
     if terms["runner"] is not None and len(fresh) > 1:
         raise ConfigurationError("playground: a runner is of one team: govern the others before")
+    if terms["policy"] is not None and terms["policy"].budgets:
+        # It takes a while to import.
+        from agno_portkey.telemetry.ledger import Ledger
+
+        terms["ledger"] = Ledger(database)
     for each in fresh:
         governs: Any = govern
         governs(each, observers=observers, **terms)

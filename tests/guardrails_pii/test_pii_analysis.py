@@ -243,3 +243,12 @@ def test_a_missing_package_names_the_extra(gone: str, settings_: str) -> None:
         "except MissingExtraError as error: print(error)"
     )
     assert "agno-portkey[pii]" in _python(code)
+
+
+def test_the_roles_of_a_team_are_no_persons_by_themselves(analyzer: Analyzer) -> None:
+    said = "the Critic holds a blocking issue; the Judge says reject: nothing is tested"
+    assert analyzer.spans(said) == ()
+    [found] = analyzer.spans("Mike Judge wrote to us.")
+    assert (found.type, found.start, found.end) == ("PERSON", 0, 10)
+    listed = Analyzer(deny_list={"PERSON": ["Judge"]})
+    assert [one.type for one in listed.spans("the Judge says no")] == ["PERSON"]

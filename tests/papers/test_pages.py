@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 import typer
 import yaml
 from agno.agent import Agent
+from agno.db.sqlite import SqliteDb
+from agno.os.authz import Authorization
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from agno_portkey import Judgement, Policy, PortkeyModel
+from agno_portkey import Judgement, Policy, PortkeyModel, playground
 from agno_portkey.cli import app
 from agno_portkey.routing import from_yaml
 from agno_portkey.security.rotation.config import KeysFile
@@ -215,6 +218,27 @@ def test_a_users_script_runs(names: dict[str, Any]) -> None:
 
     played(ROOT / "docs/guide/testing.md", dict(names))["on_the_embedded_provider"](play)
     assert said == ["First answer.", 9]
+
+
+def test_a_governed_team_runs_without_an_account(names: dict[str, Any]) -> None:
+    page = played(ROOT / "docs/guide/testing.md", dict(names))
+    assert page["a_governed_team_without_an_account"]().status.value == "COMPLETED"
+
+
+async def test_a_token_of_the_page_gets_in(names: dict[str, Any], tmp_path: Path) -> None:
+    page = played(ROOT / "docs/guide/access.md", dict(names))
+    tokens = Authorization(
+        verification_keys=[page["public"]], audience="release-os", verify_audience=True
+    )
+    agent = Agent(id="desk", model=PortkeyModel(base_url="http://127.0.0.1:1/v1"))
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    made = playground.app(agent, db=db, id="release-os", authorization=tokens, telemetry=False)
+    bearer = {"Authorization": f"Bearer {page['bearer']}"}
+    transport = httpx.ASGITransport(app=made)
+    async with httpx.AsyncClient(transport=transport, base_url="http://os") as http:
+        assert (await http.get("/gates", headers=bearer)).status_code == 200
+        assert (await http.get("/teams", headers=bearer)).status_code == 200
+        assert (await http.get("/gates")).status_code == 401
 
 
 def test_the_night_comes_back(

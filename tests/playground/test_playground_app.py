@@ -349,3 +349,19 @@ def test_a_plan_that_waits_is_approved_by_its_route(tmp_path: Path) -> None:
         assert http.post(approve, json={"reason": "looked at"}).status_code == 200
         resume(http, begin(http, REQUEST))
     assert [name for name, _ in stage.release.done] == ["run_tests", "deploy"]
+
+
+def test_the_budgets_of_a_policy_are_kept_in_its_database(
+    tmp_path: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    desk = Agent(
+        id="desk", name="Desk", model=PortkeyModel(base_url=portkey_provider.url, api_key="x")
+    )
+    policy = Policy.from_yaml("budgets: [{per: total, limit_tokens: 5}]")
+    playground.app(desk, policy=policy, db=str(tmp_path / "agno.db"), telemetry=False)
+    assert desk.run("One?").status.value == "COMPLETED"
+    [allowance] = desk.model.budgets  # type: ignore[union-attr]
+    allowance.ledger.flush()
+    refused = desk.run("More?")
+    assert refused.status.value == "ERROR"
+    assert "budget" in str(refused.content)

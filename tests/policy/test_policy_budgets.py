@@ -218,7 +218,7 @@ def test_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     shown = CliRunner().invoke(app, ["policy", "check", str(file)])
     assert shown.exit_code == 0
     for said in (
-        "0.50 USD per run",
+        "0.50 USD per run; govern is to be given their ledger",
         "20 USD per day, each cost center",
         "5000000 tokens in total",
         "9 tokens per day, cost center a",

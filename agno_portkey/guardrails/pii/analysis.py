@@ -17,6 +17,7 @@ from agno_portkey.guardrails.pii.noise import LABELS, sound
 from agno_portkey.guardrails.pii.reading import for_ner, read
 from agno_portkey.guardrails.pii.recognition import DEFAULT, check_types, detectors, own
 from agno_portkey.guardrails.pii.spans import Span, checked, widest
+from agno_portkey.guardrails.pii.words import TEAM
 from agno_portkey.guardrails.secrets.views import encoded
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class Analyzer:
             found += (Span(start, end, one.type, one.score) for one in told)
         for model in self.models:
             found += self._by_model(model, plain, late)
+        found = [one for one in found if not _is_role(one, plain)]
         kept = widest(checked(found, plain), plain)
         return kept if plain is text else tuple(reading.back(span) for span in kept)
 
@@ -178,6 +180,14 @@ class Analyzer:
 
             found += recognized(mine, model, doc, text, THRESHOLD)
         return found
+
+
+def _is_role(one: Span, text: str) -> bool:
+    """Whether it is a role of a team by itself, which prompts and reasons are full of.
+
+    What a list of the user's holds is certain, and stays.
+    """
+    return one.type == "PERSON" and one.score < 1 and text[one.start : one.end].lower() in TEAM
 
 
 def _key(text: str) -> bytes:

@@ -11,6 +11,7 @@ __all__ = [
     "NOT_NAMES",
     "NOT_PLACES",
     "PEOPLES",
+    "TEAM",
     "TECHNICAL",
     "THINGS",
     "listed",
@@ -57,6 +58,8 @@ MONTHS = listed(
     mar apr jun jul aug sep sept oct nov dec
     """
 )
+# The roles of a team, which speak of each other in prompts and reasons; by themselves no surname.
+TEAM = frozenset({"planner", "critic", "judge", "runner"})
 _ROLES = listed(
     """
     support team sales service customer client user admin administrator assistant agent bot
