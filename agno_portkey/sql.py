@@ -21,7 +21,16 @@ from sqlalchemy.pool import NullPool
 from agno_portkey.environments import check_environment, current
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
 
-__all__ = ["SqlTable", "file_of", "in_memory", "named", "source_of", "stamp_of", "trouble_of"]
+__all__ = [
+    "SqlTable",
+    "file_of",
+    "in_memory",
+    "named",
+    "private_file",
+    "source_of",
+    "stamp_of",
+    "trouble_of",
+]
 
 # Where an async driver is named: the same database by one that blocks.
 _DRIVERS = {
@@ -244,7 +253,7 @@ def _created(url: URL, **options: Any) -> Engine:
     except (SQLAlchemyError, TypeError) as error:
         raise ConfigurationError(f"database: {url.drivername} can't be used ({error})") from None
     if (file := file_of(url)) is not None and not in_memory(url):
-        listen(engine, "do_connect", lambda *_: _private(file))
+        listen(engine, "do_connect", lambda *_: private_file(file))
     if engine.dialect.is_async:
         raise ConfigurationError(
             f"database: {url.drivername} is async; give the address with a driver that is not"
@@ -252,7 +261,7 @@ def _created(url: URL, **options: Any) -> Engine:
     return engine
 
 
-def _private(file: str) -> None:
+def private_file(file: str) -> None:
     """A file that SQLite is about to make is its owner's alone; the others beside it are as it."""
     with suppress(OSError):  # it is there, or can't be made, which SQLite says better
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))

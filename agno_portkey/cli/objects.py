@@ -26,7 +26,7 @@ def named(spec: str, default: str) -> Any:
     try:
         with current_folder():
             module = _from_file(Path(place)) if place.endswith(".py") else _imported(place)
-    except Exception as error:  # a module of the user's may raise anything
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
         kind = type(error).__name__
         raise ConfigurationError(f"{spec}: can't import {place} ({kind}: {error})") from error
     if not hasattr(module, name):

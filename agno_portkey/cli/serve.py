@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -79,7 +80,6 @@ def serve(
                 approval=approval,
                 gateway=gateway,
                 provider=provider,
-                host=host,
             )
             app = wanted.app()
         except AgnoPortkeyError as error:
@@ -169,18 +169,29 @@ def _upstream(team: str | None) -> Iterator[tuple[str | None, str | None]]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have both signals end this process by way of its `with` blocks: a gateway goes with them."""
-    before = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    """Have both signals end this process by way of its `with` blocks: a gateway goes with them.
+
+    The first one does: it ends within seconds then, and another does not break that off.
+    """
+    both = (signal.SIGINT, signal.SIGTERM)
+    ended = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = True
+        for each in both:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in both}
     try:
         with suppress(KeyboardInterrupt):
             yield
         Console(stderr=True).print("Stopped.")
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not ended:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _say(wanted: Any, gateway: str | None, app: Any) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -49,7 +50,6 @@ class Wanted:
     approval: bool
     gateway: str | None
     provider: str | None
-    host: str
 
     def app(self) -> FastAPI:
         """The app; ConfigurationError that says what is wrong with what was named."""
@@ -119,6 +119,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, begun: Callable[[], None]) -> None:
         super().__init__(config)
         self._begun = begun
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        # A second one would leave out the end of the app, which is bounded: spans went with it.
+        self.force_exit = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

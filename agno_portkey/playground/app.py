@@ -63,9 +63,10 @@ def app(
 ) -> FastAPI:
     """An AgentOS that serves `served`, a team, agent or workflow or a list of them, with pages.
 
-    What is not governed yet is governed, by `policy` (its budgets by a ledger in `db`), `runner` and
-    `gate`; `observers` hear of it, and of what the routes do. `db` is an Agno database, an address or a SQLite file, by default
-    that of the first who has one: sessions, gates, the kill switch and spans are kept there.
+    What is not governed yet is governed, by `policy` (its budgets by a ledger in `db`), `runner`
+    and `gate`; `observers` hear of it, and of what the routes do. `db` is an Agno database, an
+    address or a SQLite file, by default that of the first who has one: sessions, gates, the kill
+    switch and spans are kept there.
 
     `GET /portkey/chat` and `/portkey/` are the pages. Beside AgentOS' own routes there are those of
     gates and of the kill switch, of the audit log where `audit` names its file, or holds the

@@ -26,7 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.playground.streams import Overheard
 from agno_portkey.playground.told import Live
-from agno_portkey.sql import named
+from agno_portkey.sql import file_of, in_memory, named, private_file
 
 __all__ = ["REDIS_VARIABLE", "Joined", "database_at"]
 
@@ -43,6 +43,9 @@ def database_at(place: str) -> BaseDb:
     """Agno's database at an address, or of a SQLite file; ConfigurationError for what is none."""
     url = named(place)
     if url.get_backend_name() == "sqlite":
+        if (file := file_of(url)) is not None and not in_memory(url):
+            # What users and models say is kept there.
+            private_file(file)
         return SqliteDb(db_url=url.render_as_string(hide_password=False))
     from agno.db.postgres import PostgresDb
 

@@ -53,7 +53,11 @@ class OwnPages:
                 " give it an authorization, or name the address in cors_allowed_origins"
             )
         origin = headers.get("origin")
-        if origin is None or scope.get("method") in _READS or _netloc(origin) == (host or "").lower():
+        if (
+            origin is None
+            or scope.get("method") in _READS
+            or _netloc(origin) == (host or "").lower()
+        ):
             return None
         if policy is not None and policy.allows(origin) and not self._is_ours(scope):
             return None

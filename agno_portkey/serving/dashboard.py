@@ -25,7 +25,8 @@ Found = TypeVar("Found")
 # Seconds that a question may take, questions that are asked at once, and that wait to be.
 _SECONDS, _AT_ONCE, _WAITING = 10.0, 4, 64
 _LONGEST = timedelta(days=366)
-_Name = Annotated[str | None, Field(max_length=255)]
+# A NUL is in no name, and PostgreSQL fails at one.
+_Name = Annotated[str | None, Field(max_length=255, pattern=r"^[^\x00]*$")]
 
 
 class _Range(BaseModel):

@@ -108,20 +108,21 @@ export function barred(who, scope) {
   return who.known ? `Your token lacks the scope ${scope}.` : "Give a token first.";
 }
 
+let barredSoFar = 0;
+
 /** Have `button` say why it does nothing, where it does nothing. */
 export function bar(button, why) {
-  const said = why ? `${button.id || "b"}-why` : null;
   let told = button.nextElementSibling;
   if (!told?.classList.contains("why")) {
-    told = el("span.why.small.dim");
+    // Of its own: a name in the button's id may hold spaces, and an id that is referred to may not.
+    told = el("span.why.small.dim", { id: `why-${(barredSoFar += 1)}` });
     button.after(told);
   }
   told.textContent = why;
   told.hidden = !why;
   if (why) {
-    told.id = said;
     button.setAttribute("aria-disabled", "true");
-    button.setAttribute("aria-describedby", said);
+    button.setAttribute("aria-describedby", told.id);
   } else {
     button.removeAttribute("aria-disabled");
     button.removeAttribute("aria-describedby");

@@ -67,8 +67,9 @@ export class Desk {
     const no = el("button.danger", { type: "button", id: `no-${gate.id}` }, "Revoke…");
     yes.addEventListener("click", () => this.#decide(yes, gate, true));
     no.addEventListener("click", () => this.#decide(no, gate, false));
-    const steps = (gate.plan?.steps ?? []).slice(0, 20).map((step) =>
-      el("li", { dir: "auto" }, short(step.action, 160)),
+    const planned = Array.isArray(gate.plan?.steps) ? gate.plan.steps : [];
+    const steps = planned.slice(0, 20).map((step) =>
+      el("li", { dir: "auto" }, short(step?.action, 160)),
     );
     const card = el(
       "section.panel.waits",
@@ -81,7 +82,7 @@ export class Desk {
       ),
       el("p.goal", { dir: "auto" }, short(gate.plan?.goal, 200)),
       el("ol.small.dim.steps", {}, ...steps),
-      el("p.small.dim", {}, `until ${until.format(new Date(gate.expires_at))}`),
+      el("p.small.dim", {}, lasts(gate.expires_at)),
       el("div.row", {}, el("span", {}, yes), el("span", {}, no)),
     );
     const override = gate.passed ? "" : barred(this.who, "gates:override");
@@ -179,7 +180,7 @@ export class Desk {
   async #switch(button, swarm, stop) {
     if (button.getAttribute("aria-disabled") === "true") return;
     const reason = await answered({
-      title: stop ? `Stop ${swarm}` : `Let ${swarm} go on`,
+      title: stop ? `Stop ${short(swarm, 80)}` : `Let ${short(swarm, 80)} go on`,
       text: stop
         ? "Nothing of it runs until somebody lets it go on: its runs end before their next call."
         : "What is asked from now on runs again.",
@@ -206,6 +207,11 @@ export class Desk {
     this.shown = this.stops = "";
     await this.refresh();
   }
+}
+
+function lasts(said) {
+  const at = new Date(said);
+  return Number.isNaN(at.getTime()) ? "" : `until ${until.format(at)}`;
 }
 
 const fold = (name) => String(name).trim().toLowerCase();

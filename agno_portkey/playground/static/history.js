@@ -80,6 +80,7 @@ const STATES = {
 export function told(turn, run) {
   if (run.content) {
     const content = typeof run.content === "string" ? run.content : JSON.stringify(run.content);
+    if (turn.leader.streamed) turn.leader.part(el("li.small.dim", {}, "The connection broke; this is the whole answer:"));
     turn.leader.say(content);
   }
   turn.totals.measured(run.metrics);

@@ -16,10 +16,13 @@ function items(values, made) {
 }
 
 const line = (said, length = 2000) => short(said, length);
+// A model may say any name, also one that every object has.
+const tone = (tones, name) => tones.get(name) ?? "";
 
 /** A plan as a checklist: `done(step)` ticks, `replace()` says that another took its place. */
 export function planPiece(plan) {
-  const steps = items(plan.steps, (step, at) => {
+  const steps = items(plan.steps, (told, at) => {
+    const step = told ?? {};
     const inputs = listed(step.inputs)
       .map((each) => `${line(each?.name, 40)}: ${line(each?.value, 80)}`)
       .join(", ");
@@ -62,14 +65,14 @@ export function planPiece(plan) {
   };
 }
 
-const SEVERITY = { blocking: "bad", major: "warn", minor: "" };
+const SEVERITY = new Map([["blocking", "bad"], ["major", "warn"]]);
 
 export function critiquePiece(critique) {
   const issues = items(critique.issues, (issue) =>
     el(
       "li",
       { dir: "auto" },
-      chip(line(issue?.severity, 20), SEVERITY[issue?.severity] ?? ""),
+      chip(line(issue?.severity, 20), tone(SEVERITY, issue?.severity)),
       issue?.step ? el("span.dim", {}, ` step ${Number(issue.step)} `) : " ",
       line(issue?.description),
     ),
@@ -91,7 +94,7 @@ export function critiquePiece(critique) {
   );
 }
 
-const DECISION = { approve: "good", reject: "bad", revise: "warn" };
+const DECISION = new Map([["approve", "good"], ["reject", "bad"], ["revise", "warn"]]);
 
 export function judgementPiece(judgement) {
   const score = Number(judgement.score);
@@ -112,7 +115,7 @@ export function judgementPiece(judgement) {
       "h3",
       {},
       el("span.kind", {}, "Judgement"),
-      chip(line(judgement.decision, 20), DECISION[judgement.decision] ?? ""),
+      chip(line(judgement.decision, 20), tone(DECISION, judgement.decision)),
       el(
         "span.score.figures",
         {},

@@ -53,12 +53,12 @@ export class Turn {
       if (event.source === "agno_portkey") this.#told(event);
       return;
     }
-    const kind = event.event.replace(/^Team/, "");
+    const kind = String(event.event).replace(/^Team/, "");
     this[`on${kind}`]?.(event, this.#speaker(event));
   }
 
   #speaker(event) {
-    if (!event.parent_run_id && event.run_id === this.run) return this.leader;
+    if (!event.run_id || (!event.parent_run_id && event.run_id === this.run)) return this.leader;
     const known = this.speakers.get(event.run_id);
     if (known) return known;
     const parent = this.speakers.get(event.parent_run_id) ?? this.leader;
@@ -128,7 +128,7 @@ export class Turn {
 
   onToolCallCompleted(event) {
     const mark = this.tools?.get(event.tool?.tool_call_id);
-    if (!mark) return;
+    if (!mark || !event.tool) return;
     const failed = event.tool.tool_call_error;
     mark.className = `chip ${failed ? "bad" : "good"}`;
     mark.textContent = failed ? "failed" : "done";

@@ -17,7 +17,8 @@ export async function* frames(body) {
       if (done) return;
       // Only what is new is looked at: a frame may come in many pieces.
       const seen = Math.max(0, rest.length - 1);
-      rest += value;
+      // Lines may end in CRLF; a CR in what is said is written as \\r.
+      rest += value.replaceAll("\r", "");
       let from = 0;
       let at = rest.indexOf("\n\n", seen);
       while (at >= 0) {
@@ -58,7 +59,7 @@ export async function begin(place, message, session, signal) {
   });
   for await (const event of frames(answer.body)) {
     if (event.run_id) return event.parent_run_id || event.run_id;
-    if (event.event === "error" || event.error) {
+    if (event.event === "error" || event.error || /^(Team)?RunError$/.test(event.event)) {
       throw new Refused(500, String(event.error ?? event.content ?? "The run did not begin."));
     }
   }
@@ -67,7 +68,7 @@ export async function begin(place, message, session, signal) {
 
 /** Ask that a run end. */
 export const cancel = (place, run, session) =>
-  ask("POST", `${runs(place)}/${run}/cancel?session_id=${encodeURIComponent(session)}`, {
+  ask("POST", `${runs(place)}/${encodeURIComponent(run)}/cancel?session_id=${encodeURIComponent(session)}`, {
     needs: `${place.kind}s:run`,
   });
 
@@ -76,7 +77,7 @@ export const cancel = (place, run, session) =>
  *
  * `on.event(event)` hears of each event once, in order; `on.link(state, error)` of the connection:
  * live, lost (and tried again). Resolves to how it ended: the last event, or {status} of a run
- * whose events are gone. Raises Refused for what trying again does not mend.
+ * whose last events are gone. Raises Refused for what trying again does not mend.
  */
 export async function follow(place, run, session, on, signal) {
   let last = -1;
@@ -84,25 +85,26 @@ export async function follow(place, run, session, on, signal) {
   let failures = 0;
   for (;;) {
     try {
-      const answer = await ask("POST", `${runs(place)}/${run}/resume`, {
+      const answer = await ask("POST", `${runs(place)}/${encodeURIComponent(run)}/resume`, {
         form: { session_id: session, ...(last >= 0 && { last_event_index: String(last) }) },
         needs: `${place.kind}s:run`,
         signal,
       });
       on.link("live");
+      let over = null;
       for await (const event of frames(answer.body)) {
+        if (event?.event === "replay") over = event;
+        if (event?.event === "error") throw lost(String(event.error));
+        const index = event?.event_index;
+        if (!Number.isSafeInteger(index) || index <= last) continue;
         failures = 0;
-        if (event.event === "replay" && event.total_events === 0 && last < 0) {
-          return { event: "gone", status: event.status };
-        }
-        if (event.event === "error") throw new Refused(404, String(event.error));
-        const index = event.event_index;
-        if (index === undefined || index === null || index <= last) continue;
         last = index;
         on.event(event);
-        if (event.run_id === run && ENDS.test(event.event)) ended = event;
+        if ((event.run_id ?? run) === run && ENDS.test(event.event)) ended = event;
       }
       if (ended) return ended;
+      // What is replayed does not go on: there is no more of it than this.
+      if (over) return { event: "gone", status: over.status };
       throw new Refused(0, "The connection ended before the run did.");
     } catch (error) {
       if (ended) return ended;
@@ -115,6 +117,9 @@ export async function follow(place, run, session, on, signal) {
     }
   }
 }
+
+/** Only a run that is nowhere is lost for good; else the server says what does not go just now. */
+const lost = (words) => new Refused(/ not found /.test(words) ? 404 : 503, words);
 
 /** Wait, or less where the network is back before. */
 function pause(longest, signal) {

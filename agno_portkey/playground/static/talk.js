@@ -194,7 +194,7 @@ export class Talk {
   /** Stop what runs. */
   async stop() {
     const live = this.live;
-    if (!live || live.stopping) return;
+    if (!live || live.stopping || live.turn.state !== "running") return;
     live.stopping = true;
     live.turn.become("stopping");
     announce("Stopping");
@@ -206,6 +206,8 @@ export class Talk {
       await cancel(this.place, live.run, this.session);
     } catch (error) {
       live.stopping = false;
+      // It may have ended meanwhile.
+      if (live.turn.state !== "stopping") return;
       live.turn.become("running");
       this.trouble(`It could not be stopped. ${error.message}`);
     }
