@@ -292,7 +292,9 @@ def test_a_database_that_is_written_to_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [None, "agno.db", InMemoryDb(), SqliteDb(db_url="sqlite://")], ids=repr
+    "given",
+    [None, "agno.db", InMemoryDb(), SqliteDb(db_url="sqlite://")],
+    ids=["nothing", "a name", "in memory", "SQLite in memory"],
 )
 def test_what_holds_no_spans_is_refused(given: Any) -> None:
     with pytest.raises(ConfigurationError, match="db: "):
