@@ -144,6 +144,8 @@ def test_filters(page: Page, traced: tuple[Played, Any, Board]) -> None:
     played, _, _ = traced
     opened(page, played.url)
     everything = figures(page, "usage")["gpt-4o-mini"][0]
+    with page.expect_request(lambda asked: "swarm=Release" in asked.url):
+        page.select_option("#swarm", "Release")
     page.select_option("#role", "Judge")
     calls = page.locator("#card-usage tbody tr td").first
     expect(calls).not_to_have_text(everything)

@@ -167,7 +167,6 @@ function report(came) {
     const { error } = failed[0];
     const seen = byId("state").dataset.at ? ` What is shown is of ${byId("state").dataset.at}.` : "";
     words.push(el("p.notice.bad", {}, `${error.message}${seen}`));
-    if (error.status === 401 || error.status === 403) byId("sign").hidden = false;
   } else {
     for (const { error, held } of failed) {
       if (held) held.word.replaceChildren(el("p.notice.bad", { role: "alert" }, error.message));
