@@ -170,6 +170,9 @@ class SqlTable:
         try:
             with self._transaction() as connection:
                 if not self._stamped:
+                    if self._sqlite:
+                        # Else others see the table before its row.
+                        connection.exec_driver_sql("BEGIN IMMEDIATE")
                     _STAMP.create(connection, checkfirst=True)
                     if connection.execute(select(_STAMP)).first() is None:
                         connection.execute(_STAMP.insert().values(id=1, environment=own))

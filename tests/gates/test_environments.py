@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import string
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from clearance_scene import HOUR, NOW, PLAN, a_grant, an_asking
 from four_forms import FORMS, play
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
 
 from agno_portkey import Gate, PortkeyModel, govern
 from agno_portkey.cache import Cache, CachePolicy
@@ -256,6 +260,26 @@ def test_of_two_environments_that_write_first_at_once_one_gets_the_database(data
     said = [child.communicate()[0].strip() for child in children]
     assert sorted(said) == ["mine", "mine", "refused", "refused"]
     assert said[0] == said[2]
+
+
+def test_nobody_sees_a_database_that_does_not_say_yet_of_whom_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "agno.db"
+    seen: list[Any] = []
+
+    def looks(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO agno_portkey_environment"):
+            with closing(sqlite3.connect(file)) as another:
+                seen.append(another.execute("SELECT name FROM sqlite_master").fetchall())
+
+    be(monkeypatch, "dev")
+    listen(Engine, "before_cursor_execute", looks)
+    try:
+        Clearances(f"sqlite:///{file}").put(a_grant(environment="dev"))
+    finally:
+        remove(Engine, "before_cursor_execute", looks)
+    assert seen == [[]]
 
 
 def test_a_kill_switch_of_another_environment_stops_rather_than_runs(
