@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 from weakref import WeakSet
 
@@ -19,7 +20,7 @@ from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Contract, Repair
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates import Charter, Seat
-from agno_portkey.hooks import ContractHook, GateHook
+from agno_portkey.hooks import AuditHook, ContractHook, GateHook, TagHook
 from agno_portkey.hooks.watch import WatchHook
 from agno_portkey.hooks.watched import watched_kind
 from agno_portkey.model import PortkeyModel
@@ -41,7 +42,7 @@ from agno_portkey.walk import (
     walk,
 )
 
-__all__ = ["Binding", "refuse_paths"]
+__all__ = ["Binding"]
 
 _MINE = "_agno_portkey_binding"
 
@@ -70,6 +71,7 @@ class Binding:
         budgets: Sequence[Allowance] = (),
         models: LimitTable | None = None,
         lineage: bool = False,
+        audit: AuditHook | None = None,
     ) -> None:
         self.models: list[PortkeyModel] = []
         self.charter: Charter | None = None
@@ -80,6 +82,7 @@ class Binding:
         self._contracts, self._repair = contracts, repair
         self._caches = caches or {}
         self._budgets = budgets
+        self._audit = audit
         self._limits = models or LimitTable()
         self.brakes = Brakes(switch, swarm, mode=modes.stop, observers=observers)
         # Only asked whether a seat is in it: one that nobody holds any more is not missed.
@@ -219,6 +222,8 @@ class Binding:
         """Put the hooks into `owner`, where nothing changes what they see."""
         before, after = list(owner.pre_hooks or []), list(owner.post_hooks or [])
         contract = ContractHook(mode=self._modes.contracts, observers=self.observers)
+        if self._audit is not None:
+            _record(self._audit, before, after)
         if contract.is_needed_before(owner):
             # First: what guards rewrite of an input is not what it was handed.
             before.insert(0, contract)
@@ -346,6 +351,14 @@ class Binding:
             if not self._has_my_hooks(member):
                 return f"{name_of(member)} has lost its hooks"
         return None
+
+
+def _record(audit: AuditHook, before: list[Any], after: list[Any]) -> None:
+    """Have `audit` hear of a start first, but for the tags that are in it, and of an end last."""
+    tags = takewhile(lambda hook: isinstance(getattr(hook, "__self__", hook), TagHook), before)
+    for hooks, place in ((before, sum(1 for _ in tags)), (after, len(after))):
+        if not any(getattr(hook, "__self__", hook) is audit for hook in hooks):
+            hooks.insert(place, audit)
 
 
 def _hand_down(model: Any, members: Iterable[Any]) -> None:

@@ -37,7 +37,7 @@ class Call:
     before it is whole if `partials` are wanted, and a text just as it came if it is to be
     `verbatim`: the host takes what it has for thoughts out of it. No cache may answer a call that
     is to be `fresh`. `spent` is what each answer took, `pending` what a cache may keep of it.
-    `span` is what its trace knows it by.
+    `guarded` is empty until its guards are asked. `span` is what its trace knows it by.
     """
 
     messages: list[Message]
@@ -55,6 +55,7 @@ class Call:
     fresh: bool = False
     spent: list[MessageMetrics] = field(default_factory=list)
     pending: list[Any] = field(default_factory=list)
+    guarded: list[bool] = field(default_factory=list)
     span: CallSpan | None = None
 
     @property
@@ -90,7 +91,7 @@ class IO(Protocol):
     ) -> Any:
         """Call what may block on the network, off the event loop where there is one.
 
-        `undo` is called with the result if the caller is cancelled before it comes.
+        `undo` is called with the result, on the loop, if the caller is cancelled before it comes.
         """
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:

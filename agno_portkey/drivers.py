@@ -24,7 +24,7 @@ from agno.run.cancel import ais_cancelled
 
 from agno_portkey.workers import Job, arace, race
 
-__all__ = ["AsyncIO", "Owned", "Stoppable", "SyncIO", "drive", "step"]
+__all__ = ["AsyncIO", "Owned", "Stoppable", "SyncIO", "beside_loop", "drive", "step"]
 
 T = TypeVar("T")
 
@@ -116,8 +116,8 @@ class AsyncIO:
             raise
 
     def later(self, function: Callable[..., Any], /, *args: Any) -> None:
-        within = contextvars.copy_context()
-        asyncio.get_running_loop().run_in_executor(None, partial(within.run, function, *args))
+        # Also where the loop is ending: what is taken back must not be forgotten.
+        beside_loop(partial(contextvars.copy_context().run, function, *args))
 
     async def close(self, stream: Any) -> None:
         await stream.close()

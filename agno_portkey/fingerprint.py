@@ -22,7 +22,7 @@ from agno_portkey.guardrails.checks import check_guards
 from agno_portkey.run_facts import Fingerprint
 from agno_portkey.walk import FALLBACKS, MANAGERS, OWN_MODELS, Owner, name_of, walk
 
-__all__ = ["fingerprint_of", "together"]
+__all__ = ["fingerprint_known", "fingerprint_of", "together"]
 
 _PROMPTS = (
     "description",
@@ -129,6 +129,20 @@ def fingerprint_of(
         }
     )
     return Fingerprint(digest_of(parts), parts)
+
+
+def fingerprint_known(owner: Owner) -> Fingerprint:
+    """The fingerprint of `owner` as its gate knows it, if it has one; else of it alone."""
+    charter = getattr(getattr(owner.model, "seat", None), "charter", None)
+    known = getattr(charter, "fingerprint_now", None)
+    return known() if known is not None else fingerprint_of(owner)
+
+
+def together(several: Iterable[Fingerprint]) -> Fingerprint:
+    """The one `Fingerprint` of several teams and agents that run as one workflow."""
+    each = [*several]
+    parts = {name: part for one in each for name, part in one.parts.items()}
+    return Fingerprint(digest_of([one.digest for one in each]), parts)
 
 
 def _everyone(team: Owner) -> Iterator[Owner]:
@@ -246,17 +260,3 @@ def _free(name: str, parts: Mapping[str, str]) -> str:
         number += 1
         free = f"{name} {number}"
     return free
-
-
-def together(several: Iterable[Fingerprint]) -> Fingerprint:
-    """The one `Fingerprint` of several teams and agents that run as one workflow."""
-    each = [*several]
-    parts = {name: part for one in each for name, part in one.parts.items()}
-    return Fingerprint(digest_of([one.digest for one in each]), parts)
-
-
-def fingerprint_known(owner: Owner) -> Fingerprint:
-    """The fingerprint of `owner` as its gate knows it, if it has one; else of it alone."""
-    charter = getattr(getattr(owner.model, "seat", None), "charter", None)
-    known = getattr(charter, "fingerprint_now", None)
-    return known() if known is not None else fingerprint_of(owner)

@@ -38,13 +38,7 @@ from agno_portkey.workflows import (
     ungoverned_steps,
 )
 
-__all__ = ["FlowInstall", "is_governed"]
-
-
-def is_governed(owner: Owner) -> bool:
-    """Whether `owner`, which may be a copy of a governed one, has the hooks of `govern`."""
-    hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
-    return any(isinstance(hook, WatchHook | GateHook) for hook in hooks)
+__all__ = ["FlowInstall"]
 
 
 class FlowInstall(Install):
@@ -77,32 +71,16 @@ class FlowInstall(Install):
             held = self.question.runner
             named = held if isinstance(held, str) else identity(held)
             self.wanted = replace(self.wanted, gates=self.question.gates, runner=named)
-        wanted = self.wanted
         self.swarm = title(flow)
         owners = {id(owner): owner for owner, _ in executors(flow)}
-        heads = {key: owner for key, owner in owners.items() if not is_governed(owner)}
+        heads = {key: owner for key, owner in owners.items() if not _has_hooks(owner)}
         self.governed = [owner for key, owner in owners.items() if key not in heads]
         for head in heads.values():
             initialise(head)
         everyone = {id(owner): owner for head in heads.values() for owner, _ in walk(head, None)}
         self.everyone = [(owner, self.swarm) for owner in everyone.values()]
-        self.binding = _FlowBinding(
-            tags=wanted.tags,
-            guards=wanted.guards,
-            observers=wanted.observers,
-            allow=wanted.allow,
-            modes=wanted.modes,
-            contracts=wanted.contracts,
-            repair=wanted.repair,
-            caches=wanted.caches,
-            strict=bool(wanted.guards or wanted.gates),
-            switch=self._switch(),
-            swarm=self.swarm,
-            models=wanted.models,
-            budgets=wanted.allowances,
-            lineage=wanted.ledger is not None,
-        )
-        self.binding.flow = flow
+        self.binding = binding = self._bound_by(_FlowBinding)
+        binding.flow = flow
         self.tools = Tools()
         self.charter = self.runner = None
         self.speakers = set()
@@ -117,7 +95,7 @@ class FlowInstall(Install):
         if self.question is not None and isinstance(self.charter, StepCharter):
             gate = FlowGate(self.charter, self._fingerprint)
             self.question.charter = self.charter
-        convert(flow, is_governed, lambda each: vault_databases([each], self.wanted.guards), gate)
+        convert(flow, _has_hooks, lambda each: vault_databases([each], self.wanted.guards), gate)
 
     def _find_runner(self, wanted: str) -> Agent:
         agents = {id(step.agent): step.agent for step in steps_of(self._flow) if step.agent}
@@ -163,6 +141,12 @@ class FlowInstall(Install):
     @property
     def _flow(self) -> Workflow:
         return cast("Workflow", self.root)
+
+
+def _has_hooks(owner: Owner) -> bool:
+    """Whether `owner`, which may be a copy of a governed one, has the hooks of `govern`."""
+    hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
+    return any(isinstance(hook, WatchHook | GateHook) for hook in hooks)
 
 
 def _question(flow: Workflow) -> GateQuestion | None:

@@ -6,7 +6,8 @@ are held, and installs the hooks. What it can't govern it refuses, with a list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -28,6 +29,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.flow_install import FlowInstall
 from agno_portkey.gates import Gate
 from agno_portkey.guardrails.checks import check_guards
+from agno_portkey.hooks import AuditHook
 from agno_portkey.install import Install, Wanted
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["govern", "is_governed", "registry_of"]
 
 PII = Literal["block", "mask", "pseudonymize"]
+Audit = AuditHook | str | os.PathLike[str] | Callable[[dict[str, Any]], Any]
 Governed = TypeVar("Governed", Agent, Team, Workflow, AgentFactory, TeamFactory, WorkflowFactory)
 
 _MARK = "_agno_portkey_governance"
@@ -72,6 +75,7 @@ def govern(
     ledger: Ledger | None = None,
     budgets: Sequence[Budget] = (),
     policy: Policy | None = None,
+    audit: Audit | None = None,
 ) -> Governed:
     """Put `owner` and everything it reaches behind the gateway and the gate; returns `owner`.
 
@@ -81,7 +85,8 @@ def govern(
     of personal data, `contracts` what structured outputs have to be beyond their schemas;
     `observers` hear of calls, plans, judgements, gates and tools. `cache` says, by the names of
     members, whose answers are served again; never the Runner's or a Judge's. `ledger` books what
-    each request takes, and `budgets` say how much that may be.
+    each request takes, and `budgets` say how much that may be. `audit` is an `AuditHook` for
+    everyone, or what one writes to: an `AuditLog`, a file or a function.
     Governing again in the same way changes nothing.
 
     `policy` says the same and how strictly, part by part; `Policy.from_yaml` reads it from a file.
@@ -140,6 +145,8 @@ def govern(
         models=terms.models,
         ledger=booked,
         budgets=terms.budgets,
+        audit=audit,
+        audit_hook=_hook_of(audit),
     )
     with terms.placing():
         _govern(owner, wanted)
@@ -155,6 +162,15 @@ def _checked(ledger: Ledger | None, budgets: Sequence[Budget]) -> Ledger | None:
         raise ConfigurationError(f"ledger: a Ledger, not {type(ledger).__name__}")
     ledger.budgets(*budgets)
     return ledger
+
+
+def _hook_of(audit: Audit | None) -> AuditHook | None:
+    if audit is None or isinstance(audit, AuditHook):
+        return audit
+    try:
+        return AuditHook(audit)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"audit: {str(error).removeprefix('to: ')}") from None
 
 
 def _shared(contracts: Sequence[Contract]) -> tuple[Contract, ...]:

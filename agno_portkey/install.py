@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from agno.agent import Agent
 from agno.guardrails import BaseGuardrail
 from agno.team import Team
 
 from agno_portkey.beyond import redact_logs, vault_databases
-from agno_portkey.binding import Binding, refuse_paths
+from agno_portkey.binding import Binding
 from agno_portkey.brakes import brake_tools
 from agno_portkey.cache.policy import CachePolicy
 from agno_portkey.contracts import Contract, Critique, Judgement, Plan, Repair
@@ -23,12 +23,12 @@ from agno_portkey.gates import Charter, Gate, Seat
 from agno_portkey.gates.books import Books, books_of
 from agno_portkey.gates.holdings import Tools
 from agno_portkey.guardrails.checks import check_guards
-from agno_portkey.hooks import GateHook
+from agno_portkey.hooks import AuditHook, GateHook
 from agno_portkey.hooks.gate import part_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.modes import Modes
 from agno_portkey.production import check_owners
-from agno_portkey.reach import Allow
+from agno_portkey.reach import Allow, refuse_paths
 from agno_portkey.routing.limits import LimitTable
 from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.run_facts import Fingerprint
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from agno_portkey.telemetry.ledger import Budget, Ledger
 
 __all__ = ["Install", "Wanted"]
+
+B = TypeVar("B", bound=Binding)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class Wanted:
     models: LimitTable = field(default_factory=LimitTable)
     ledger: Ledger | None = None
     budgets: tuple[Budget, ...] = ()
+    # Where runs are recorded, as it was given, and the hook that does so.
+    audit: Any = None
+    audit_hook: AuditHook | None = field(default=None, compare=False)
+
+    @property
+    def hearers(self) -> tuple[Observer, ...]:
+        """Who hears of what happens: the observers, and the audit."""
+        hook = self.audit_hook
+        added = hook is not None and not any(each is hook for each in self.observers)
+        return (*self.observers, hook) if hook is not None and added else self.observers
 
     @property
     def allowances(self) -> tuple[Allowance, ...]:
@@ -101,27 +113,33 @@ class Install:
         initialise(self.root)
         self.swarm = name_of(self.root) if isinstance(self.root, Team) else None
         self.everyone = [*walk(self.root, self.swarm)]
-        self.binding = Binding(
-            tags=self.wanted.tags,
-            guards=self.wanted.guards,
-            observers=self.wanted.observers,
-            allow=self.wanted.allow,
-            modes=self.wanted.modes,
-            contracts=self.wanted.contracts,
-            repair=self.wanted.repair,
-            caches=self.wanted.caches,
-            strict=bool(self.wanted.guards or self.wanted.gates),
-            switch=self._switch(),
-            swarm=self.swarm,
-            models=self.wanted.models,
-            budgets=self.wanted.allowances,
-            lineage=self.wanted.ledger is not None,
-        )
+        self.binding: Binding = self._bound_by(Binding)
         self.tools = Tools()
         self.charter: Charter | None = None
         self.runner: Agent | None = None
         self.speakers: set[int] = set()
         self.modes = {name_of(o): mode_of(o) for o, _ in self.everyone if isinstance(o, Team)}
+
+    def _bound_by(self, kind: type[B]) -> B:
+        """The binding of this kind that does what is wanted."""
+        wanted = self.wanted
+        return kind(
+            tags=wanted.tags,
+            guards=wanted.guards,
+            observers=wanted.hearers,
+            allow=wanted.allow,
+            modes=wanted.modes,
+            contracts=wanted.contracts,
+            repair=wanted.repair,
+            caches=wanted.caches,
+            strict=bool(wanted.guards or wanted.gates),
+            switch=self._switch(),
+            swarm=self.swarm,
+            models=wanted.models,
+            budgets=wanted.allowances,
+            lineage=wanted.ledger is not None,
+            audit=wanted.audit_hook,
+        )
 
     def _switch(self) -> StopSwitch | LateSwitch:
         named = self.wanted.database
@@ -217,7 +235,7 @@ class Install:
                 tools=self.tools.names,
                 functions=self.tools.functions,
                 has_critic=any(has_schema(owner, Critique) for owner, _ in self.everyone),
-                observers=wanted.observers,
+                observers=wanted.hearers,
                 mode=wanted.modes.gate,
                 books=self._books(self._database()),
             )
@@ -258,7 +276,7 @@ class Install:
             keys=wanted.clearance_keys,
             gates=wanted.gates,
             swarm=self.swarm,
-            observers=wanted.observers,
+            observers=wanted.hearers,
         )
 
     def _fingerprint(self, team: Owner) -> Fingerprint:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
-import openai
 from agno.guardrails import BaseGuardrail
 from openai import AsyncOpenAI, OpenAI
 
@@ -37,6 +36,7 @@ from agno_portkey.routing.connection import (
     client_params,
     gateway_url,
     given_http,
+    without_made_up_key,
 )
 from agno_portkey.routing.keyed import Named
 from agno_portkey.routing.recovery.allowance import Allowance, check_allowances
@@ -332,10 +332,7 @@ class PortkeyModel(Calls):
             **self.metadata_of(run_response, {}),
             **trace_headers(self.root_run(run_response)),
         }
-        if self.api_key is None:
-            # The client honours this per request only; a made-up provider key would be sent on.
-            headers["Authorization"] = openai.Omit()
-        params["extra_headers"] = headers
+        params["extra_headers"] = without_made_up_key(self, headers)
         return params
 
     def root_run(self, run_response: Any) -> str | None:

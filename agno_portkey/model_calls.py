@@ -20,7 +20,7 @@ from agno_portkey.contracts import Contract
 from agno_portkey.contracts.forms import provider_form
 from agno_portkey.contracts.known import Noted
 from agno_portkey.drivers import AsyncIO, Owned, Stoppable, SyncIO, drive, step
-from agno_portkey.errors import GateClosed, InputContractError, Stopped
+from agno_portkey.errors import GateClosed
 from agno_portkey.gates import Seat, guard_call
 from agno_portkey.guardrails.at_rest import Kept, clean
 from agno_portkey.guardrails.delegations import atold, require_answer, told
@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Calls"]
 
-# What ends a run before its guards are asked: they come behind stop switch, gate and contracts.
-_UNASKED: tuple[type[BaseException], ...] = (RunCancelledException, CancelledError)
-_UNASKED += (GeneratorExit, KeyboardInterrupt, Stopped, GateClosed, InputContractError)
+# What ends a run between its calls as well, where no guard is asked; a gate refuses tools there.
+_ENDED = (RunCancelledException, CancelledError, GeneratorExit, KeyboardInterrupt, GateClosed)
 # Events at which a stream may hold results that no call has sent yet.
 _BETWEEN = (
     ModelResponseEvent.tool_call_completed.value,
@@ -107,7 +106,7 @@ class Calls(OpenAILike):
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
-        except _UNASKED:
+        except _ENDED:
             withhold(self, kwargs)
             raise
         finally:
@@ -123,7 +122,7 @@ class Calls(OpenAILike):
             if self._ends():
                 require_answer(response, kwargs.get("run_response"))
             return response
-        except _UNASKED:
+        except _ENDED:
             withhold(self, kwargs)
             raise
         finally:
@@ -136,7 +135,7 @@ class Calls(OpenAILike):
             # Closed as soon as the host drops it: before it stores a run that was cancelled.
             yield from super().response_stream(*args, **kwargs)
             self._look_at_rest(kwargs)
-        except _UNASKED:
+        except _ENDED:
             withhold(self, kwargs)
             raise
         finally:
@@ -153,7 +152,7 @@ class Calls(OpenAILike):
                         await araise_if_cancelled(kwargs["run_response"].run_id)
                     yield event
             await self._alook_at_rest(kwargs)
-        except _UNASKED:
+        except _ENDED:
             withhold(self, kwargs)
             raise
         finally:
@@ -264,7 +263,10 @@ async def _whole(answer: Owned[ModelResponse]) -> ModelResponse:
 
 
 class _noting:
-    """Leaves with the run that a call ends the verdict of what refuses it, and what it took."""
+    """Leaves with the run that a call ends the verdict of what refuses it, and what it took.
+
+    Of what no guard was asked about, nothing: stop switch, limits, gate and contracts come first.
+    """
 
     def __init__(self, model: Calls, call: Call) -> None:
         self._model, self._call, self._run = model, call, call.run_response
@@ -276,6 +278,9 @@ class _noting:
         if isinstance(error, InputCheckError | OutputCheckError):
             note_refusal(self._run, error)
         if error is not None:
+            if not self._call.guarded:
+                asked = {"run_response": self._run, "messages": self._call.messages}
+                withhold(self._model, asked)
             # The host counts what comes back, and nothing does.
             metrics = getattr(self._run, "metrics", None)
             for usage in self._call.spent:

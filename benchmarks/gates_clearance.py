@@ -70,7 +70,7 @@ def _measured(clearances: Clearances, rounds: int) -> tuple[float, float, float,
     held = clearances.claim(grants[0].id, asking, NOW)
 
     def decide() -> None:
-        found = clearances.held_by(asking.runner_run_id, NOW, asking=asking)
+        found = clearances.held_by(asking.runner_run_id, NOW)
         assert found is not None
         assert 1 not in found.taken
 

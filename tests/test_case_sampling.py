@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sampling import SMALL, sampled
+from sampling import SMALL, long_tests, sampled
 
 pytest_plugins = ["pytester"]
 
@@ -48,6 +50,35 @@ def test_a_small_matrix_and_a_single_parameter_are_run_whole() -> None:
 def test_of_a_long_matrix_as_many_cases_are_run_as_it_has_values() -> None:
     chosen, left_out = sampled(cases("a.py::test_a", 4, 10))
     assert (len(chosen), len(left_out)) == (10, 30)
+
+
+def test_of_long_tests_one_case_each_is_run_and_not_the_same_of_all() -> None:
+    held = [case for test in "abcdefgh" for case in cases(f"a.py::test_{test}", 2, 4)]
+    chosen, left_out = sampled(held, [f"a.py::test_{test}" for test in "abcdefg"])
+    assert len(left_out) == 7 * 7
+    of_long = [each for each in chosen if "test_h" not in each.nodeid]
+    assert len(of_long) == len({each.nodeid[:12] for each in of_long}) == 7
+    assert len({each.nodeid[12:] for each in of_long}) > 2
+
+
+def test_each_of_the_long_tests_is_there() -> None:
+    root = Path(__file__).parent.parent
+    for test in sorted(long_tests()):
+        file, _, name = test.partition("::")
+        assert re.search(rf"^(async )?def {name}\(", (root / file).read_text(), re.M), test
+
+
+@pytest.mark.parametrize("form", ["{} [{}]", "{} / {}"])
+def test_an_id_of_several_values_is_taken_for_them(form: str) -> None:
+    ids = [form.format(way, mode) for way, mode in product("abcdefgh", ("run", "arun"))]
+    held: list[Any] = [
+        SimpleNamespace(nodeid=f"a.py::test_a[{each}]", callspec=SimpleNamespace(_idlist=[each]))
+        for each in ids
+    ]
+    chosen, _ = sampled(held)
+    assert len(chosen) == 8
+    assert {each.callspec._idlist[0][0] for each in chosen} == set("abcdefgh")
+    assert {"arun" in each.callspec._idlist[0] for each in chosen} == {True, False}
 
 
 def test_what_is_run_is_told_and_all_of_it_on_demand(pytester: pytest.Pytester) -> None:

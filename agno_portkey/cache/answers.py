@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -84,13 +85,18 @@ class Cache:
         self._index = Index(self.store)
         self._embedder = embedder
         self._random = random or Random()  # noqa: S311 - it decides what is asked again
-        self._lock = threading.Lock()
-        self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
+        self._begin()
         self._rests_until, self._trouble = 0.0, ""
         # When each kind of failure was last seen.
         self._seen: dict[str, float] = {}
         # Leases that could not be ended.
         self._unreleased: deque[tuple[str, str]] = deque(maxlen=1_000)
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        # Two, for what is learnt may take long to be read.
+        self._making, self._learning = threading.Lock(), threading.Lock()
+        self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
 
     def __repr__(self) -> str:
         return f"Cache({self.store.place})"
@@ -103,7 +109,8 @@ class Cache:
     @property
     def embedder(self) -> Embeds:
         """What turns questions into vectors; made when it is first needed."""
-        with self._lock:
+        self._own()
+        with self._making:
             if self._embedder is None:
                 from agno_portkey.cache.semantic.embedder import Embedder
 
@@ -188,7 +195,8 @@ class Cache:
     def trust(self, policy: CachePolicy) -> Trust:
         """How far likeness is trusted, with all that any process has learnt by now."""
         asked = (policy.max_error, policy.sample)
-        with self._lock:
+        self._own()
+        with self._learning:
             held = self._trusts.get(asked)
             trust, seq = held or (Trust(policy.max_error, sample=policy.sample), 0)
             for number, evidence in self.store.evidence(seq):
@@ -202,11 +210,9 @@ class Cache:
     def lease(self, key: str, owner: str, seconds: float, hears: Hears | None = None) -> bool:
         """Whether `owner` may ask for all processes; it may where that can't be told."""
         if self._unreleased and not self.resting:
-            with self._lock:
-                late = [*self._unreleased]
-                self._unreleased.clear()
-            for each in late:
-                self.release(*each)
+            for _ in range(len(self._unreleased)):
+                with suppress(IndexError):  # another thread was faster
+                    self.release(*self._unreleased.popleft())
 
         def leased() -> bool:
             return self.store.lease(key, owner, seconds, self.clock())
@@ -222,6 +228,11 @@ class Cache:
 
         if not self._trying(released, False):
             self._unreleased.append((key, owner))
+
+    def _own(self) -> None:
+        if self._process != os.getpid():
+            # A thread of the parent may hold a lock, for good, with what it was about half done.
+            self._begin()
 
     def _trying(self, ask: Callable[[], T], otherwise: T, hears: Hears | None = None) -> T:
         why = self._trouble

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agno_portkey.verdict import Event
+from agno_portkey.verdict import Event, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -195,10 +195,10 @@ def _names(row: CacheRow, roles: bool) -> list[Text]:
 
 
 def _plain(text: str) -> Text:
-    """`text` without what a terminal would obey: who calls a model has named its role."""
+    """`text` as it may be printed: who calls a model has named its role."""
     from rich.text import Text
 
-    return Text("".join(each if each.isprintable() else " " for each in text))
+    return Text(shown(text))
 
 
 def _reasons(row: CacheRow) -> Iterator[tuple[str, str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _shadow(dimensions: int) -> Any:
 
 
 class Index:
-    """Vectors by bucket, read from a store as they come in; thread-safe.
+    """Vectors by bucket, read from a store as they come in; thread-safe, begun anew by a fork.
 
     What a store has forgotten is found until `drop` is called: whoever finds a key asks the store
     for it.
@@ -133,6 +134,10 @@ class Index:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
@@ -140,6 +145,9 @@ class Index:
         self, bucket: str, vector: Any, *, floor: float, most: int = 4
     ) -> list[tuple[str, float]]:
         """Keys of `bucket` and how like `vector` they are, the likest first."""
+        if self._process != os.getpid():
+            # A thread of the parent may have been reading: it holds the lock, for good.
+            self._begin()
         with self._lock:
             held = self._buckets.get(bucket) or _Bucket()
             held.add(self._store.since(bucket, held.seq))

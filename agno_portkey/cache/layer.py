@@ -231,8 +231,10 @@ class _Looking:
         return flight, leads
 
     async def _waited(self, flight: Flight) -> Iterable[ModelResponse] | None:
-        packed = await wait_for(flight, self._io, _PATIENCE)
-        return self._given(packed, "shared", None) if packed else None
+        answer = await wait_for(flight, self._io, _PATIENCE)
+        if isinstance(answer, Entry):
+            return self._given(answer.answer, "shared", answer)
+        return self._given(answer, "shared", None) if answer else None
 
     async def _led(self, flight: Flight) -> Iterable[ModelResponse] | None:
         """What was kept while this call came here, or another process has asked for meanwhile."""
@@ -243,12 +245,15 @@ class _Looking:
         ends, pause, leads = time.monotonic() + _PATIENCE, 0.01, False
         while not leads and time.monotonic() < ends:
             leads = await self._io.run(
-                partial(self._cache.lease, key, owner, _PATIENCE, self._hears)
+                partial(self._cache.lease, key, owner, _PATIENCE, self._hears),
+                undo=lambda _: self._io.later(release),
             )
             found: Entry | None = await self._io.run(partial(self._cache.find, key, self._hears))
-            if found is not None:
-                flight.land(found.answer)
-                return self._given(found.answer, "shared", found)
+            given = self._given(found.answer, "shared", found) if found is not None else None
+            if given is not None:
+                # As it was kept: by the policy of who waits it may be too old.
+                flight.land(found)
+                return given
             if not leads:
                 await self._io.sleep(pause)
                 pause = min(pause * 1.5, 0.25)

@@ -172,7 +172,7 @@ class Fitter:
 
     def _array(self, value: Any, node: Mapping[str, Any], path: Path) -> Any:
         if isinstance(value, str):
-            value = self._unpacked(value, list, node, path)
+            value = self._unpacked(value, list, path)
         if value is not None and not isinstance(value, list):
             value = self._wrapped(value, node, path)
         if not isinstance(value, list):
@@ -193,7 +193,7 @@ class Fitter:
             return value
         return self._changed("one for a list", path, value, [value])
 
-    def _unpacked(self, text: str, kind: type, node: Mapping[str, Any], path: Path) -> Any:
+    def _unpacked(self, text: str, kind: type, path: Path) -> Any:
         """The list or object whose JSON a text is."""
         try:
             made = STRICT.decode(text)
@@ -207,7 +207,7 @@ class Fitter:
 
     def _object(self, value: Any, node: Mapping[str, Any], path: Path) -> Any:
         if isinstance(value, str):
-            value = self._unpacked(value, dict, node, path)
+            value = self._unpacked(value, dict, path)
         if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
             value = self._changed("list of one", path, value, value[0])
         if not isinstance(value, dict):

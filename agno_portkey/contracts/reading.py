@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from agno_portkey.contracts.proof import Edit, Unproved, proved
@@ -86,7 +85,7 @@ def _one_of(
     readings = [one for one in found if isinstance(one, Reading)]
     fitting = [one for one in readings if fits(one.value)]
     # What shares no key with the schema is about something else, such as a quoted input.
-    known = schema.keys_at(None, ())
+    known = schema.keys_at(())
     if fitting and known:
         readings = [one for one in readings if one in fitting or known & set(one.value)]
     if not fitting:
@@ -165,7 +164,7 @@ def _repaired(text: str, start: int, schema: Schema) -> tuple[Reading | Unread, 
     why = "broken JSON that can't be repaired without guessing"
     for value in _proposals(text, start):
         try:
-            edits, end = proved(value, text, start, partial(schema.keys_at, value))
+            edits, end = proved(value, text, start, schema.keys_at)
             _require_complete(value, edits, schema)
         except (Unproved, RecursionError) as error:
             why = f"broken JSON: {error}"
@@ -214,7 +213,7 @@ def _require_complete(value: Any, edits: list[Edit], schema: Schema) -> None:
         part = value
         for step in edit.path:
             part = part[step]
-        nodes = schema.nodes_at(value, edit.path)
+        nodes = schema.nodes_at(edit.path)
         if not nodes or not all(_holds_all(node, part) for node in nodes):
             raise Unproved("it is cut off, and more may have followed")
 

@@ -104,13 +104,11 @@ class Schema:
             node = _at(self.json, reference)
         return {}
 
-    def keys_at(self, value: Any, path: Path) -> frozenset[str]:
-        """The keys that are declared for the object at `path` of `value`."""
-        return frozenset(
-            key for node in self.nodes_at(value, path) for key in node.get("properties", {})
-        )
+    def keys_at(self, path: Path) -> frozenset[str]:
+        """The keys that are declared for the object at `path`."""
+        return frozenset(key for node in self.nodes_at(path) for key in node.get("properties", {}))
 
-    def nodes_at(self, value: Any, path: Path) -> list[Mapping[str, Any]]:
+    def nodes_at(self, path: Path) -> list[Mapping[str, Any]]:
         """The schemas, one for each alternative, that may stand at `path`."""
         nodes = [*self._branches(self.json)]
         for part in path:

@@ -24,7 +24,7 @@ from agno_portkey.gates.declined import Declined, put_declined
 from agno_portkey.gates.gate import Gate, check_gates
 from agno_portkey.gates.interlock import Seat, guard_call, interlock
 from agno_portkey.gates.sampling import Poll, Sampling
-from agno_portkey.gates.tools import is_protected, original, protect, same_value, step_matches
+from agno_portkey.gates.tools import is_protected, original, protect
 
 __all__ = [
     "AccuracyCheck",
@@ -56,7 +56,5 @@ __all__ = [
     "protect",
     "put_declined",
     "record_suite",
-    "same_value",
-    "step_matches",
     "weighted",
 ]

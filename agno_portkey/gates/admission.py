@@ -283,7 +283,7 @@ class Admission:
         known = await self._io.run(partial(self._leave, plan, passed=True))
         reason = (
             f"a person has to approve this plan: agno-portkey gate approve {known}, then ask the "
-            f"same again, or for {known}"
+            "same again in its session, or name that id in what you ask"
         )
         evidence = {"plan_digest": digest(plan), "clearance": known, "waiting": True}
         return Verdict(False, self._charter.name, (reason,), evidence=evidence)

@@ -236,8 +236,12 @@ class Charter(Ending):
         return False
 
     def require_clearance(self, run_id: str | None) -> tuple[Station, Steps]:
+        """`arequire_clearance` for whoever can't await it."""
+        return step(self.arequire_clearance(run_id, SyncIO()))
+
+    async def arequire_clearance(self, run_id: str | None, io: IO) -> tuple[Station, Steps]:
         """The steps that the Runner's run `run_id` is cleared for, or `GateClosed`."""
-        station = self.station(run_id)
+        station = await self.astation(run_id, io)
         if station is None or station.part != "runner" or run_id is None:
             raise self.refusal(
                 station,
@@ -308,6 +312,10 @@ class Charter(Ending):
             raise self.refusal(None, str(refused)) from None
         except Exception as error:
             raise self.refusal(None, database_failed(error)) from error
+
+    async def astation(self, run_id: str | None, io: IO) -> Station | None:
+        """`station` for who waits through `io`, where nobody here knows the run."""
+        return self.runs.find(run_id) or await io.run(partial(self.station, run_id))
 
     def unknown_tools(self, plan: Plan) -> str | None:
         """The first step of `plan` that calls a tool which the Runner does not have."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from agno.models.message import Message
@@ -84,20 +83,26 @@ def _enforced(charter: Charter, seat: Seat, lock: Layer) -> Layer:
     def layer(call: Call, io: IO, inner: Next) -> Deltas:
         if charter.enforces(call.run_id):
             return lock(call, io, inner)
-        charter.held(call.run_id, lambda: _require_known(charter, seat, call))
-        return inner(call)
+        if call.run_response is None or charter.runs.find(call.run_id) is not None:
+            return inner(call)
+        return _unknown(charter, seat, call, io, inner)
 
     return layer
 
 
-def _require_known(charter: Charter, seat: Seat, call: Call) -> None:
+async def _unknown(charter: Charter, seat: Seat, call: Call, io: IO, inner: Next) -> Deltas:
     """What is only observed is told by the hooks; that they did not run, nobody else can tell."""
-    if call.run_response is None or charter.runs.find(call.run_id) is not None:
-        return
+    await charter.aheld(call.run_id, lambda: _require_known(charter, seat, call, io))
+    async with inner(call) as out:
+        async for delta in out:
+            yield delta
+
+
+async def _require_known(charter: Charter, seat: Seat, call: Call, io: IO) -> None:
     if seat.part == "leader":
         raise charter.decline_unknown()
     if seat.part == "runner":
-        charter.require_clearance(call.run_id)
+        await charter.arequire_clearance(call.run_id, io)
 
 
 def guard_call(seat: Seat, call: FunctionCall) -> None:
@@ -159,8 +164,7 @@ def _runner(charter: Charter) -> Layer:
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
         mute = False
         if call.run_response is not None:
-            await _station(charter, call, io)
-            station, steps = charter.require_clearance(call.run_id)
+            station, steps = await charter.arequire_clearance(call.run_id, io)
             charter.require_same(station.run, call.run_response)
             if is_asked_anew(station.run, call):
                 raise charter.refusal(station, ASKED_ANEW)
@@ -256,8 +260,9 @@ async def _run_of(charter: Charter, seat: Seat, call: Call, io: IO) -> Run | Non
     """The run that this call is part of; none for an auxiliary call or a member tried alone."""
     if call.run_response is None:
         return None
-    leads = seat.part == "leader"
-    station = await _station(charter, call, io) if leads else charter.runs.find(call.run_id)
+    station = charter.runs.find(call.run_id)
+    if station is None and seat.part == "leader":
+        station = await charter.astation(call.run_id, io)
     if station is not None:
         return station.run
     if seat.part != "leader":
@@ -265,12 +270,6 @@ async def _run_of(charter: Charter, seat: Seat, call: Call, io: IO) -> Run | Non
     declined = charter.decline_unknown()
     put_declined(call.run_response, declined)
     raise declined
-
-
-async def _station(charter: Charter, call: Call, io: IO) -> Station | None:
-    """Where the run of `call` belongs, looked up in the database where nobody here knows it."""
-    known = charter.runs.find(call.run_id)
-    return known or await io.run(partial(charter.station, call.run_id))
 
 
 async def _held(charter: Charter, seat: Seat, run: Run, call: Call, io: IO, inner: Next) -> Deltas:
@@ -324,12 +323,12 @@ def _tell_refusals(run: Run, messages: list[Message]) -> None:
 
     While streaming, the host hands the leader an empty result, or the refused member's words.
     """
+    result = next((m for m in reversed(messages) if m.role == "tool"), None)
+    if result is None:
+        return  # it may be another leader: they are kept for the one that can read them
     with run.lock:
         reasons, run.untold = run.untold, []
     if not reasons:
-        return
-    result = next((m for m in reversed(messages) if m.role == "tool"), None)
-    if result is None:
         return
     said = result.content if isinstance(result.content, str) else ""
     missing = [reason for reason in reasons if reason not in said]

@@ -104,8 +104,14 @@ class Owed:
         with self._lock:
             if self._retrying:
                 return
-            self._retrying = True
-        threading.Thread(target=self._retry, daemon=True, name="agno-portkey-owed").start()
+            thread = threading.Thread(target=self._retry, daemon=True, name="agno-portkey-owed")
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # As at the end of a process: then the next touch of the books tries.
+                _log.debug("clearances are not tried again in the background: %s", error)
+            else:
+                self._retrying = True
 
     def _retry(self) -> None:
         pause, waits = self._pause, threading.Event()

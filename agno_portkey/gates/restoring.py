@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agno_portkey.environments import current
+from agno_portkey.gates.clearance.refusing import refused
 from agno_portkey.runs import Fingerprint, Station, Steps, Who
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def _known_again(
     runs = charter.runs
     if held.swarm != charter.swarm or held.team_run_id is None or held.claimed_by is None:
         return None
+    if held.environment != (own := current()):
+        its, asked = held.environment or "(none)", own or "(none)"
+        raise refused("other_environment", id=held.id, its=its, asked=asked)
     run = charter.open(held.team_run_id, held.swarm or "")
     with run.lock:
         # What it leaves for a person to decide on is for the same session and user.

@@ -19,6 +19,7 @@ from agno_portkey.contracts import Plan, canonical, digest
 from agno_portkey.drivers import SyncIO, step
 from agno_portkey.errors import ClearanceRefused, ConfigurationError, GateClosed
 from agno_portkey.gates.admission import Admission
+from agno_portkey.gates.approving import reason_of
 from agno_portkey.gates.books import database_failed
 from agno_portkey.gates.bringing import run_with
 from agno_portkey.gates.charter import Charter
@@ -229,8 +230,12 @@ class _Passage(Admission):
             reason=f"on clearance {before.id}",
             expires_at=min(given.expires_at, before.expires_at),
         )
-        clearances.put(left)
-        clearances.spend(before.id)
+        self._put(left)
+        try:
+            clearances.spend(before.id)
+        except BaseException as error:
+            self._withdraw(left, f"clearance {before.id} could not be used up: {reason_of(error)}")
+            raise
         return left
 
     def _grant(self, plan: Plan) -> Grant:

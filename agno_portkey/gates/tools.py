@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from agno.tools.function import Function
-from pydantic import BaseModel
 
-from agno_portkey.contracts import Step
-from agno_portkey.contracts.strict import STRICT, same
+from agno_portkey.calls import IO
+from agno_portkey.drivers import AsyncIO, SyncIO, step
 from agno_portkey.errors import GateClosed, ToolRefused
 from agno_portkey.gates.charter import Charter
+from agno_portkey.gates.matching import step_matches
 from agno_portkey.runs import Clearance, Station, Steps
 from agno_portkey.verdict import Verdict
 
-__all__ = ["is_of", "is_protected", "layers", "original", "protect", "same_value", "step_matches"]
+__all__ = ["is_of", "is_protected", "layers", "original", "protect"]
 
 _MARK = "_agno_portkey_charter"
 # Agno fills this parameter itself and never takes it from a model.
@@ -79,11 +79,11 @@ def _guarded(inner: Callable[..., Any], name: str, charter: Charter) -> Callable
 
     wants_context = _CONTEXT in signature.parameters
 
-    def enter(context: Any, kwargs: dict[str, Any]) -> Any:
-        step = _step(charter, name, signature, context, dict(kwargs))
+    def enter(context: Any, args: tuple[Any, ...], kwargs: dict[str, Any], io: IO) -> _Taking:
+        taking = _Taking(charter, name, _bound(signature, args, kwargs), context, io)
         if wants_context:
             kwargs[_CONTEXT] = context
-        return step
+        return taking
 
     wrapper = _wrapper(inner, enter)
     wrapper.__signature__ = _with_context(signature)  # type: ignore[attr-defined]
@@ -91,13 +91,13 @@ def _guarded(inner: Callable[..., Any], name: str, charter: Charter) -> Callable
     return wrapper
 
 
-def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the same kind as `inner` that runs it inside `enter(context, kwargs)`."""
+def _wrapper(inner: Callable[..., Any], enter: Callable[..., _Taking]) -> Callable[..., Any]:
+    """A function of the same kind as `inner` that runs it inside of what `enter` gives."""
     if inspect.isasyncgenfunction(inner):
 
         @functools.wraps(inner)
         async def stream(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-            with enter(_agno_run_context, kwargs):
+            async with enter(_agno_run_context, args, kwargs, AsyncIO()):
                 async for item in inner(*args, **kwargs):
                     yield item
 
@@ -106,18 +106,18 @@ def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[.
 
         @functools.wraps(inner)
         async def run(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-            with enter(_agno_run_context, kwargs):
+            async with enter(_agno_run_context, args, kwargs, AsyncIO()):
                 return await inner(*args, **kwargs)
 
         return run
 
     @functools.wraps(inner)
     def call(*args: Any, _agno_run_context: Any = None, **kwargs: Any) -> Any:
-        with ExitStack() as step:
-            step.enter_context(enter(_agno_run_context, kwargs))
+        with ExitStack() as taking:
+            taking.enter_context(enter(_agno_run_context, args, kwargs, SyncIO()))
             result = inner(*args, **kwargs)
             if inspect.isgenerator(result):
-                return _within(step.pop_all(), result)
+                return _within(taking.pop_all(), result)
             if inspect.isawaitable(result) or inspect.isasyncgen(result):
                 # The host would not wait for it, and nothing be done.
                 if inspect.iscoroutine(result):
@@ -128,8 +128,8 @@ def _wrapper(inner: Callable[..., Any], enter: Callable[..., Any]) -> Callable[.
     return call
 
 
-def _within(step: ExitStack, pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    with step:
+def _within(taking: ExitStack, pieces: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    with taking:
         yield from pieces
 
 
@@ -145,64 +145,96 @@ def _with_context(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[*parameters[:at], extra, *parameters[at:]])
 
 
-@contextmanager
-def _step(
-    charter: Charter,
-    name: str,
-    signature: inspect.Signature,
-    context: Any,
-    arguments: dict[str, Any],
-) -> Iterator[None]:
-    """Take the plan's step that this call is, and mark it done once the call has returned."""
-    run_id = getattr(context, "run_id", None)
-    taken = charter.held(
-        run_id, lambda: _take(charter, context, name, _bound(signature, arguments))
-    )
-    if taken is None:
-        yield
-        return
-    station, steps, number, held = taken
-    try:
-        yield
-    except BaseException as error:
+class _Taking:
+    """Takes the plan's step that a call is, and marks it done once the call has returned."""
+
+    def __init__(
+        self, charter: Charter, name: str, bound: Mapping[str, Any], context: Any, io: IO
+    ) -> None:
+        self._charter = charter
+        self._name = name
+        self._bound = bound
+        self._context = context
+        self._run_id: str | None = getattr(context, "run_id", None)
+        self._io = io
+        self._taken: tuple[Station, Steps, int, Clearance | None] | None = None
+
+    def __enter__(self) -> None:
+        step(self.__aenter__())
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        step(self.__aexit__(kind, error, trace))
+
+    async def __aenter__(self) -> None:
+        self._taken = await self._charter.aheld(self._run_id, self._take)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._taken is None:
+            return
+        station, steps, number, held = self._taken
+        books, name = self._charter.books, self._name
+        if error is None:
+            with station.run.lock:
+                steps.done.add(number)
+            await self._io.run(partial(books.step_done, held, number))
+            self._charter.tell("tool", station, data={"tool": name, "step": number})
+            return
         with station.run.lock:
-            steps.taken.discard(number)
             steps.failed[name] = f"{name} raised {type(error).__name__}: {error}"
-        charter.books.step_dropped(held, number)
-        raise
-    with station.run.lock:
-        steps.done.add(number)
-    charter.books.step_done(held, number)
-    charter.tell("tool", station, data={"tool": name, "step": number})
+        try:
+            await self._io.run(partial(books.step_dropped, held, number))
+        finally:
+            _leave(station, steps, number)
 
-
-def _take(
-    charter: Charter, context: Any, name: str, bound: Mapping[str, Any]
-) -> tuple[Station, Steps, int, Clearance | None]:
-    """The step that this call takes, of which plan, by which clearance; else `ToolRefused`."""
-    try:
-        station, steps = charter.require_clearance(getattr(context, "run_id", None))
-        charter.require_same(station.run, context)
-    except GateClosed as closed:
-        raise ToolRefused(f"{name} was refused: {closed}") from None
-    with station.run.lock:
-        held = station.run.clearance
-        number, reason = _find(charter, steps, name, bound)
-        # Another plan may have been put forward since; then this is not its clearance.
-        if number is not None and (station.run.steps is not steps or held is None):
-            number, reason = None, "another plan was put forward"
-        elif number is not None:
-            steps.taken.add(number)
-    if number is not None:
-        if (kept_from := charter.books.step_taken(held, number)) is None:
-            return station, steps, number, held
-        reason = kept_from
+    async def _take(self) -> tuple[Station, Steps, int, Clearance | None]:
+        """The step that this call takes, of which plan, by which clearance; else `ToolRefused`."""
+        charter, name = self._charter, self._name
+        try:
+            station, steps = await charter.arequire_clearance(self._run_id, self._io)
+            charter.require_same(station.run, self._context)
+        except GateClosed as closed:
+            raise ToolRefused(f"{name} was refused: {closed}") from None
         with station.run.lock:
-            steps.taken.discard(number)
-    steps.failed[name] = f"{name} was refused: {reason}"
-    verdict = Verdict(False, charter.name, (reason,), evidence={"tool": name})
-    charter.tell("tool", station, verdict, data={"tool": name})
-    raise ToolRefused(f"{name} was refused: {reason}")
+            held = station.run.clearance
+            number, reason = _find(charter, steps, name, self._bound)
+            # Another plan may have been put forward since; then this is not its clearance.
+            if number is not None and (station.run.steps is not steps or held is None):
+                number, reason = None, "another plan was put forward"
+            elif number is not None:
+                steps.taken.add(number)
+        if number is not None:
+            if (kept_from := await self._keep(station, steps, number, held)) is None:
+                return station, steps, number, held
+            reason = kept_from
+        steps.failed[name] = f"{name} was refused: {reason}"
+        verdict = Verdict(False, charter.name, (reason,), evidence={"tool": name})
+        charter.tell("tool", station, verdict, data={"tool": name})
+        raise ToolRefused(f"{name} was refused: {reason}")
+
+    async def _keep(
+        self, station: Station, steps: Steps, number: int, held: Clearance | None
+    ) -> str | None:
+        """Note in the books that a step is taken; why it can't be, if it can't."""
+        books = self._charter.books
+        kept_from: str | None = "it was called off"
+
+        def called_off(kept_from: str | None) -> None:
+            if kept_from is None:
+                self._io.later(books.step_dropped, held, number)
+
+        try:
+            taken = partial(books.step_taken, held, number)
+            kept_from = await self._io.run(taken, undo=called_off)
+        finally:
+            if kept_from is not None:
+                _leave(station, steps, number)
+        return kept_from
+
+
+def _leave(station: Station, steps: Steps, number: int) -> None:
+    """Let a step that was not done be taken again."""
+    with station.run.lock:
+        steps.taken.discard(number)
 
 
 def _find(
@@ -210,13 +242,13 @@ def _find(
 ) -> tuple[int | None, str]:
     """The open step that a call is, or why it is none."""
     reason = f"the cleared plan has no step that calls {name}"
-    for number, step in enumerate(steps.plan.steps, start=1):
-        if step.tool != name:
+    for number, planned in enumerate(steps.plan.steps, start=1):
+        if planned.tool != name:
             continue
         if number in steps.taken:
             reason = f"every step that calls {name} is done or under way"
             continue
-        if (difference := step_matches(step, bound)) is not None:
+        if (difference := step_matches(planned, bound)) is not None:
             reason = f"step {number} of the cleared plan has {difference}"
             continue
         if any(gate.ordered for gate in charter.gates):
@@ -227,51 +259,13 @@ def _find(
     return None, reason
 
 
-def step_matches(step: Step, bound: Mapping[str, Any]) -> str | None:
-    """How a call's arguments differ from those the step names; `None` if they do not."""
-    for given in step.inputs:
-        if given.name not in bound:
-            return f"the input {given.name}, which the call leaves out"
-        if not same_value(given.value, bound[given.name]):
-            return f"{given.name}={given.value!r}, and the call {given.name}={bound[given.name]!r}"
-    return None
-
-
-def same_value(planned: Any, actual: Any) -> bool:
-    """Whether a planned scalar is the actual value; structures are compared as JSON."""
-    if isinstance(planned, bool) or isinstance(actual, bool):
-        return isinstance(planned, bool) and isinstance(actual, bool) and planned is actual
-    if isinstance(planned, int | float) and isinstance(actual, int | float):
-        return planned == actual
-    if isinstance(planned, str) and not isinstance(actual, str):
-        return _same_structure(planned, actual)
-    return type(planned) is type(actual) and planned == actual
-
-
-def _same_structure(planned: str, actual: Any) -> bool:
-    try:
-        plain = _told_in_full(actual) if isinstance(actual, BaseModel) else actual
-        if not isinstance(plain, dict | list | tuple):
-            return False
-        # As strictly as contracts read: of a key that stands twice a person may have read the
-        # other value. Written first, since what is called may have keys of a number's type.
-        written = json.dumps(plain, allow_nan=False)
-        return same(STRICT.decode(planned), STRICT.decode(written))
-    except (TypeError, ValueError, RecursionError):
-        return False
-
-
-def _told_in_full(actual: BaseModel) -> Any:
-    """The model as JSON types, None where they leave out or hide some of it."""
-    again = type(actual).model_validate(actual.model_dump(mode="json", by_alias=True))
-    return actual.model_dump(mode="json") if again == actual else None
-
-
-def _bound(signature: inspect.Signature, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The call's arguments with the function's defaults filled in."""
+def _bound(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The call's arguments by their names, with the function's defaults filled in."""
     defaults = {
         name: parameter.default
         for name, parameter in signature.parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
-    return {**defaults, **arguments}
+    return {**defaults, **dict(zip(signature.parameters, args, strict=False)), **kwargs}

@@ -278,6 +278,7 @@ def guard(
     timeout: float = ...,
     mode: Mode = ...,
     keep_raw: bool = ...,
+    unreadable: Literal["allow", "refuse"] = ...,
     observers: Sequence[Observer] = ...,
 ) -> Callable[[Callable[[Passage], Any]], Guard]: ...
 def guard(function: Callable[[Passage], Any] | None = None, /, **settings: Any) -> Any:

@@ -22,6 +22,7 @@ from agno.team.task import TaskList, TaskStatus, save_task_list
 from agno.tools.function import Function, FunctionCall
 
 from agno_portkey.drivers import Owned, drive
+from agno_portkey.guardrails.members import delegates
 from agno_portkey.guardrails.refusals import note_refusal, raise_on_block, verdict_of
 from agno_portkey.guardrails.tool_form import free_variable
 
@@ -29,7 +30,6 @@ __all__ = ["atold", "require_answer", "told"]
 
 # Of these a gate tells its leader itself.
 _GATES = ("GateClosed", "RunDeclined", "ContractError")
-_DELEGATES = ("delegate_task_to_member", "execute_task")
 # What the host says of a task whose member gave back nothing, and notes as its result.
 _NOTHING = "completed with no content."
 _NO_RESULT = "No content returned"
@@ -42,7 +42,7 @@ def told(
 
     `ends`: a team that routes ends with the refusal. A gate settles that for its own.
     """
-    if not any(map(_delegates, calls)):
+    if not any(map(delegates, calls)):
         return events
     return drive(_watched(calls, _aiter(events), results, ends))
 
@@ -55,7 +55,7 @@ def atold(
     ends: bool,
 ) -> AsyncIterator[Any]:
     """The same on an event loop."""
-    return _watched(calls, events, results, ends) if any(map(_delegates, calls)) else events
+    return _watched(calls, events, results, ends) if any(map(delegates, calls)) else events
 
 
 def require_answer(response: ModelResponse, run_response: Any) -> None:
@@ -68,10 +68,6 @@ def require_answer(response: ModelResponse, run_response: Any) -> None:
         except (InputCheckError, OutputCheckError) as error:
             note_refusal(run_response, error)
             raise
-
-
-def _delegates(call: FunctionCall) -> bool:
-    return call.function.name.startswith(_DELEGATES)
 
 
 async def _watched(
@@ -93,7 +89,7 @@ async def _watched(
             elif ended is not None and isinstance(event, TaskUpdatedEvent):
                 _correct(event, ended)
             yield event
-    routes = any(_delegates(call) and call.function.stop_after_tool_call for call in calls)
+    routes = any(delegates(call) and call.function.stop_after_tool_call for call in calls)
     if ended is not None and ends and routes:
         raise_on_block(ended)
     if refused:

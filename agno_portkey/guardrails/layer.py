@@ -44,6 +44,7 @@ def guard_layer(
     remembered = kept or Kept()
 
     async def layer(call: Call, io: IO, inner: Next) -> Deltas:
+        call.guarded.append(True)
         asking = Asking(guards, call, io, observers, role, swarm, remembered, fields)
         if known := remembered.of(call.run_id):
             clean(call.messages, known)

@@ -54,7 +54,7 @@ class RedactingFilter(logging.Filter):
             self._redact_record(record)
         except BaseException as error:
             _empty(record)
-            if not isinstance(error, Exception | SystemExit | RecursionError):
+            if not isinstance(error, Exception | SystemExit):
                 raise
         record.__dict__[_MARK] = (self, _content(record))
         return True

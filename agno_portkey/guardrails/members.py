@@ -1,4 +1,4 @@
-"""Whether what members say has been let go by the guards of their leader already."""
+"""Calls by which a leader asks its members, and whether its guards have heard them already."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 
 from agno.tools.function import FunctionCall
 
-__all__ = ["heard_by"]
+__all__ = ["delegates", "heard_by"]
 
 _DELEGATES = ("delegate_task_to_member", "execute_task")
+
+
+def delegates(call: FunctionCall) -> bool:
+    """Whether `call` is the host's own, by which a leader hands a task to a member."""
+    return call.function.name.startswith(_DELEGATES)
 
 
 def heard_by(guards: Sequence[Any], calls: Sequence[FunctionCall]) -> bool:
@@ -17,11 +22,7 @@ def heard_by(guards: Sequence[Any], calls: Sequence[FunctionCall]) -> bool:
 
     So it is where they delegate alone, to members whose models have the very guards.
     """
-    return all(_delegates(call) and _hears(call.function._team, guards) for call in calls)
-
-
-def _delegates(call: FunctionCall) -> bool:
-    return call.function.name.startswith(_DELEGATES)
+    return all(delegates(call) and _hears(call.function._team, guards) for call in calls)
 
 
 def _hears(team: Any, guards: Sequence[Any]) -> bool:

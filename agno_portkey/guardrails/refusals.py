@@ -13,7 +13,14 @@ from agno_portkey import errors
 from agno_portkey.errors import Blocked, InputBlocked, OutputBlocked, Told
 from agno_portkey.verdict import Verdict
 
-__all__ = ["VERDICT_KEY", "forget_refusal", "note_refusal", "raise_on_block", "verdict_of"]
+__all__ = [
+    "VERDICT_KEY",
+    "attach",
+    "forget_refusal",
+    "note_refusal",
+    "raise_on_block",
+    "verdict_of",
+]
 
 # Where a run's output keeps it, in its metadata.
 VERDICT_KEY = "agno_portkey.verdict"

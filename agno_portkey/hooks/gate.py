@@ -49,7 +49,7 @@ class GateHook(WaitingHook):
     `mode`: `observe` collects the same evidence and tells what would have been refused, and
     touches nothing; there the Critic and the Judge are taken to speak of the plan as it was when
     they were asked. `off` does nothing. AGNO_PORTKEY_GATE_MODE overrides it; a run keeps to its
-    end the mode in which it began.
+    end the mode in which it began. A `Charter` has a mode of its own, and another is refused.
     """
 
     def __init__(
@@ -57,13 +57,17 @@ class GateHook(WaitingHook):
         gate: Gate | Iterable[Gate] | Charter,
         *,
         runner: str,
-        mode: Mode = "enforce",
+        mode: Mode | None = None,
         late: Callable[[Any], str | None] = lambda team: None,
         fingerprint: Callable[[Any], Fingerprint] | None = None,
     ) -> None:
         if not isinstance(runner, str) or not runner:
             raise ConfigurationError(f"runner: the Runner's name or id, not {runner!r}")
-        self.charter = gate if isinstance(gate, Charter) else Charter(gate, mode=mode)
+        if not isinstance(gate, Charter):
+            gate = Charter(gate, mode=mode or "enforce")
+        elif mode not in (None, gate.mode):
+            raise ConfigurationError(f"mode: the charter's is {gate.mode}: give {mode!r} to that")
+        self.charter = gate
         self.runner = runner
         self.late = late
         gates = self.charter.gates

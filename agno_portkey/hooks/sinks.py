@@ -136,8 +136,9 @@ class Behind:
         with self._lock:
             if self._working:
                 return
+            # Where no thread can be had, the next record tries again.
+            threading.Thread(target=self._work, daemon=True, name="agno-portkey-audit").start()
             self._working = True
-        threading.Thread(target=self._work, daemon=True, name="agno-portkey-audit").start()
         atexit.register(self.flush, _AT_EXIT)
 
     def _work(self) -> None:
@@ -164,6 +165,8 @@ class Behind:
 
     def flush(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for what is under way; whether all of it is done."""
+        if self._pid != os.getpid():
+            return True  # what waits is the parent's, and so may be whoever holds the lock
         done = self._queue.all_tasks_done
         with done:
             return done.wait_for(lambda: not self._queue.unfinished_tasks, timeout)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
 
-import openai
 from agno.guardrails import BaseGuardrail
 from agno.knowledge.embedder.base import Embedder, raise_embedding_error
 from rich.progress import Progress
@@ -19,6 +18,7 @@ from agno_portkey.knowledge.spread import aspread, spread
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.config.emit import Profile
 from agno_portkey.routing.config.routes import Route
+from agno_portkey.routing.connection import without_made_up_key
 from agno_portkey.routing.recovery.allowance import Allowance
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.secrets.base import Secret
@@ -116,8 +116,8 @@ class PortkeyEmbedder(Embedder):
     def embed(self, texts: Sequence[str]) -> Embedded:
         """The vectors of `texts`, and what kept others from being there.
 
-        GatewayUnauthorized, CircuitOpen, Stopped and BudgetExceeded are raised: they are about all
-        of them.
+        GatewayUnauthorized, CircuitOpen, Stopped, ModelNotAllowed and BudgetExceeded are raised:
+        they are about all of them.
         """
         with self._told(texts) as run:
             spread(run.pieces(), run.embed, workers=self.concurrency)
@@ -139,13 +139,11 @@ class PortkeyEmbedder(Embedder):
         headers: dict[str, Any] = dict(model.metadata_of(None, {}))
         if (emitted := plan.emit(frozenset())) is not None and emitted.header:
             headers["x-portkey-config"] = emitted.header
-        if model.api_key is None:
-            # A made-up provider key would be sent on.
-            headers["Authorization"] = openai.Omit()
         params = {"model": self.id, **(self.request_params or {})}
         if self._asks_length:
             params["dimensions"] = self.dimensions
-        return {**params, "extra_headers": {**headers, **(params.get("extra_headers") or {})}}
+        headers |= params.get("extra_headers") or {}
+        return {**params, "extra_headers": without_made_up_key(model, headers)}
 
     def _settings(self, progress: Callable[[int, int], None] | None) -> Settings:
         asked = {k: v for k, v in (self.request_params or {}).items() if k != "extra_headers"}

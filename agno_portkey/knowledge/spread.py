@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from agno_portkey.calls import IO
@@ -35,8 +35,14 @@ def spread(pieces: Sequence[T], work: Work[T], *, workers: int) -> None:
         worker()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="agno-portkey-spread") as pool:
-        # A context can be entered once at a time.
-        done = [pool.submit(contextvars.copy_context().run, worker) for _ in range(workers)]
+        try:
+            # A context can be entered once at a time.
+            done = [pool.submit(contextvars.copy_context().run, worker) for _ in range(workers)]
+            wait(done)
+        except BaseException:
+            # Ctrl-C is this thread's alone: the others would go on to the last piece.
+            taken.end()
+            raise
     for each in done:
         each.result()
 

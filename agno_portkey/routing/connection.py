@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import openai
 
 from agno_portkey.environments import check_environment
 from agno_portkey.errors import ConfigurationError, GatewayUnauthorized
@@ -19,7 +21,15 @@ from agno_portkey.secrets.hidden import Hidden
 from agno_portkey.secrets.source import SecretSource, unusable
 from agno_portkey.settings import HOSTED_URL, Settings, check_config, check_url
 
-__all__ = ["check_arguments", "client_key", "client_params", "gateway_url", "given_http"]
+__all__ = [
+    "check_arguments",
+    "client_key",
+    "client_params",
+    "gateway_url",
+    "given_http",
+    "variable",
+    "without_made_up_key",
+]
 
 _SLUG = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -134,9 +144,9 @@ def client_params(model: Any) -> dict[str, Any]:
 def client_key(model: Any) -> tuple[Any, ...]:
     """All that a client is made of; asked on every call, so the usual `None`s cost little."""
     return (
-        model.base_url,
-        model.portkey_api_key,
-        model.virtual_key,
+        model.base_url or os.environ.get("PORTKEY_BASE_URL"),
+        model.portkey_api_key or variable("PORTKEY_API_KEY"),
+        model.virtual_key or variable("PORTKEY_VIRTUAL_KEY"),
         model.api_key,
         model.portkey_provider,
         model.custom_host,
@@ -153,6 +163,22 @@ def client_key(model: Any) -> tuple[Any, ...]:
 def given_http(model: Any) -> Any:
     """The http client that the user gave, if any."""
     return model.http_client or (model.client_params or {}).get("http_client")
+
+
+def without_made_up_key(model: Any, headers: Mapping[str, Any]) -> dict[str, Any]:
+    """`headers` of one request; where nobody gave a provider's key, none is sent.
+
+    The client has to have one, and honours only in a request that there is to be none.
+    """
+    own = (headers, model.default_headers, (model.client_params or {}).get("default_headers"))
+    if model.api_key is not None or any("Authorization" in each for each in own if each):
+        return dict(headers)
+    return {**headers, "Authorization": openai.Omit()}
+
+
+def variable(name: str) -> Hidden:
+    """What the environment says now, empty if nothing."""
+    return Hidden(os.environ.get(name, ""))
 
 
 def _headers(model: Any, settings: Settings, url: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from agno_portkey.workflows.flow import GovernedWorkflow
 from agno_portkey.workflows.gate_step import FlowGate, StepHook, question_of
 from agno_portkey.workflows.governing import (
     convert,
-    govern_workflow,
     refuse_steps,
     ungoverned_steps,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "convert",
     "executors",
     "functions",
-    "govern_workflow",
     "prepare",
     "question_of",
     "refuse_steps",

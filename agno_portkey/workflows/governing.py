@@ -1,9 +1,8 @@
-"""`govern_workflow`: governs every agent and team in a workflow, and has its steps stop it."""
+"""What of a workflow can't be governed, and what makes a failed step stop the others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
 
 from agno.agent import Agent
 from agno.team import Team
@@ -14,60 +13,10 @@ from agno_portkey.errors import UngovernedPathError
 from agno_portkey.workflows.agent import GovernedWorkflowAgent
 from agno_portkey.workflows.flow import GovernedWorkflow
 from agno_portkey.workflows.gate_step import FlowGate
-from agno_portkey.workflows.parts import (
-    Executor,
-    Terms,
-    executors,
-    functions,
-    harden,
-    prepare,
-    steps_of,
-    title,
-)
+from agno_portkey.workflows.parts import Executor, Terms, harden, steps_of, title
 from agno_portkey.workflows.steps import waits_for_people
 
-__all__ = ["convert", "govern_workflow", "nothing_in_functions", "refuse_steps", "ungoverned_steps"]
-
-Governed = TypeVar("Governed", bound=Workflow)
-
-
-def nothing_in_functions(function: Callable[..., Any], where: str) -> Iterable[str]:
-    """Lists nothing: a function's own agents are for its author to govern."""
-    return ()
-
-
-def as_it_is(workflow: Workflow) -> None:
-    """Leaves a workflow's database as it is."""
-
-
-def govern_workflow(
-    workflow: Governed,
-    bind: Callable[[Executor, str], None],
-    *,
-    governed: Callable[[Executor], bool],
-    inspect: Callable[[Callable[..., Any], str], Iterable[str]] = nothing_in_functions,
-) -> Governed:
-    """Govern all that runs in `workflow` with `bind`, and have a failed step stop it.
-
-    `bind(owner, swarm)` is called once for each agent and team, at any depth, with the workflow's
-    name; `governed` tells afterwards, also of a copy, whether that was done. `inspect` lists what
-    a function of the workflow holds that can't be governed. Raises `UngovernedPathError` with a
-    list before anything is changed.
-    """
-    prepare(workflow)
-    refuse_steps(
-        [
-            *ungoverned_steps(workflow),
-            *(path for function, at in functions(workflow) for path in inspect(function, at)),
-        ]
-    )
-    bound: set[int] = set()
-    for owner, _ in executors(workflow):
-        if id(owner) not in bound:
-            bound.add(id(owner))
-            bind(owner, title(workflow))
-    convert(workflow, governed)
-    return workflow
+__all__ = ["convert", "refuse_steps", "ungoverned_steps"]
 
 
 def refuse_steps(paths: Sequence[str]) -> None:
@@ -102,7 +51,7 @@ def ungoverned_steps(workflow: Workflow) -> Iterator[str]:
 def convert(
     workflow: Workflow,
     governed: Callable[[Executor], bool],
-    vault: Callable[[Workflow], None] = as_it_is,
+    vault: Callable[[Workflow], None],
     gate: FlowGate | None = None,
 ) -> None:
     """Have a failed step stop a prepared `workflow`, and every one inside it.

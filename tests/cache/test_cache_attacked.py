@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import threading
@@ -222,6 +223,45 @@ def test_a_policys_lifetime_holds_for_what_another_one_kept(
     assert len(portkey_provider.calls) == 2
 
 
+@pytest.mark.parametrize("lifetime", [99, 50])
+def test_nor_does_who_waits_for_another_get_an_older_one(
+    lifetime: int,
+    portkey_provider: EmbeddedProvider,
+    agent: Makes,
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks first finds that it is too old by its policy, or by that of the other alone."""
+    now, waits, leases = [1_000_000.0], threading.Event(), threading.Event()
+    waiting = layer.wait_for
+
+    def noted(*asked: Any) -> Any:
+        waits.set()
+        return waiting(*asked)
+
+    def lease(*asked: Any) -> bool:
+        leases.set()
+        return waits.wait(10) and cache.store.lease(*asked)
+
+    def get(key: str, at: float) -> Any:
+        # It is kept just before who has the lease looks once more.
+        return cache.store.get(key, at) if lifetime == 99 or waits.is_set() else None
+
+    portkey_provider.when(lambda request: True, ["old", "new"])
+    agent({"lifetime": 1e5, "store": Cache(cache.store, clock=lambda: now[0])}).run("Hi")
+    now[0] += 100
+    monkeypatch.setattr(layer, "wait_for", noted)
+    store = Cache(Instead(cache.store, lease=lease, get=get), clock=lambda: now[0])  # type: ignore[arg-type]
+    first = agent({"store": store, "lifetime": 99 if lifetime == 99 else 101})
+    second = agent({"store": store, "lifetime": lifetime})
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(first.run, "Hi")
+        assert leases.wait(10)
+        assert pool.submit(second.run, "Hi").result().content == "new"
+        assert asked.result().content == ("new" if lifetime == 99 else "old")
+    assert len(portkey_provider.calls) == 2
+
+
 def weather(city: str) -> str:
     """The weather in a city."""
     return f"{city}: sun"
@@ -370,6 +410,38 @@ def test_a_lease_that_could_not_be_ended_is_ended_before_the_next(
     assert not store.resting
     asks.run("Hi")
     assert len(portkey_provider.calls) == 2
+
+
+def test_a_lease_that_comes_after_its_call_was_cancelled_is_ended(
+    agent: Makes, cache: Cache, portkey_provider: EmbeddedProvider
+) -> None:
+    began, released, go_on = threading.Event(), threading.Event(), threading.Event()
+    keys: list[str] = []
+
+    def lease(key: str, owner: str, *asked: Any) -> bool:
+        keys.append(key)
+        began.set()
+        return go_on.wait(10) and cache.store.lease(key, owner, *asked)
+
+    def release(*asked: Any) -> None:
+        cache.store.release(*asked)
+        released.set()
+
+    store = Cache(Instead(cache.store, lease=lease, release=release))  # type: ignore[arg-type]
+    asks = agent({"store": store})
+
+    async def cancelled() -> None:
+        run = asyncio.create_task(asks.arun("Hi"))
+        assert await asyncio.to_thread(began.wait, 10)
+        run.cancel()
+        await asyncio.wait([run])
+        assert await asyncio.to_thread(released.wait, 10)
+        go_on.set()
+
+    asyncio.run(cancelled())
+    assert portkey_provider.calls == []
+    # Others would wait a minute for an answer that nobody asks for.
+    assert cache.store.lease(keys[0], "other", 60, cache.clock())
 
 
 def test_a_cache_at_an_address_stays(

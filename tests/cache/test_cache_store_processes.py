@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cache_entries import NOW, entry, keys_in
 from cache_places import Place, RedisPlace, SqlitePlace
 from redis_server import RedisServer
 
-from agno_portkey.cache.entry import Selection
+from agno_portkey.cache import Cache, CachePolicy
+from agno_portkey.cache.asked import Asked
+from agno_portkey.cache.entry import Evidence, Selection
 from agno_portkey.cache.redis_store import RedisStore
 from agno_portkey.cache.sqlite_store import SqliteStore
 from agno_portkey.cache.store import Store
@@ -181,6 +184,61 @@ def test_a_fork_while_another_thread_has_the_lock_of_the_client(cache_server: Re
         thread.join()
     assert keys_in(store, "child") == ["child"]
     place.close()
+
+
+class HeldUp(SqliteStore):
+    """In the process that made it, whoever reads vectors or evidence waits."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, max_entries=10, max_bytes=1 << 30)
+        self._made_in = os.getpid()
+        self.waiting, self.done = threading.Semaphore(0), threading.Event()
+
+    def since(self, bucket: str, seq: int) -> list[tuple[int, str, bytes]]:
+        self._wait()
+        return super().since(bucket, seq)
+
+    def evidence(self, seq: int) -> list[tuple[int, Evidence]]:
+        self._wait()
+        return super().evidence(seq)
+
+    def _wait(self) -> None:
+        if os.getpid() == self._made_in:
+            self.waiting.release()
+            self.done.wait()
+
+
+class OneVector:
+    id = "one"
+
+    def embed(self, texts: Any) -> Any:
+        return np.ones((len(texts), 1), dtype="f4")
+
+
+def test_a_fork_while_other_threads_have_the_locks_of_the_cache(place: SqlitePlace) -> None:
+    store, policy = HeldUp(str(place.path)), CachePolicy(kind="semantic")
+    cache = Cache(store, embedder=OneVector(), clock=lambda: NOW)
+    kept = entry("k", bucket="b", question="How many?", embedding=b"\0\0\x80?", embedder="one")
+    store.put(kept)
+    asked = Asked(
+        key="other", bucket="b", scope="", question="How many?", model="", role="", swarm="",
+        prompt="", knowledge="", sources=(),
+    )  # fmt: skip
+
+    def found() -> tuple[str | None, float]:
+        near = cache.near(asked, policy)
+        return near and near.entry.key, cache.trust(policy).max_error
+
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(cache.near, asked, policy), pool.submit(cache.trust, policy)]
+        try:
+            assert store.waiting.acquire(timeout=10)
+            assert store.waiting.acquire(timeout=10)
+            assert in_a_child(found) == ("k", policy.max_error)
+        finally:
+            store.done.set()
+        assert all(each.result() is not None for each in held)
+    store.close()
 
 
 def test_a_fork_of_a_store_in_memory_has_a_copy() -> None:

@@ -163,9 +163,9 @@ def test_it_opens_again_when_the_burst_has_subsided() -> None:
     needed = math.floor((3 * log(6) - 4) / log(0.995 / 0.97)) + 1
     assert trust.needed("") == needed
     for each in compared(needed, since=3_000.0):
-        assert not trust.calibrated("")
+        assert trust.serves_from("") is None
         trust.add(each)
-    assert trust.calibrated("")
+    assert trust.serves_from("") is not None
     assert 0 < served(trust) < 0.1
 
 

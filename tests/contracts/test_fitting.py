@@ -280,13 +280,13 @@ def test_references_in_a_circle_come_to_an_end() -> None:
 
 def test_the_keys_of_a_part_are_those_of_all_its_alternatives() -> None:
     schema = Schema({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}, {}]})
-    assert schema.keys_at({}, ()) == {"a", "b"}
-    assert schema.keys_at({}, ("c",)) == frozenset()
+    assert schema.keys_at(()) == {"a", "b"}
+    assert schema.keys_at(("c",)) == frozenset()
 
 
 def test_alternatives_within_themselves_come_to_an_end() -> None:
     looped = {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}
-    assert Schema(looped).keys_at({}, ()) == frozenset()
+    assert Schema(looped).keys_at(()) == frozenset()
 
 
 def test_a_key_of_an_open_object_is_renamed_only_where_another_is_due() -> None:

@@ -16,7 +16,8 @@ from gate_decisions import NOON, decided, scored_at
 from typer.testing import CliRunner
 
 from agno_portkey.cli import app
-from agno_portkey.gates.history import History, Scored
+from agno_portkey.gates.history import History, Scored, reports
+from agno_portkey.gates.history.plots import draw
 
 LONG = "its score is 6.1 after 16 samples (5.2 to 7), and 7 is needed, which nothing can change"
 
@@ -123,3 +124,28 @@ def test_what_people_alone_have_decided_is_not_drawn(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "there is nothing to compare or draw" in result.stderr
     assert not png.exists()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "span"), [((0,), 1), ((0, 0.4, 2.6), 3), ((3, 5), 3), ((0, 60 * 24), 60 * 25)]
+)
+def test_a_picture_is_as_long_as_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: tuple[float, ...], span: float
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.dates import num2date
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    several = [scored_at(each, 0.8) for each in minutes]
+    draw(several, reports(several), tmp_path / "gates.png")
+    [axis] = drawn[0].axes
+    begins, ends = map(num2date, axis.get_xlim())
+    assert begins == NOON + timedelta(minutes=minutes[0])
+    assert ends - begins == timedelta(minutes=span)
+    # The last rate is drawn to the end, and the day is said once, with its zone.
+    assert axis.get_lines()[-1].get_xdata()[-1] == ends
+    assert axis.get_xlabel() == "UTC"
+    FigureCanvasAgg(drawn[0]).draw()
+    assert "2026-May" in axis.xaxis.get_offset_text().get_text()

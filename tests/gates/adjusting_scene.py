@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from agno_portkey.gates.adjusting import Proposal, propose
+import pytest
+
+from agno_portkey.errors import AdjustmentRefused
+from agno_portkey.gates.adjusting import Proposal, Thresholds, propose
 from agno_portkey.gates.history import Decided, Scored
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = NOON + timedelta(days=1)
 MINI, LARGE = {"Judge.model": "gpt-4o-mini"}, {"Judge.model": "gpt-4.1"}
+WRITTEN = {"release": {"judgement": 0.7, "accuracy": 0.5}}
 _NUMBERS = count()
 
 
@@ -86,3 +90,12 @@ def a_proposal(
     assert isinstance(found, Proposal), found
     assert found.threshold == threshold
     return found
+
+
+def kept_in(database: Any, **options: Any) -> Thresholds:
+    """The thresholds of a gate with two checks, as they are kept in `database`."""
+    return Thresholds(database, **{"swarm": "Release", "written": WRITTEN, **options})
+
+
+def code(refused: pytest.ExceptionInfo[AdjustmentRefused]) -> str:
+    return refused.value.code

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from agno_portkey.contracts import Plan, Step, digest
+from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.clearance import Asking, Grant, new_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 PLAN = Plan(
     goal="Ship 2.1",
     steps=(
@@ -50,6 +53,14 @@ def an_asking(run: str = "r1", **given: Any) -> Asking:
         "fingerprint": "sha256:f1",
     }
     return Asking(**{**values, **given})
+
+
+def refusal(code: str, call: Callable[[], object]) -> str:
+    """What a refusal with `code` says."""
+    with pytest.raises(ClearanceRefused) as caught:
+        call()
+    assert (caught.value.code, str(caught.value)) == (code, str(caught.value))
+    return str(caught.value)
 
 
 def _texts(least: int = 0) -> st.SearchStrategy[str]:

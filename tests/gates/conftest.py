@@ -1,13 +1,16 @@
-"""Where clearances are kept: this process, a SQLite file, and a real Postgres."""
+"""Where clearances and adjusted thresholds are kept: a process, SQLite, and a real Postgres."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from adjusting_scene import NOW as THEN
+from adjusting_scene import kept_in
 from clearance_scene import NOW
 from postgres_server import PostgresServer
 
+from agno_portkey.gates.adjusting import Thresholds
 from agno_portkey.gates.clearance import Clearances, MemoryClearances
 
 
@@ -21,3 +24,9 @@ def clearances(request: pytest.FixtureRequest, tmp_path: Path) -> Clearances:
             return Clearances(str(tmp_path / "agno.db"), clock=lambda: NOW)
     server: PostgresServer = request.getfixturevalue("postgres")
     return Clearances(server.new_database(), clock=lambda: NOW)
+
+
+@pytest.fixture
+def kept(database: str) -> Thresholds:
+    """Adjusted thresholds of a gate, of which none is kept yet, at a time that stands still."""
+    return kept_in(database, clock=lambda: THEN)

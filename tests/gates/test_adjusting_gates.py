@@ -21,14 +21,7 @@ from sqlalchemy import create_engine, text
 
 from agno_portkey import Event, Gate
 from agno_portkey.errors import ConfigurationError, GateClosed
-from agno_portkey.gates import (
-    Adjust,
-    BudgetCheck,
-    Check,
-    CritiqueCheck,
-    JudgementCheck,
-    weighted,
-)
+from agno_portkey.gates import Adjust, BudgetCheck, Check, CritiqueCheck, JudgementCheck, weighted
 from agno_portkey.gates.adjusting import AUTO, Adjuster, Standing, Thresholds, movable, past
 from agno_portkey.gates.books import Books, books_of
 from agno_portkey.gates.history import Decided, History

@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import sqlite3
-import subprocess
-import sys
-import threading
-from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from adjusting_scene import NOW, a_proposal
-from agno.db.in_memory import InMemoryDb
-from agno.db.sqlite import AsyncSqliteDb, SqliteDb
+from adjusting_scene import NOW, a_proposal, code, kept_in
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from postgres_server import PostgresServer
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from agno_portkey import Event
-from agno_portkey.errors import AdjustmentRefused, ConfigurationError, DatabaseGone
+from agno_portkey.errors import AdjustmentRefused, ConfigurationError
 from agno_portkey.gates.adjusting import Change, Thresholds
 from agno_portkey.gates.approving import APPROVE
-
-WRITTEN = {"release": {"judgement": 0.7, "accuracy": 0.5}}
-TABLE = "agno_portkey_gate_thresholds"
-
-
-def kept_in(database: Any, **options: Any) -> Thresholds:
-    return Thresholds(database, **{"swarm": "Release", "written": WRITTEN, **options})
-
-
-@pytest.fixture
-def kept(database: str) -> Thresholds:
-    return kept_in(database, clock=lambda: NOW)
-
-
-def code(refused: pytest.ExceptionInfo[AdjustmentRefused]) -> str:
-    return refused.value.code
 
 
 def test_a_change_holds_and_is_kept_as_it_was_made(database: str) -> None:
@@ -251,216 +222,6 @@ def test_what_can_not_be_kept_is_refused_before_it_is_written(kept: Thresholds) 
     assert deepcopy(kept) is kept
 
 
-# Databases
-
-
-def test_any_database_of_agno_on_sql_will_do(tmp_path: Path) -> None:
-    file = str(tmp_path / "agno.db")
-    for database in (SqliteDb(db_file=file), AsyncSqliteDb(db_file=file), file):
-        kept_in(database)
-    kept_in(file).apply(a_proposal(0.8), by="ann")
-    assert kept_in(SqliteDb(db_file=file)).current(["release"]) == {"release": {"judgement": 0.8}}
-    for unfit in (InMemoryDb(), SqliteDb(db_url="sqlite://"), None):
-        with pytest.raises(ConfigurationError, match="database: "):
-            kept_in(unfit)
-
-
-def run(database: str, statement: str) -> None:
-    url = database.replace("postgresql://", "postgresql+psycopg://")
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("threshold", "1.5"),
-        ("threshold", "-0.1"),
-        ("before", "2"),
-        ("written", "-1"),
-        ("rate", "1.1"),
-        ("version", "0"),
-        ("kind", "'raised'"),
-        ("state", "'appliedd'"),
-        ("at", "'yesterday'"),
-        ("at", "'2026-05-01T12:00:00'"),
-        ("by", "''"),
-        ("runs", "-1"),
-        ('"check"', "''"),
-    ],
-)
-def test_a_row_that_is_none_closes_the_gate(
-    kept: Thresholds, database: str, column: str, value: str
-) -> None:
-    kept.apply(a_proposal(0.8), by="ann")
-    run(database, f"UPDATE {TABLE} SET {column} = {value}")
-    with pytest.raises(AdjustmentRefused, match="is not what was written there") as refused:
-        kept.current(["release"])
-    assert code(refused) == "malformed"
-
-
-def test_what_sqlite_lets_in_by_any_type_is_refused(tmp_path: Path) -> None:
-    file = str(tmp_path / "agno.db")
-    kept = kept_in(file)
-    kept.apply(a_proposal(0.8), by="ann")
-    for column, value in (
-        ("threshold", "'high'"),
-        ("threshold", "9e999"),
-        ("runs", "1.5"),
-        ("reason", "x'00ff'"),
-        ("at", "x'00'"),
-    ):
-        with sqlite3.connect(file) as connection:
-            before = connection.execute(f"SELECT {column} FROM {TABLE}").fetchone()
-            connection.execute(f"UPDATE {TABLE} SET {column} = {value}")
-        with pytest.raises(AdjustmentRefused, match="is not what"):
-            kept.current(["release"])
-        with sqlite3.connect(file) as connection:
-            connection.execute(f"UPDATE {TABLE} SET {column} = ?", before)
-    assert kept.current(["release"]) == {"release": {"judgement": 0.8}}
-
-
-def test_a_table_that_was_taken_away_closes_the_gate(kept: Thresholds, database: str) -> None:
-    kept.apply(a_proposal(0.8), by="ann")
-    run(database, f"DROP TABLE {TABLE}")
-    with pytest.raises(DatabaseGone, match="was there and is gone"):
-        kept.current(["release"])
-    with pytest.raises(DatabaseGone, match="was there and is gone"):
-        kept.put("release", "judgement", 0.9, by="ann")
-
-
-def test_a_file_that_was_taken_away_closes_the_gate(tmp_path: Path) -> None:
-    file = tmp_path / "agno.db"
-    kept = kept_in(str(file))
-    kept.apply(a_proposal(0.8), by="ann")
-    file.unlink()
-    with pytest.raises(DatabaseGone):
-        kept.current(["release"])
-    assert not file.exists()
-
-
-def test_a_locked_database_closes_the_gate(tmp_path: Path) -> None:
-    file = str(tmp_path / "agno.db")
-    kept = kept_in(file, seconds=0.01)
-    kept.apply(a_proposal(0.8), by="ann")
-    with sqlite3.connect(file) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(OperationalError, match="locked"):
-            kept.current(["release"])
-
-
-def test_a_server_that_was_started_anew_is_asked_again() -> None:
-    with PostgresServer() as server:
-        kept = kept_in(server.new_database())
-        kept.apply(a_proposal(0.8), by="ann")
-        server.kill()
-        server.start()
-        assert kept.current(["release"]) == {"release": {"judgement": 0.8}}
-        server.kill()
-        with pytest.raises(OperationalError):
-            kept.current(["release"])
-
-
-# At once
-
-RACER = """
-import sys
-from agno_portkey.errors import AdjustmentRefused
-from agno_portkey.gates.adjusting import Thresholds
-
-database, me = sys.argv[1:]
-kept = Thresholds(
-    database, swarm="Release", written={"release": {"judgement": 0.1, "accuracy": 0.1}}, seconds=60
-)
-print("ready", flush=True)
-for line in sys.stdin:
-    check, threshold = line.split()
-    try:
-        kept.put("release", check if me == "0" else "accuracy", float(threshold), by=me)
-        print("mine", flush=True)
-    except AdjustmentRefused as refused:
-        print(refused.code, flush=True)
-"""
-
-
-def test_of_processes_that_change_a_gate_at_once_one_does(database: str) -> None:
-    """Also where each changes another check: the rates of one depend on the other."""
-    path = os.pathsep.join(filter(None, sys.path))
-    with ExitStack() as stack:
-        racers = [
-            subprocess.Popen(
-                [sys.executable, "-c", RACER, database, str(number)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-            for number in range(2)
-        ]
-        for racer in racers:
-            stack.enter_context(racer)
-            stack.callback(racer.kill)
-            assert racer.stdout is not None
-            assert racer.stdout.readline() == "ready\n"
-        done = 0
-        for number in range(1, 21):
-            for racer in racers:
-                assert racer.stdin is not None
-                racer.stdin.write(f"judgement {0.1 + number / 100}\n")
-                racer.stdin.flush()
-            said = [racer.stdout.readline().strip() for racer in racers if racer.stdout]
-            assert {*said} <= {"mine", "overtaken"}
-            assert "mine" in said
-            done += said.count("mine")
-    changes = kept_in(database).log("release")
-    assert [each.version for each in changes] == [*range(1, done + 1)]
-
-
-def test_of_threads_that_apply_one_proposal_at_once_one_does(database: str) -> None:
-    proposal, said, lock = a_proposal(0.8), list[str](), threading.Lock()
-    begin = threading.Barrier(8)
-
-    def apply() -> None:
-        kept = kept_in(database, seconds=60)
-        begin.wait()
-        try:
-            kept.apply(proposal, by="ann")
-            code = "mine"
-        except AdjustmentRefused as refused:
-            code = refused.code
-        except BaseException as error:
-            code = repr(error)
-        with lock:
-            said.append(code)
-
-    threads = [threading.Thread(target=apply) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(said) == ["mine", *["overtaken"] * 7]
-    assert len(kept_in(database).log("release")) == 1
-
-
-def _in_child(kept: Thresholds, answers: Any) -> None:
-    answers.put(kept.put("release", "judgement", 0.9, by="child").version)
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_fork_has_connections_of_its_own(kept: Thresholds) -> None:
-    kept.apply(a_proposal(0.8), by="ann")
-    fork = multiprocessing.get_context("fork")
-    answers = fork.Queue()
-    child = fork.Process(target=_in_child, args=[kept, answers])
-    child.start()
-    assert answers.get(timeout=60) == 2
-    child.join()
-    assert child.exitcode == 0
-    assert kept.current(["release"]) == {"release": {"judgement": 0.9}}
-
-
 MOVES = st.lists(
     st.one_of(
         st.tuples(
@@ -474,6 +235,9 @@ MOVES = st.lists(
     ),
     max_size=12,
 )
+
+
+# At once
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

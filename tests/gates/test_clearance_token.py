@@ -9,13 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from clearance_scene import HOUR, NOW, OTHER, PLAN, a_grant, an_asking, grants
+from clearance_scene import HOUR, NOW, OTHER, PLAN, a_grant, an_asking, grants, refusal
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -52,13 +51,6 @@ TYPE = "agno-portkey-clearance+jwt"
 
 def checked(token: Any, asking: Asking | None = None, keys: Any = KEY.public) -> Grant:
     return verify(token, keys, asking or an_asking(), now=NOW)
-
-
-def refusal(code: str, call: Callable[[], object]) -> str:
-    with pytest.raises(ClearanceRefused) as caught:
-        call()
-    assert (caught.value.code, str(caught.value)) == (code, str(caught.value))
-    return str(caught.value)
 
 
 def b64(data: object) -> str:

@@ -16,9 +16,10 @@ from agno.eval.suite import CaseResult, SuiteResult
 from agno.team import Team
 
 from agno_portkey import Gate
-from agno_portkey.gates import GuardCheck, ReliabilityCheck, SuiteCheck, same_value
+from agno_portkey.gates import GuardCheck, ReliabilityCheck, SuiteCheck
 from agno_portkey.gates.case import Case
 from agno_portkey.gates.checks.suite import record_suite
+from agno_portkey.gates.matching import same_value
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 from agno_portkey.testing.story import SOUND
 from agno_portkey.verdict import Event, Verdict

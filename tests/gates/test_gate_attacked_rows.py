@@ -33,10 +33,10 @@ from agno_portkey.errors import (
     UngovernedPathError,
 )
 from agno_portkey.fingerprint import fingerprint_of
-from agno_portkey.gates import same_value
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, new_id
 from agno_portkey.gates.gate import check_gates
 from agno_portkey.gates.history import Decided, History
+from agno_portkey.gates.matching import same_value
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
 
 NOW = datetime.now(UTC)

@@ -292,6 +292,30 @@ async def test_what_was_called_off_is_taken_back_once_the_database_lets_it(file:
     assert done_elsewhere(file) == []
 
 
+def test_what_is_called_off_as_its_loop_ends_is_taken_back_too(file: str) -> None:
+    one = a_desk(file).judged(9)
+    insert = one.charter.books.clearances._store.insert
+    inside, free = threading.Event(), threading.Event()
+
+    def slow(row: Any) -> bool:
+        inside.set()
+        assert free.wait(30)
+        return insert(row)
+
+    async def play() -> None:
+        asked = asyncio.create_task(one.aadmit())
+        assert await asyncio.to_thread(inside.wait, 30)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        # The loop takes nothing more by the time that it is written.
+        free.set()
+
+    with replaced(one.charter.books.clearances, insert=slow):
+        asyncio.run(play())
+    assert states(file) == ["revoked"]
+
+
 async def test_so_is_an_approval_that_was_being_claimed(file: str) -> None:
     one, id = approved(file)
     books = one.charter.books

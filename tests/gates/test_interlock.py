@@ -197,6 +197,10 @@ def test_a_refusal_without_a_tool_result_changes_nothing() -> None:
     message = Message(role="user", content="go")
     scene.say(Model(CALLS), message)
     assert message.content == "go"
+    # It is kept for who has a result to read it in.
+    result = Message(role="tool", content=None)
+    scene.say(Model(CALLS), message, result)
+    assert result.content == "Refused by the gate: no test"
 
 
 @pytest.mark.parametrize("part", ["planner", "critic", "judge"])

@@ -12,10 +12,11 @@ from agno.tools.function import Function, FunctionCall
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agno_portkey.calls import IO
 from agno_portkey.contracts import Plan, Step
 from agno_portkey.errors import ToolRefused
-from agno_portkey.gates import Charter, Gate, is_protected, original, protect, same_value
-from agno_portkey.gates.tools import step_matches
+from agno_portkey.gates import Charter, Gate, is_protected, original, protect
+from agno_portkey.gates.matching import same_value, step_matches
 from agno_portkey.verdict import Event
 
 PLAN = Plan(
@@ -150,14 +151,14 @@ def test_a_plan_put_forward_in_between_takes_the_leave_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage()
-    ask = stage.charter.require_clearance
+    ask = stage.charter.arequire_clearance
 
-    def swap(run_id: str | None) -> Any:
-        leave = ask(run_id)
+    async def swap(run_id: str | None, io: IO) -> Any:
+        leave = await ask(run_id, io)
         stage.run.propose(Plan(goal="another", steps=PLAN.steps))
         return leave
 
-    monkeypatch.setattr(stage.charter, "require_clearance", swap)
+    monkeypatch.setattr(stage.charter, "arequire_clearance", swap)
     with pytest.raises(ToolRefused, match="another plan was put forward"):
         stage.call("check", suite="smoke")
     assert stage.done.calls == []
@@ -190,6 +191,17 @@ def test_defaults_count_as_given_and_unnamed_inputs_are_free() -> None:
     stage.call("check", suite="smoke")
     assert stage.call("deploy", note="anything") == "shipped"
     assert stage.done.calls[-1] == ("deploy", "staging", "anything")
+
+
+def test_what_a_call_gives_by_its_place_counts_as_given() -> None:
+    stage = Stage()
+    stage.call("check", suite="smoke")
+    function = protect(Function.from_callable(stage.done.deploy), stage.charter)
+    entrypoint: Any = function.entrypoint
+    context = SimpleNamespace(run_id="runner")
+    with pytest.raises(ToolRefused, match="target='staging', and the call target='production'"):
+        entrypoint("production", _agno_run_context=context)
+    assert entrypoint("staging", _agno_run_context=context) == "shipped"
 
 
 @pytest.mark.parametrize("kind", ["adeploy", "astream"])

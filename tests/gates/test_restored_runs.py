@@ -19,6 +19,7 @@ from agno.run.base import RunStatus
 from agno.team import Team
 from sqlalchemy import create_engine, text
 
+from agno_portkey.environments import VARIABLE
 from agno_portkey.errors import GateClosed
 from agno_portkey.gates import Charter, Gate
 from agno_portkey.gates.books import Books
@@ -276,6 +277,19 @@ def test_another_team_does_not_know_the_run(swarm: str | None, paused: Paused) -
     assert charter.station(paused.run_id) is None
     with pytest.raises(GateClosed, match="unknown to this process"):
         charter.require_clearance(paused.grant.claimed_by)
+
+
+def test_a_run_of_no_environment_does_not_go_on_in_one(
+    paused: Paused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "dev")
+    ended = paused.goes_on()
+    assert ended["status"] == "ERROR"
+    assert ended["done"] == []
+    team, _ = paused.again()
+    with pytest.raises(GateClosed, match=r"for the environment \(none\), not for dev"):
+        charter_of(team).station(paused.run_id)
+    assert paused.grant.done == {1}
 
 
 def test_a_run_that_nobody_cleared_is_unknown(paused: Paused) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable
 from datetime import timedelta
@@ -195,3 +196,22 @@ async def test_where_nothing_can_be_left_for_the_runner_it_gets_nothing() -> Non
     with pytest.raises(GateClosed, match="has not passed before"):
         await one.aadmit()
     assert [kept.id for kept in clearances.of_swarm("Release")] == [grant.id]
+
+
+class Unspent(MemoryClearances):
+    """Nothing of it can be used up."""
+
+    def spend(self, id: str) -> Grant:
+        raise OSError("no space")
+
+
+async def test_where_what_was_brought_can_not_be_used_up_nothing_is_left_for_the_runner() -> None:
+    clearances = Unspent()
+    charter, one = desk(clearances=clearances)
+    clearances.put(brought(one))
+    with pytest.raises(GateClosed, match="OSError"):
+        await passed(charter, one)
+    with pytest.raises(GateClosed, match="has not passed before"):
+        await one.aadmit()
+    await asyncio.to_thread(charter.books.owed.made)
+    assert {kept.state for kept in clearances.of_swarm("Release")} == {"revoked"}

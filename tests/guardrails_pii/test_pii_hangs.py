@@ -272,3 +272,26 @@ def test_at_the_end_what_waits_is_dropped_and_what_runs_has_a_moment(gate: Gate)
     with pytest.raises(Late):
         thread.run(ran.append, 0.1)
     assert ran == []
+
+
+def test_who_comes_after_the_end_waits_for_nothing() -> None:
+    """A record that is logged while the process ends, say."""
+    one = alone()
+    assert one.run(lambda held: held, 60) == 0
+    one.end()
+    with pytest.raises(Late):
+        one.run(lambda held: held, 3_600)
+
+
+def test_without_a_thread_nothing_is_left_to_be_done_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, done = alone(), list[str]()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        one.run(lambda held: done.append("first"), 60)
+    monkeypatch.undo()
+    one.run(lambda held: done.append("second"), 60)
+    assert done == ["second"]

@@ -345,6 +345,35 @@ def test_the_thread_of_another_process_is_not_relied_on() -> None:
     assert AuditHook(seen.append).flush()
 
 
+def test_a_child_does_not_wait_for_what_its_parent_has_to_write() -> None:
+    go_on = threading.Event()
+    audit = AuditHook(lambda record: go_on.wait(60), required=False, timeout=60)
+    audit(Event("parent"))
+    assert not audit.flush(0)
+    own, audit._sink._pid = audit._sink._pid, -1  # as it is in a child process
+    assert audit.flush(0)
+    audit._sink._pid = own
+    go_on.set()
+    assert audit.flush(60)
+
+
+def test_what_no_thread_could_write_is_written_with_the_next_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    seen: list[str] = []
+    audit = AuditHook(lambda record: seen.append(record["kind"]), required=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            audit(Event("first"))
+    audit(Event("second"))
+    assert audit.flush(60)
+    assert seen == ["first", "second"]
+
+
 def test_a_file_that_is_moved_away_is_made_anew(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     audit = AuditHook(file)

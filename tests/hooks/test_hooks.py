@@ -270,6 +270,14 @@ def test_gate_hook_needs_the_runners_name() -> None:
         GateHook(Gate(), runner="")
 
 
+def test_gate_hook_takes_no_mode_beside_that_of_its_charter() -> None:
+    charter = Charter(Gate(), mode="observe")
+    assert GateHook(charter, runner="Runner", mode="observe").charter is charter
+    with pytest.raises(ConfigurationError, match="mode: the charter's is observe"):
+        GateHook(charter, runner="Runner", mode="enforce")
+    assert GateHook(Gate(), runner="Runner").charter.mode == "enforce"
+
+
 def test_tag_hook_reaches_the_team_and_its_members(
     portkey_provider: EmbeddedProvider,
 ) -> None:

@@ -296,6 +296,7 @@ def test_every_argument_of_a_call_is_known() -> None:
         "partials",
         "verbatim",
         "fresh",
+        "guarded",
         "spent",
         "pending",
         "span",

@@ -100,6 +100,16 @@ def test_no_key_is_made_up(
     assert request.headers.get("authorization") == sent
 
 
+def test_a_key_in_a_header_of_ones_own_is_sent(
+    embedder: Makes, portkey_provider: EmbeddedProvider, form: str
+) -> None:
+    own = {"Authorization": "Bearer mine"}
+    assert embedded(embedder(default_headers=own), TEXTS, form).require()
+    assert embedded(embedder(request_params={"extra_headers": own}), TEXTS, form).require()
+    sent = [request.headers.get("authorization") for request in portkey_provider.requests]
+    assert sent == ["Bearer mine"] * 2
+
+
 def test_texts_go_out_in_batches_each_once_and_come_back_in_order(
     embedder: Makes, portkey_provider: EmbeddedProvider, form: str
 ) -> None:

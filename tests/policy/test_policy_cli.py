@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from test_policy import WHOLE
+from policy_texts import WHOLE
 from typer.testing import CliRunner, Result
 
 from agno_portkey.cli import app

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_policy import WHOLE
+from policy_texts import WHOLE
 
 from agno_portkey import Gate, PortkeyModel, govern
 from agno_portkey.errors import ConfigurationError

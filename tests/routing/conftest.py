@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agno_portkey.model import PortkeyModel
-from agno_portkey.routing import Recovery, Route, Target
-from agno_portkey.routing.local import LocalGateway
+from agno_portkey.routing import Recovery, Route, Target, local_install
+from agno_portkey.routing.local import GATEWAY_VERSION, LocalGateway
 from agno_portkey.testing import EmbeddedProvider
 
+_PACKAGE = Path(local_install.__file__).parent / "gateway_package"
 QUICK = Recovery(
     wait=0.01, first_token_timeout=0.4, stream_idle_timeout=0.4, answer_timeout=0.4
 )  # fmt: skip
@@ -38,3 +41,42 @@ def through(portkey_gateway: LocalGateway) -> Callable[..., PortkeyModel]:
         )
 
     return make
+
+
+@pytest.fixture
+def asking_once(portkey_model: PortkeyModel) -> None:
+    """The model asks once, so that each fault is met as it is."""
+    portkey_model.recovery = Recovery(attempts=1)
+
+
+# Local gateways
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[LocalGateway]:
+    with LocalGateway() as running:
+        yield running
+
+
+@pytest.fixture
+def fake_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """An install that counts as whole, whose gateway is a script of the test's."""
+
+    def build(script: str) -> Path:
+        monkeypatch.setenv("AGNO_PORTKEY_CACHE_DIR", str(tmp_path))
+        folder = local_install.install_folder()
+        texts = {
+            local_install.ENTRY: script,
+            local_install.PRELOAD: (_PACKAGE / local_install.PRELOAD).read_text(),
+            "node_modules/async-retry/lib/index.js": "fn(bail, num, op)",
+            "node_modules/@portkey-ai/gateway/package.json": json.dumps(
+                {"version": GATEWAY_VERSION, "type": "module"}
+            ),
+            "node_modules/@hono/node-server/package.json": '{"version": "1.13.5"}',
+        }
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        return folder
+
+    return build

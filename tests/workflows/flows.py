@@ -18,7 +18,7 @@ from agno.workflow.types import StepInput
 
 from agno_portkey.govern import govern
 from agno_portkey.model import PortkeyModel
-from agno_portkey.workflows import govern_workflow
+from agno_portkey.policy import Policy
 
 FORMS = ("run", "arun", "stream", "astream")
 ASKED = "tell me of codename-bluebird"
@@ -30,12 +30,9 @@ def agent(name: str, model: PortkeyModel, **options: Any) -> Agent:
     return Agent(name=name, model=model, instructions=f"You are {name}.", **options)
 
 
-def is_governed(owner: Any) -> bool:
-    return getattr(owner.model, "seat", None) is not None
-
-
 def governed(workflow: Workflow) -> Workflow:
-    return govern_workflow(workflow, lambda owner, swarm: govern(owner), governed=is_governed)
+    # A busy machine may take longer to read a kill switch than it is waited for.
+    return govern(workflow, policy=Policy(stop={"mode": "off"}))  # type: ignore[arg-type]
 
 
 def _returning(first: Agent) -> Callable[[StepInput], Any]:

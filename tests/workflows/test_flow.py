@@ -19,7 +19,7 @@ from agno.tools import tool
 from agno.workflow import Parallel, Router, Step, Steps, Workflow
 from agno.workflow.step import UnresolvableCallableError
 from agno.workflow.types import HumanReview, StepInput
-from flows import FORMS, SECRET, Stage, agent, ends_in_error, governed, is_governed
+from flows import FORMS, SECRET, Stage, agent, ends_in_error, governed
 
 from agno_portkey.errors import ConfigurationError, UngovernedPathError
 from agno_portkey.govern import govern
@@ -27,13 +27,7 @@ from agno_portkey.guardrails import Block, Guard, Passage, Rewrite, verdict_of
 from agno_portkey.model import PortkeyModel
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply, ToolCall
 from agno_portkey.verdict import Verdict
-from agno_portkey.workflows import (
-    STEP_KEY,
-    GovernedStep,
-    StepStopped,
-    executors,
-    govern_workflow,
-)
+from agno_portkey.workflows import STEP_KEY, GovernedStep, StepStopped, executors
 from agno_portkey.workflows.parts import functions, steps_of
 from agno_portkey.workflows.stopped import Stop, from_error, from_run, from_stop, mark
 
@@ -282,26 +276,20 @@ def _continue(workflow: Workflow, form: str, paused: WorkflowRunOutput) -> None:
             asyncio.run(events())
 
 
-def test_everyone_at_any_depth_is_bound_once_with_the_workflows_name(
+def test_everyone_at_any_depth_is_governed_with_the_workflows_name(
     portkey_model: PortkeyModel,
 ) -> None:
     one, two, three = (agent(name, portkey_model) for name in ("One", "Two", "Three"))
     inner = Workflow(name="Inner", steps=[two, Parallel(one, name="P")])
     flow = Workflow(name="Flow", steps=[one, Router(name="R", choices=[[inner]], selector=str)])
     flow.steps.append(three)
-    seen: list[tuple[str, str]] = []
-
-    def bind(owner: Any, swarm: str) -> None:
-        seen.append((owner.name, swarm))
-        govern(owner)
-
-    assert govern_workflow(flow, bind, governed=is_governed) is flow
-    assert seen == [("One", "Flow"), ("Two", "Flow"), ("Three", "Flow")]
+    assert govern(flow) is flow
+    assert [owner.model.seat.swarm for owner in (one, two, three)] == ["Flow"] * 3
     assert all(isinstance(step, GovernedStep) for step in steps_of(flow))
     assert all(isinstance(step, GovernedStep) for step in steps_of(inner))
     assert {where for _, where in executors(flow)} >= {"Flow, step 'One'", "Inner, step 'Two'"}
     # Again changes nothing.
-    assert govern_workflow(flow, bind, governed=is_governed) is flow
+    assert govern(flow) is flow
     assert {where for _, where in functions(flow)} == {"Flow, 'R'.selector"}
 
 
@@ -334,13 +322,16 @@ def test_a_step_that_came_later_is_refused(
 def test_a_selector_can_not_bring_in_a_step_of_its_own(
     form: str, tmp_path: Path, portkey_provider: Provider, portkey_model: PortkeyModel
 ) -> None:
-    stranger = Step(name="new", agent=agent("Stranger", portkey_model))
+    brought: list[Any] = []
     router = Router(
         name="R",
         choices=[agent("First", portkey_model)],
-        selector=lambda _: [Steps(name="S", steps=[stranger])],
+        selector=lambda _: [Steps(name="S", steps=[*brought])],
     )
-    ended = Stage(tmp_path, [router]).play(form)
+    stage = Stage(tmp_path, [router])
+    # Only now: what a selector holds is governed with its workflow.
+    brought.append(Step(name="new", agent=agent("Stranger", portkey_model)))
+    ended = stage.play(form)
     assert ended.run.status == RunStatus.error
     assert "R.selector" in str(ended.run.content)
     assert portkey_provider.calls == []
@@ -367,14 +358,9 @@ def test_what_can_not_be_governed_is_listed_and_nothing_is_changed(
     ]
     flow = Workflow(name="Flow", agent=one, steps=steps)
     with pytest.raises(UngovernedPathError) as refused:
-        govern_workflow(
-            flow,
-            lambda owner, swarm: pytest.fail("bound"),
-            governed=is_governed,
-            inspect=lambda function, where: [f"{where} holds a model"],
-        )
+        govern(flow)
     listed = str(refused.value).splitlines()[1:]
-    assert len(listed) == 7
+    assert len(listed) == 5
     for part in (
         "'a' has skip",
         "'b' has on_error",
@@ -383,8 +369,8 @@ def test_what_can_not_be_governed_is_listed_and_nothing_is_changed(
         "give a",
     ):
         assert any(part in line for line in listed), part
-    assert sum("holds a model" in line for line in listed) == 2
     assert type(flow) is Workflow
+    assert getattr(one.model, "seat", None) is None
 
 
 def test_a_step_that_the_host_would_leave_out_is_refused(portkey_model: PortkeyModel) -> None:

@@ -17,6 +17,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.case import Case
 from agno_portkey.gates.checks.base import Check
 from agno_portkey.gates.checks.models import NO_PLAN
+from agno_portkey.gates.matching import same_value
 from agno_portkey.verdict import Verdict
 
 __all__ = ["ReliabilityCheck"]
@@ -156,9 +157,6 @@ class _Value:
         self.value = value
 
     def __eq__(self, actual: object) -> bool:
-        # Not above, since that module imports the gate, which is made of checks.
-        from agno_portkey.gates.tools import same_value
-
         return same_value(self.value, actual) or same_value(actual, self.value)
 
     __hash__ = None  # type: ignore[assignment]

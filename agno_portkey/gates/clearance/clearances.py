@@ -206,23 +206,19 @@ class Clearances:
 
         return claimed(self._kept(grant.id)[1]) if look else self._change(grant.id, claimed)
 
-    def held_by(
-        self, runner_run_id: str, now: datetime | None = None, *, asking: Asking | None = None
-    ) -> Grant | None:
+    def held_by(self, runner_run_id: str, now: datetime | None = None) -> Grant | None:
         """The clearance of the Runner's run, claimed or spent, in any process; None without one.
 
-        Refused where it was revoked, has run out, or does not fit `asking`, if that is given.
+        Refused where it was revoked, or has run out.
         """
         row = self._store.by_run(runner_run_id)
         rows = [] if row is None else [row]
-        return self._held(rows, "claimed_by", runner_run_id, self._now(now), asking)
+        return self._held(rows, "claimed_by", runner_run_id, self._now(now))
 
-    def of_team_run(
-        self, team_run_id: str, now: datetime | None = None, *, asking: Asking | None = None
-    ) -> Grant | None:
+    def of_team_run(self, team_run_id: str, now: datetime | None = None) -> Grant | None:
         """The clearance that was last claimed in the team run, as `held_by` gives it."""
         rows = self._store.rows(team_run_id=team_run_id)
-        return self._held(rows, "team_run_id", team_run_id, self._now(now), asking)
+        return self._held(rows, "team_run_id", team_run_id, self._now(now))
 
     def take_step(self, id: str, number: int, now: datetime | None = None) -> Grant:
         """Begin step `number` of the plan, counted from 1; it is taken once in all processes.
@@ -307,17 +303,13 @@ class Clearances:
             return False
         return True
 
-    def _held(
-        self, rows: Iterable[Row], column: str, run_id: str, now: datetime, asking: Asking | None
-    ) -> Grant | None:
+    def _held(self, rows: Iterable[Row], column: str, run_id: str, now: datetime) -> Grant | None:
         # A database may take other texts for equal.
         grants = [grant for grant in map(unpacked, rows) if getattr(grant, column) == run_id]
         claimed = [(grant.claimed_at, grant) for grant in grants if grant.claimed_at is not None]
         if not claimed:
             return None
         _, held = max(claimed, key=lambda each: each[0])
-        if asking is not None:
-            check_fits(held, asking)
         if held.state == "revoked":
             check_unused(held, held.claimed_by or "")
         check_in_time(held, now, self.leeway)

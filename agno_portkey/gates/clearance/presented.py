@@ -7,14 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from agno_portkey.gates.clearance.clearances import Clearances
-from agno_portkey.gates.clearance.record import Asking, Grant
+from agno_portkey.gates.clearance.record import LONGEST, Asking, Grant
 from agno_portkey.gates.clearance.refusing import refused
 from agno_portkey.gates.clearance.token import verify
 
 __all__ = ["present"]
-
-# Characters of an id.
-_LONGEST = 255
 
 
 def present(
@@ -37,6 +34,6 @@ def present(
     if "." in presented:
         grant = verify(presented, keys, asking, now=now, leeway=store.leeway)
         return store.admit(grant, asking, now, look=look)
-    if len(presented) > _LONGEST or not presented.isprintable():
+    if len(presented) > LONGEST or not presented.isprintable():
         raise refused("malformed", what="what was presented", problem="it is no id")
     return store.claim(presented, asking, now, look=look)

@@ -110,13 +110,10 @@ class SqlStore:
     def _read_undecoded(self, wanted: Any, same: dict[str, str]) -> list[Any]:
         """The rows with bytes for what is no UTF-8: one that was altered holds up no others."""
         with self._table.connection() as connection:
+            # It is for this read alone, as each connection to a SQLite file is.
             driver: Any = connection.connection.driver_connection
-            before, driver.text_factory = driver.text_factory, _text_or_bytes
-            try:
-                return list(connection.execute(wanted, same))
-            finally:
-                # Others use the same connection after us.
-                driver.text_factory = before
+            driver.text_factory = _text_or_bytes
+            return list(connection.execute(wanted, same))
 
     def _written(self, statement: Any) -> int | None:
         """How many rows were changed; None where an id or a run has one already."""

@@ -6,6 +6,8 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,10 @@ def _draw_gate(axis: Any, ordered: Sequence[Decided], told: Report) -> None:
             label=label,
             **style,
         )
-    rates = [(span.start, span.pass_rate.mean) for span in spans(ordered) if span.pass_rate]
+    drawn = spans(ordered)
+    rated = [(span, span.pass_rate.mean) for span in drawn if span.pass_rate]
+    rates = [(span.start, rate) for span, rate in rated]
+    rates += [(span.end, rate) for span, rate in rated[-1:]]
     axis.step(
         [start for start, _ in rates],
         [rate for _, rate in rates],
@@ -134,7 +139,20 @@ def _draw_gate(axis: Any, ordered: Sequence[Decided], told: Report) -> None:
         axis.axvline(change.at, color="red" if change.moved else "grey", linewidth=0.8)
         parts = _drawn("; ".join(map(str, change.parts)))
         axis.annotate(parts, (change.at, 0.02), rotation=90, fontsize=6)
-    axis.set_ylim(-0.02, 1.02)
+    _set_limits(axis, drawn)
     for at in told.shifts:
         axis.axvline(at, color="orange", linewidth=0.8, linestyle="--")
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
+
+
+def _set_limits(axis: Any, drawn: Sequence[Span]) -> None:
+    """Have the axis be as long as what is `drawn`, and say its day once."""
+    # Its functions have no types.
+    dates: Any = import_module("matplotlib.dates")
+    axis.set_ylim(-0.02, 1.02)
+    # One that matplotlib chooses is years long for a single decision.
+    axis.set_xlim(drawn[0].start, drawn[-1].end)
+    locator = dates.AutoDateLocator(tz=UTC)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+    axis.set_xlabel("UTC", fontsize=8)

@@ -53,12 +53,18 @@ class Lone(Generic[H]):
         self._over = False
 
     def run(self, task: Callable[[H], T], seconds: float) -> T:
-        """What `task` makes of what is held; Late if that takes more than `seconds`."""
+        """What `task` makes of what is held; Late if that takes more than `seconds`.
+
+        Once the process ends who ends it is told so at once.
+        """
         future: Future[T] = Future()
         job = future, task
         with self._changed:
-            self._waiting.append(job)
+            # A daemon's thread goes with the process while it waits.
+            if self._over and threading.current_thread() is threading.main_thread():
+                raise Late("nothing is begun any more")
             self._hire()
+            self._waiting.append(job)
             self._changed.notify()
         wait([future], seconds)
         with self._changed:

@@ -14,7 +14,7 @@ from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.secrets.finding import Secret, begins_one, secrets
 from agno_portkey.guardrails.segments import CUT, Ranges
 
-__all__ = ["SecretsGuardrail", "tells_of", "without_secrets"]
+__all__ = ["SecretsGuardrail", "digests_in", "tells_of", "without_secrets"]
 
 Action = Literal["block", "mask"]
 
@@ -92,9 +92,19 @@ def without_secrets(text: str) -> str:
 
 def tells_of(evidence: Mapping[str, Any], secret: str) -> bool:
     """Whether the evidence of a verdict of this process is of `secret`, which it does not hold."""
-    digest = _digest(secret)
-    found = evidence.get("found", ())
-    return any(each["digest"] == digest for one in found for each in one.get("secrets", ()))
+    return _digest(secret) in digests_in(evidence)
+
+
+def digests_in(evidence: Mapping[str, Any]) -> set[str]:
+    """The digests of secrets that were found; other guards may put there what they like."""
+    found = evidence.get("found")
+    told = [one.get("secrets") for one in _list(found) if isinstance(one, Mapping)]
+    secrets = [each for one in told for each in _list(one) if isinstance(each, Mapping)]
+    return {each["digest"] for each in secrets if isinstance(each.get("digest"), str)}
+
+
+def _list(held: Any) -> list[Any]:
+    return held if isinstance(held, list) else []
 
 
 def _masked(text: str, found: Sequence[Secret]) -> str:

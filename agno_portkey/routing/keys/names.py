@@ -1,7 +1,7 @@
 """Names of keys that say whose they are and when they are due: `openai-prod-search-2026q4`.
 
 `{provider}-{environment}-{team}-{yyyyqN}`, for the slugs of Portkey's model catalog and for the
-virtual keys before them. `key_lint` says what is wrong with a name.
+virtual keys before them. `lint` says what is wrong with a name.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ continues a begun answer goes on where it broke off, else the call ends with the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from agno.models.message import Message
@@ -14,7 +15,7 @@ from agno.models.response import ModelResponse
 
 from agno_portkey.calls import IO, Call, Deltas
 from agno_portkey.contracts.check import asks_for_json
-from agno_portkey.drivers import Owned
+from agno_portkey.drivers import Owned, beside_loop
 from agno_portkey.errors import (
     ContentFiltered,
     GatewayConfigRejected,
@@ -174,7 +175,8 @@ class _Rescue:
         only = self._goes_on if self._joiner.prefill else self._only
         try:
             attempt: Attempt = await self._ask(
-                lambda: self._course.begin(only=only), undo=self._course.release
+                lambda: self._course.begin(only=only),
+                undo=lambda left: beside_loop(partial(self._course.release, left)),
             )
         except GatewayError as error:
             if not self._kept:

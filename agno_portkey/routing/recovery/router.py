@@ -19,6 +19,7 @@ from agno_portkey.routing.config.files import from_config
 from agno_portkey.routing.config.leaves import Leaf, leaves
 from agno_portkey.routing.config.profiles import check
 from agno_portkey.routing.config.routes import Document, Route, Target
+from agno_portkey.routing.connection import variable
 from agno_portkey.routing.hosts import check_headers, check_host, check_route_hosts
 from agno_portkey.routing.keyed import marked
 from agno_portkey.routing.keys.placed import check_names
@@ -161,8 +162,9 @@ def _check_provider(model: Any) -> None:
     # The keys of these come in headers of their own.
     if provider is None or provider in _KEYED_OTHERWISE or provider.startswith("@"):
         return
-    headers = {**(model.default_headers or {}), **(model.extra_headers or {})}
-    given = any(name.lower() == "authorization" for name in headers)
+    params = (model.request_params or {}).get("extra_headers")
+    headers = {**(model.default_headers or {}), **(model.extra_headers or {}), **(params or {})}
+    given = any(str(name).lower() == "authorization" for name in headers)
     key = _telling(model.api_key) or ("given" if given else None)
     try:
         check(Target(provider=provider, api_key=key, custom_host=model.custom_host))
@@ -242,17 +244,13 @@ def _key(model: Any) -> tuple[Any, ...]:
         model.portkey_provider,
         model.custom_host,
         model.api_key,
-        None if config is not None else _variable("PORTKEY_CONFIG"),
+        None if config is not None else variable("PORTKEY_CONFIG"),
         model.base_url or os.environ.get("PORTKEY_BASE_URL"),
-        model.portkey_api_key or _variable("PORTKEY_API_KEY"),
-        model.virtual_key or _variable("PORTKEY_VIRTUAL_KEY"),
+        model.portkey_api_key or variable("PORTKEY_API_KEY"),
+        model.virtual_key or variable("PORTKEY_VIRTUAL_KEY"),
         id(model.named),
         current(),
     )
-
-
-def _variable(name: str) -> Hidden:
-    return Hidden(os.environ.get(name, ""))
 
 
 def _telling(key: Any) -> str | None:
