@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agno_portkey.cli.display import Display
+from agno_portkey.cli.report import fail
 from agno_portkey.contracts import Plan, digest
 from agno_portkey.documents import private
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
@@ -50,6 +51,8 @@ def demo(
     With PORTKEY_API_KEY set it runs on hosted Portkey with your models; without, it starts the
     local gateway in front of a provider inside this process, and needs no account.
     """
+    if record is not None and not record.parent.is_dir():
+        fail(f"--record: there is no folder {record.parent}")
     console = Console(
         record=record is not None, highlight=False, width=100 if record is not None else None
     )
@@ -57,13 +60,19 @@ def demo(
         with _stage(console, model, config) as stage:
             happened = _play(console, stage)
     except AgnoPortkeyError as error:
-        Console(stderr=True).print(Text(str(error), "red"), soft_wrap=True)
-        raise typer.Exit(1) from None
+        fail(error)
     if record is not None:
-        with open(record, "w", encoding="utf-8", opener=private) as file:
-            file.write(console.export_text())
+        _write(record, console.export_text())
     if not happened:
         raise typer.Exit(1)
+
+
+def _write(record: Path, text: str) -> None:
+    try:
+        with open(record, "w", encoding="utf-8", opener=private) as file:
+            file.write(text)
+    except OSError as error:
+        fail(f"--record: {record} can't be written: {error.strerror}")
 
 
 @dataclass

@@ -25,7 +25,7 @@ from agno_portkey.gates.calibration import Calibration
 from agno_portkey.gates.calibration import calibrate as calibration_of
 from agno_portkey.gates.checks.models import fresh
 from agno_portkey.gates.clearance import Clearances
-from agno_portkey.stopping import DATABASE_VARIABLE
+from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
 from agno_portkey.walk import has_schema, name_of, walk
 
 __all__ = ["calibrate"]
@@ -98,6 +98,8 @@ def _from_files(files: Sequence[Path]) -> Iterator[Plan]:
 
 def _from_database(db: str, charter: Charter, most: int) -> list[Plan]:
     """The latest plans that the gate has left there, each once."""
+    if (file := missing_file(db)) is not None:
+        raise ConfigurationError(f"--db: there is no file {file}")
     grants = Clearances(db).of_swarm(charter.swarm or "")
     return [*{grant.plan_digest: grant.plan for grant in grants}.values()][:most]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from xml.etree import ElementTree
 
 import typer
+from agno.eval.suite import Case
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +19,7 @@ from agno_portkey.cli.objects import named
 from agno_portkey.cli.report import fail
 from agno_portkey.documents import private
 from agno_portkey.errors import AgnoPortkeyError, ConfigurationError
-from agno_portkey.fingerprint import fingerprint_of
+from agno_portkey.fingerprint import fingerprint_known
 from agno_portkey.gates import Outcome, Sampling, record_suite
 from agno_portkey.gates.checks.suite import recording
 from agno_portkey.gates.suites import CaseVerdict, SuiteVerdict, run_suite
@@ -68,7 +70,7 @@ def check(
     """
     console = Console(stderr=True)
     try:
-        cases = named(suite, "CASES")
+        cases = _cases(suite)
         model = named(judge, "model") if judge else None
         kept = _Kept(cases, record, db) if record else None
         with console.status("...") as status, recording(record):
@@ -94,10 +96,21 @@ def check(
     raise typer.Exit(_EXITS[verdict.outcome])
 
 
+def _cases(suite: str) -> list[Case]:
+    found = named(suite, "CASES")
+    if not isinstance(found, Iterable) or not (cases := [*found]):
+        raise ConfigurationError(f"{suite}: a list of agno.eval.suite.Case, one at least")
+    for each in cases:
+        if not isinstance(each, Case):
+            kind = type(each).__name__
+            raise ConfigurationError(f"{suite}: a list of agno.eval.suite.Case, and no {kind}")
+    return cases
+
+
 class _Kept:
     """Where a result is kept: known to be possible before anything is run."""
 
-    def __init__(self, cases: Any, name: str, db: str | None) -> None:
+    def __init__(self, cases: Sequence[Case], name: str, db: str | None) -> None:
         if not db:
             raise ConfigurationError(f"--db or {DATABASE_VARIABLE}: --record needs a database")
         owners = {id(owner): owner for case in cases if (owner := case.team or case.agent)}
@@ -108,19 +121,12 @@ class _Kept:
             )
         [owner] = owners.values()
         self._name, self._db = name, db
-        self._fingerprint = _fingerprint(owner)
+        self._fingerprint = fingerprint_known(owner).digest
 
     def keep(self, verdict: SuiteVerdict) -> None:
         record_suite(
             verdict.result, suite=self._name, fingerprint=self._fingerprint, database=self._db
         )
-
-
-def _fingerprint(owner: Any) -> str:
-    """The fingerprint of `owner` as its gate knows it, if it has one; else of it alone."""
-    charter = getattr(getattr(owner.model, "seat", None), "charter", None)
-    known = getattr(charter, "fingerprint_now", None)
-    return known().digest if known is not None else fingerprint_of(owner).digest
 
 
 def _sampling(samples: int, noise: float | None) -> Sampling | None:

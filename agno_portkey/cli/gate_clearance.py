@@ -78,12 +78,17 @@ def _print(console: Console, grant: Grant, where: str) -> None:
     console.print(head, soft_wrap=True)
     told = _plan_table(grant.plan)
     if grant.passed:
-        told.add_row("  gate", Text("The gate has passed it: a person is to approve.", "green"))
+        said = "The gate has passed it: it runs once a person approves it."
+        told.add_row("  gate", Text(said, "green"))
     else:
         told.add_row("  gate", Text(f"The gate has refused it: {shown(grant.reason)}", "red"))
     console.print(told)
-    override = "" if grant.passed else " --override --reason '...'"
-    console.print(Text(f"  agno-portkey gate approve {id}{where}{override}"), soft_wrap=True)
+    act, override = ("approve", "") if grant.passed else ("override", " --override --reason '...'")
+    for what, command in (
+        (act, f"approve {id}{where}{override}"),
+        ("refuse", f"revoke {id}{where} --reason '...'"),
+    ):
+        console.print(Text(f"  to {what:<9} agno-portkey gate {command}"), soft_wrap=True)
 
 
 def _plan_table(plan: Plan) -> Table:

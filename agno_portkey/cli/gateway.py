@@ -33,6 +33,9 @@ __all__ = ["app", "diagnose"]
 app = typer.Typer(help="Install, start and check the local gateway.", no_args_is_help=True)
 
 _REINSTALL = "run: agno-portkey gateway install --force"
+_MODEL = (
+    'PortkeyModel("gpt-4o-mini", portkey_provider="openai", api_key=os.environ["OPENAI_API_KEY"])'
+)
 
 
 @app.command()
@@ -78,6 +81,8 @@ def start(
             console.print(f"Portkey gateway {GATEWAY_VERSION} at {gateway.url} (Ctrl-C ends it)")
             console.print("To point PortkeyModel at it, in another terminal:")
             console.print(f"    export PORTKEY_BASE_URL={gateway.url}", soft_wrap=True)
+            console.print("It has no account: a model says which provider it is of, and its key:")
+            console.print(Text(f"    {_MODEL}"), soft_wrap=True)
             while gateway.alive:
                 time.sleep(0.2)
         fail(LocalGatewayError("The gateway ended by itself; start it with --log FILE to see why."))

@@ -106,7 +106,9 @@ def _loosened(part: str) -> str | None:
 def _transport(settings: Settings) -> Row:
     url = httpx.URL(settings.base_url)
     if url.scheme == "https" or url.host in LOOPBACK:
-        return Row("transport", "ok", "to this machine" if url.host in LOOPBACK else "by https")
+        told = "to this machine" if url.host in LOOPBACK else "by https"
+        unsaid = "" if "base_url" in settings.model_fields_set else ", unless the code says where"
+        return Row("transport", "ok", told + unsaid)
     told = f"keys and messages go to {url.host} in the clear: use https, or a gateway beside this"
     level: Level = "problem" if is_production() else "warning"
     return Row("transport", level, f"{told} process")

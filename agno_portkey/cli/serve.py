@@ -26,6 +26,7 @@ __all__ = ["serve"]
 _MISUSED = 2
 _DATABASE = "agno-portkey.db"
 _REDIS = "AGNO_PORTKEY_REDIS_URL"
+_ADDRESS = "PORTKEY_BASE_URL"
 
 
 def serve(
@@ -61,9 +62,10 @@ def serve(
 ) -> None:
     """Serve chat, gates and dashboard of a team, with a gateway of its own where there is none.
 
-    Without PORTKEY_API_KEY and PORTKEY_BASE_URL it starts the local gateway, and has the team's
-    models ask that; the demo's team needs no account. With AGNO_PORTKEY_JWT_KEY, a public key or
-    the file of one, whoever comes needs a token of it; without, it is for this machine alone.
+    Without PORTKEY_API_KEY and PORTKEY_BASE_URL, models of the team that name no `base_url` ask
+    the local gateway, which is started if there is one of them; the demo's team needs no account.
+    With AGNO_PORTKEY_JWT_KEY, a public key or the file of one, whoever comes needs a token of it;
+    without, it is for this machine alone.
     """
     from agno_portkey.cli.served import Wanted
 
@@ -71,7 +73,8 @@ def serve(
     with _interruptible(), ExitStack() as stack:
         try:
             place = stack.enter_context(closing(_bound(host, port)))
-            gateway, provider = stack.enter_context(_upstream(team))
+            gateway, provider = _of_the_demo(stack) if team is None else (None, None)
+            own = None if team is None else _place_of_a_gateway(stack)
             wanted = Wanted(
                 spec=team,
                 policy=None if policy is None else str(policy),
@@ -82,6 +85,8 @@ def serve(
                 provider=provider,
             )
             app = wanted.app()
+            if own is not None:
+                gateway = _started_if_asked(own, stack)
         except AgnoPortkeyError as error:
             fail(error, _MISUSED)
         url = f"http://{_shown(host)}:{place.getsockname()[1]}"
@@ -142,29 +147,48 @@ def _bound(host: str, port: int) -> socket.socket:
     return place
 
 
-@contextmanager
-def _upstream(team: str | None) -> Iterator[tuple[str | None, str | None]]:
-    """The addresses of a gateway and a provider of this command's own, where they are needed."""
-    if team is not None and any(
-        os.environ.get(name, "").strip() for name in ("PORTKEY_API_KEY", "PORTKEY_BASE_URL")
-    ):
-        yield None, None
-        return
+def _of_the_demo(stack: ExitStack) -> tuple[str, str]:
+    """The addresses of the gateway and the provider that the demo's team asks."""
+    from agno_portkey.cli.served import demo_provider
+
+    provider = stack.enter_context(demo_provider()).url
+    return _gateway(stack), provider
+
+
+def _place_of_a_gateway(stack: ExitStack) -> socket.socket | None:
+    """Where a gateway of this command's own would be; None where the environment names another.
+
+    Models read its address as the team's module makes them, which is before anybody knows whether
+    one of them asks it.
+    """
+    if any(os.environ.get(name, "").strip() for name in ("PORTKEY_API_KEY", _ADDRESS)):
+        return None
+    place = stack.enter_context(closing(socket.socket()))
+    # Its port is taken over by the gateway.
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    os.environ[_ADDRESS] = f"http://127.0.0.1:{place.getsockname()[1]}/v1"
+    stack.callback(os.environ.pop, _ADDRESS, None)
+    return place
+
+
+def _started_if_asked(place: socket.socket, stack: ExitStack) -> str | None:
+    """The address of a gateway there; None where whoever is served names another."""
+    from agno_portkey.cli.served import is_asked
+
+    if not is_asked(os.environ[_ADDRESS]):
+        del os.environ[_ADDRESS]
+        return None
+    port = place.getsockname()[1]
+    place.close()
+    return _gateway(stack, port)
+
+
+def _gateway(stack: ExitStack, port: int = 0) -> str:
     from agno_portkey.routing.local import LocalGateway
 
-    console = Console(stderr=True)
-    with ExitStack() as stack:
-        provider = None
-        if team is None:
-            from agno_portkey.cli.served import demo_provider
-
-            provider = stack.enter_context(demo_provider()).url
-        with console.status("Starting the gateway (the first time it is installed) ..."):
-            gateway = stack.enter_context(LocalGateway()).url
-        if team is not None:
-            # Before the team's module is imported: its models read it as they are made.
-            os.environ["PORTKEY_BASE_URL"] = gateway
-        yield gateway, provider
+    with Console(stderr=True).status("Starting the gateway (the first time it is installed) ..."):
+        return stack.enter_context(LocalGateway(port=port)).url
 
 
 @contextmanager
@@ -197,7 +221,8 @@ def _interruptible() -> Iterator[None]:
 def _say(wanted: Any, gateway: str | None, app: Any) -> None:
     from agno_portkey.security.access.tokens import KEY_VARIABLE
 
-    where = os.environ.get("PORTKEY_BASE_URL") or "hosted Portkey"
+    hosted = "hosted Portkey" if os.environ.get("PORTKEY_API_KEY") else "as its models say"
+    where = os.environ.get(_ADDRESS) or hosted
     who = "whoever has a token" if os.environ.get(KEY_VARIABLE) else "everybody on this machine"
     for name, said in (
         ("Served", wanted.named(app)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from agno.agent import Agent
@@ -31,7 +32,7 @@ from agno_portkey.testing import EmbeddedProvider
 from agno_portkey.testing.provider import Request
 from agno_portkey.testing.story import FLAWED, SOUND, Release, release_team, tell
 
-__all__ = ["Wanted", "demo_provider", "made", "run"]
+__all__ = ["Wanted", "demo_provider", "is_asked", "made", "run"]
 
 # Where a process reads what it is to serve, as the one that began it has written it.
 _VARIABLE = "_AGNO_PORTKEY_SERVED"
@@ -108,6 +109,25 @@ def demo_provider() -> Iterator[EmbeddedProvider]:
         provider.when(lambda request: request.schema_name == "Plan", plan)
         tell(provider)
         yield provider
+
+
+def is_asked(gateway: str) -> bool:
+    """Whether a model of this process asks the gateway at that address, or may be made that does.
+
+    All there are, wherever they are held: in a tool, a guard or an index, too.
+    """
+    return any(_asks(each, gateway) for each in gc.get_objects())
+
+
+def _asks(each: object, gateway: str) -> bool:
+    # By the type: of its class some objects lie, or fail where they are asked for it.
+    if issubclass(type(each), PortkeyModel):
+        return cast("PortkeyModel", each).gateway_url == gateway
+    if issubclass(type(each), Agent | Team):
+        return any(
+            callable(getattr(each, slot, None)) for slot in ("tools", "members", "knowledge")
+        )
+    return issubclass(type(each), BaseFactory)
 
 
 def made() -> FastAPI:

@@ -12,6 +12,7 @@ from typing import Literal
 import httpx
 
 from agno_portkey.cli.report import Row
+from agno_portkey.environments import is_production
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.guardrails.pii import nlp
 from agno_portkey.guardrails.pii.sealing import KEYS_VARIABLE
@@ -150,13 +151,12 @@ def settings_or_row() -> Settings | Row:
 def gateway_row(settings: Settings) -> tuple[Row, GatewayKind]:
     """Whether something answers at the gateway's address, and what it is.
 
-    Hosted Portkey is asked only if a key or an address is set; no key is sent.
+    Hosted Portkey is asked only if a key is set; no key is sent.
     """
     url = settings.base_url
     hosted = httpx.URL(url).host == httpx.URL(HOSTED_URL).host
     if hosted and settings.api_key is None:
-        advice = "set PORTKEY_API_KEY, or PORTKEY_BASE_URL to a gateway of your own"
-        return Row("gateway", "problem", f"{url} (hosted Portkey) needs a key: {advice}"), "hosted"
+        return _unsaid(settings), "hosted"
     try:
         status, greets = _ask(url)
     except httpx.HTTPError as error:
@@ -176,6 +176,33 @@ def gateway_row(settings: Settings) -> tuple[Row, GatewayKind]:
         advice = "its API is at /v1: set PORTKEY_BASE_URL so"
         return Row("gateway", "problem", f"{url} is a Portkey gateway, but {advice}"), "open source"
     return Row("gateway", "ok", f"{url}: the open-source gateway"), "open source"
+
+
+def _unsaid(settings: Settings) -> Row:
+    """About hosted Portkey without a key: the code may give one, or another gateway.
+
+    Production is to have what can be looked at here.
+    """
+    if "base_url" in settings.model_fields_set:
+        told = f"{settings.base_url} (hosted Portkey) needs a key, and PORTKEY_API_KEY is not set"
+        fine = "PortkeyModel(portkey_api_key=...)"
+        advice = "set it"
+    else:
+        told = "nothing in the environment says where calls go"
+        fine = "PortkeyModel(base_url=...), or portkey_api_key= for hosted Portkey"
+        advice = "set PORTKEY_API_KEY, or PORTKEY_BASE_URL to a gateway of your own"
+    if _is_strict():
+        told = f"{told}, and what the code gives can't be looked at, as it has to be in prod"
+        return Row("gateway", "problem", f"{told}: {advice}")
+    return Row("gateway", "warning", f"{told}: fine if the code does, by {fine}; else {advice}")
+
+
+def _is_strict() -> bool:
+    try:
+        return is_production()
+    except ConfigurationError:
+        # It may be meant, and is told as a problem of its own.
+        return True
 
 
 def _stranger(settings: Settings, status: int) -> tuple[Row, GatewayKind]:

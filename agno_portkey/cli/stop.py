@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
@@ -15,7 +15,15 @@ from rich.text import Text
 
 from agno_portkey.cli.report import fail, operator
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.stopping import ALL, DATABASE_VARIABLE, Stop, StopSwitch, fold, missing_file
+from agno_portkey.stopping import (
+    ALL,
+    DATABASE_VARIABLE,
+    Resumed,
+    Stop,
+    StopSwitch,
+    fold,
+    missing_file,
+)
 
 __all__ = ["resume", "stop", "stops"]
 
@@ -73,7 +81,13 @@ def stop(
         raise typer.Exit(_CHECK_IT)
 
 
-def resume(swarm: Swarms = None, every: Every = False, db: Database = None) -> None:
+def resume(
+    swarm: Swarms = None,
+    every: Every = False,
+    db: Database = None,
+    reason: Annotated[str | None, typer.Option(help="Why; `stops` shows it.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who lets it; by default you@host.")] = None,
+) -> None:
     """Let a stopped swarm go on; --all takes back every stop there is.
 
     Ends with 3 if what was named was not stopped by that name, or is still stopped, with every
@@ -84,7 +98,8 @@ def resume(swarm: Swarms = None, every: Every = False, db: Database = None) -> N
     try:
         before = switch.stopped()
         lifted = {
-            name: switch.resume(name) for name in dict.fromkeys([ALL, *before] if every else names)
+            name: switch.resume(name, reason=reason, by=by or operator())
+            for name in dict.fromkeys([ALL, *before] if every else names)
         }
         still = switch.stopped().get(ALL)
     except ConfigurationError as error:
@@ -108,15 +123,16 @@ def stops(db: Database = None) -> None:
     switch = _switch(db)
     try:
         stopped, known = switch.stopped(), switch.known_swarms()
+        resumed = switch.resumed()
     except ConfigurationError as error:
         fail(error)
-    if stopped or known:
-        Console().print(_table(stopped.values(), known))
+    if stopped or known or resumed:
+        Console().print(_table(stopped.values(), known, resumed))
     else:
         _say("Nothing is stopped, and no process has asked this database yet.")
 
 
-def _table(stopped: Iterable[Stop], known: Iterable[str]) -> Table:
+def _table(stopped: Iterable[Stop], known: Iterable[str], resumed: Mapping[str, Resumed]) -> Table:
     table = Table("swarm", "state", "since", "by", title="Swarms", title_justify="left")
     table.add_column("reason", overflow="fold")
     names = set()
@@ -124,9 +140,12 @@ def _table(stopped: Iterable[Stop], known: Iterable[str]) -> Table:
         names.add(fold(each.swarm))
         cells = ("stopped", f"{each.at:%Y-%m-%d %H:%M:%S %Z}", each.by or "", each.reason or "")
         table.add_row(Text(_named(each)), *(Text(cell) for cell in cells), style="red")
-    for name in sorted(known):
+    for name in sorted({*known, *resumed} - {ALL}):
         if fold(name) not in names:
-            table.add_row(Text(name), "stopped with all" if ALL in names else "may call")
+            state = "stopped with all" if ALL in names else "may call"
+            # Who let it go on, and why.
+            last = resumed.get(name, Resumed(name))
+            table.add_row(Text(name), state, "", Text(last.by or ""), Text(last.reason or ""))
     return table
 
 

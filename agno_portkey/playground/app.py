@@ -89,8 +89,7 @@ def app(
     doors: dict[str, Any] = {"observers": heard, "allow_unauthenticated": open_to_all}
     base.include_router(gate_router(_gates_of(several, database), **doors))
     base.include_router(stop_router(database, **doors))
-    base.include_router(dashboard_router(database, **doors))
-
+    base.include_router(dashboard_router(database, observers=heard))
     base.include_router(me_router(authorization=not open_to_all))
     if audit is not None:
         given = audit if isinstance(audit, Mapping) else {"path": audit}

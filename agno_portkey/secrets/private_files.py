@@ -14,7 +14,14 @@ from agno_portkey.alone import take
 from agno_portkey.errors import SecretUnavailable
 from agno_portkey.secrets.hidden import Hidden
 
-__all__ = ["HiddenBytes", "alone", "read_private", "replace_with"]
+__all__ = [
+    "HiddenBytes",
+    "alone",
+    "check_folder",
+    "read_private",
+    "replace_with",
+    "sync_folder",
+]
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022

@@ -62,7 +62,6 @@ def dashboard_router(
     db: Any,
     *,
     observers: Sequence[Observer] = (),
-    allow_unauthenticated: bool = False,
     tenant_claim: str = "tenant",
 ) -> APIRouter:
     """The routes of the dashboard of `db`, Agno's database that `telemetry.setup` was given.
@@ -76,7 +75,7 @@ def dashboard_router(
 
     An answer takes 10 s at most. Raises ConfigurationError for any other database.
     """
-    doors = Doors(check_observers(observers), allow_unauthenticated, tenant_claim)
+    doors = Doors(check_observers(observers), False, tenant_claim)
     desk = _Desk(Board(db))
     router = APIRouter(tags=["Dashboard"], prefix="/portkey/api")
 

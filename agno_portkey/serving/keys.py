@@ -229,7 +229,12 @@ def _begun(action: Callable[[], Any], ended: Callable[[], object]) -> Future[Any
             ended()
             future.set_result(result)
 
-    threading.Thread(target=run, daemon=True, name="agno-portkey-keys").start()
+    try:
+        threading.Thread(target=run, daemon=True, name="agno-portkey-keys").start()
+    except RuntimeError as error:
+        ended()
+        said = "the server has no thread for it now: try again in a while"
+        raise problem(503, "busy", said) from error
     return future
 
 

@@ -34,10 +34,11 @@ def stop_router(
 
     `GET /swarm/stops` lists what is stopped, and the swarms that ask; it takes the scope
     `dashboard:read`. `POST /swarm/stop` and `/swarm/resume` take `swarm:stop`, and a `swarm` (`*`:
-    every one) and a `reason` in the request. Who did it is the subject of the token, and
-    `observers` hear of it, as an event `operation`. All tenants share a swarm, so that a token that
-    names one under `tenant_claim` does for none of them. Without an authorization anybody may read,
-    and nobody stop anything unless `allow_unauthenticated`.
+    every one) and a `reason` in the request, without which a swarm is resumed and not stopped. Who
+    did it is the subject of the token, and `observers` hear of it, as an event `operation`. All
+    tenants share a swarm, so that a token that names one under `tenant_claim` does for none of
+    them. Without an authorization anybody may read, and nobody stop anything unless
+    `allow_unauthenticated`.
     """
     switch = source if isinstance(source, StopSwitch) else StopSwitch(source)
     doors = Doors(check_observers(observers), allow_unauthenticated, tenant_claim)
@@ -55,7 +56,8 @@ def stop_router(
 
     @router.post("/swarm/stop", name="stop_swarm")
     async def stop_swarm(request: Request) -> dict[str, Any]:
-        by, swarm, reason = await _asked(doors, request, "to stop a swarm")
+        by, swarm, said = await _asked(doors, request)
+        reason = required(said, "reason", "to stop a swarm")
         stop = await _at_the_switch(lambda: switch.stop(swarm, by=by, reason=reason))
         event = done_by(by, "stop", stop.swarm, reason, swarm=stop.swarm)
         await run_in_threadpool(tell, doors.observers, event)
@@ -66,8 +68,8 @@ def stop_router(
 
     @router.post("/swarm/resume", name="resume_swarm")
     async def resume_swarm(request: Request) -> dict[str, Any]:
-        by, swarm, reason = await _asked(doors, request, "to let a swarm go on")
-        lifted = await _at_the_switch(lambda: switch.resume(swarm))
+        by, swarm, reason = await _asked(doors, request)
+        lifted = await _at_the_switch(lambda: switch.resume(swarm, by=by, reason=reason))
         if not lifted:
             said = f"{swarm!r} is not stopped by that name: GET /swarm/stops lists what is"
             raise problem(404, "not_stopped", said)
@@ -82,12 +84,11 @@ def stop_router(
     return router
 
 
-async def _asked(doors: Doors, request: Request, what: str) -> tuple[str, str, str]:
-    """Who asks, for which swarm and why."""
+async def _asked(doors: Doors, request: Request) -> tuple[str, str, str | None]:
+    """Who asks, for which swarm and why, where they say so."""
     caller = await doors.caller(request, MAY_STOP, of_all=True)
     said = await texts_in(request, "swarm", "reason")
-    swarm = named(said["swarm"], "swarm")
-    return str(caller.name), swarm, required(said["reason"], "reason", what)
+    return str(caller.name), named(said["swarm"], "swarm"), said["reason"]
 
 
 async def _at_the_switch(action: Callable[[], Found]) -> Found:

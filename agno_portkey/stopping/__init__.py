@@ -3,7 +3,7 @@
 from agno_portkey.stopping.brake import Brake, aguard_tool, guard_tool, stop_layer, stoppable
 from agno_portkey.stopping.databases import missing_file
 from agno_portkey.stopping.late import LateSwitch, switch_of
-from agno_portkey.stopping.record import ALL, Stop, Store, fold
+from agno_portkey.stopping.record import ALL, Resumed, Stop, Store, fold
 from agno_portkey.stopping.switch import DATABASE_VARIABLE, StopSwitch
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "DATABASE_VARIABLE",
     "Brake",
     "LateSwitch",
+    "Resumed",
     "Stop",
     "StopSwitch",
     "Store",

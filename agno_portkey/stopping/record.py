@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["ALL", "LONGEST", "MemoryStore", "Stop", "Store", "fold", "parsed"]
+__all__ = ["ALL", "LONGEST", "MemoryStore", "Resumed", "Stop", "Store", "fold", "parsed"]
 
 ALL = "*"
 # Characters of a name.
@@ -31,6 +31,15 @@ class Stop:
         return told + (f" ({self.reason})" if self.reason else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Who let `swarm` go on last, and why, where that was said."""
+
+    swarm: str
+    by: str | None = None
+    reason: str | None = None
+
+
 @runtime_checkable
 class Store(Protocol):
     """Where stops are kept. Each method blocks, and raises whatever its database raises.
@@ -47,8 +56,12 @@ class Store(Protocol):
     def put(self, stop: Stop) -> None:
         """Keep `stop` in place of an earlier one of the same name."""
 
-    def lift(self, swarm: str) -> list[Stop]:
-        """Take back the stops of `swarm`, and return them."""
+    def lift(self, swarm: str, *, by: str | None = None, reason: str | None = None) -> list[Stop]:
+        """Take back the stops of `swarm`, and return them; keep who did so, and why."""
+        ...
+
+    def resumed(self) -> list[Resumed]:
+        """What was kept so of swarms that are not stopped."""
         ...
 
     def note(self, swarms: Collection[str]) -> None:
@@ -85,19 +98,28 @@ class MemoryStore:
     place = "this process"
 
     def __init__(self, database: Any) -> None:
-        kept = vars(database).setdefault("_agno_portkey_stops", ({}, set()))
+        kept = vars(database).setdefault("_agno_portkey_stops", ({}, set(), {}))
         self._stops: dict[str, Stop] = kept[0]
         self._names: set[str] = kept[1]
+        self._resumed: dict[str, Resumed] = kept[2]
 
     def stops(self) -> Mapping[str, Stop]:
         return self._stops.copy()
 
     def put(self, stop: Stop) -> None:
         self._stops[fold(stop.swarm)] = stop
+        self._resumed.pop(fold(stop.swarm), None)
 
-    def lift(self, swarm: str) -> list[Stop]:
+    def lift(self, swarm: str, *, by: str | None = None, reason: str | None = None) -> list[Stop]:
         lifted = self._stops.pop(fold(swarm), None)
-        return [] if lifted is None else [lifted]
+        if lifted is None:
+            return []
+        if by or reason:
+            self._resumed[fold(swarm)] = Resumed(lifted.swarm, by, reason)
+        return [lifted]
+
+    def resumed(self) -> list[Resumed]:
+        return [*self._resumed.values()]
 
     def note(self, swarms: Collection[str]) -> None:
         self._names.update(swarms)

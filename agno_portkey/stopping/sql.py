@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, MetaData, String, Table, Text, select
+from sqlalchemy import Column, MetaData, String, Table, Text, or_, select
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from agno_portkey.errors import DatabaseGone
 from agno_portkey.sql import SqlTable
-from agno_portkey.stopping.record import LONGEST, Stop, fold, parsed
+from agno_portkey.stopping.record import LONGEST, Resumed, Stop, fold, parsed
 
 __all__ = ["SqlStore"]
 
@@ -22,12 +22,16 @@ _TABLE = Table(
     Column("swarm", String(LONGEST), primary_key=True),
     # In ISO 8601; none where the swarm is not stopped.
     Column("stopped_at", String(64)),
+    # Of the stop, or of its end.
     Column("by", String(255)),
     Column("reason", Text),
     # When a process first asked for the swarm, if one has.
     Column("asked_at", String(64)),
 )
 _STOPS = select(*list(_TABLE.c)[:4]).where(_TABLE.c.stopped_at.is_not(None))
+_RESUMED = select(_TABLE.c.swarm, _TABLE.c.by, _TABLE.c.reason).where(
+    _TABLE.c.stopped_at.is_(None), or_(_TABLE.c.by.is_not(None), _TABLE.c.reason.is_not(None))
+)
 _ASKED = select(_TABLE.c.swarm).where(_TABLE.c.asked_at.is_not(None))
 _GONE = f"its table {_TABLE.name} was there and is gone: `agno-portkey resume` makes it anew"
 _WRITE_SECONDS = 10.0
@@ -85,15 +89,18 @@ class SqlStore:
                 if not left:
                     raise
 
-    def lift(self, swarm: str) -> list[Stop]:
+    def lift(self, swarm: str, *, by: str | None = None, reason: str | None = None) -> list[Stop]:
         self._table.make()
         with self._table.writing(_WRITE_SECONDS) as connection:
             rows = [row for row in connection.execute(_STOPS) if _is_named(row, swarm)]
             for row in rows:
-                none = {"stopped_at": None, "by": None, "reason": None}
+                ended = {"stopped_at": None, "by": by, "reason": reason}
                 same = _TABLE.c.swarm == row.swarm
-                connection.execute(_TABLE.update().where(same).values(none))
+                connection.execute(_TABLE.update().where(same).values(ended))
         return [_told(row) for row in rows]
+
+    def resumed(self) -> list[Resumed]:
+        return [Resumed(*row) for row in self._rows(_RESUMED)]
 
     def _rows(self, wanted: Any) -> list[Any]:
         seen = self._table.seen

@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from agno_portkey.calls import IO
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.stopping.databases import store_of
 from agno_portkey.stopping.names import Names
-from agno_portkey.stopping.record import ALL, LONGEST, Stop, fold
+from agno_portkey.stopping.record import ALL, LONGEST, Resumed, Stop, fold
 from agno_portkey.verdict import Verdict
 
 __all__ = ["DATABASE_VARIABLE", "StopSwitch"]
@@ -238,14 +239,22 @@ class StopSwitch:
         self._at_the_store("written", lambda: self._store.put(stop))
         return stop
 
-    def resume(self, swarm: str) -> list[Stop]:
-        """Let `swarm` go on, or with `*` those stopped together; returns what was lifted."""
-        return [*self._at_the_store("written", lambda: self._store.lift(swarm))]
+    def resume(self, swarm: str, *, reason: str | None = None, by: str | None = None) -> list[Stop]:
+        """Let `swarm` go on, or with `*` those stopped together; returns what was lifted.
+
+        `reason` and `by` are kept until it is stopped again.
+        """
+        lift = partial(self._store.lift, swarm, by=by, reason=reason)
+        return [*self._at_the_store("written", lift)]
 
     def stopped(self) -> Mapping[str, Stop]:
         """What is stopped now, by name; read anew, and blocks."""
         stops = self._at_the_store("read", self._store.stops)
         return {stop.swarm: stop for stop in stops.values()}
+
+    def resumed(self) -> Mapping[str, Resumed]:
+        """Who let what is not stopped go on last, and why, by name, where it was said; blocks."""
+        return {each.swarm: each for each in self._at_the_store("read", self._store.resumed)}
 
     def known_swarms(self) -> set[str]:
         """The swarms that some process has asked for, now or ever; blocks."""

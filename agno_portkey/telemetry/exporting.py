@@ -79,14 +79,10 @@ class Allowed(SpanExporter):
             self._tell(len(spans), failing=result is not SpanExportResult.SUCCESS)
             return result
         except Exception as error:
-            # Its words may quote a span.
-            kind = type(error).__name__
-            logging.getLogger("agno_portkey").warning(
-                "telemetry: %d spans were not exported (%s)", len(spans), kind
-            )
+            self._tell(len(spans), failing=True, error=error)
             return SpanExportResult.FAILURE
 
-    def _tell(self, count: int, *, failing: bool) -> None:
+    def _tell(self, count: int, *, failing: bool, error: Exception | None = None) -> None:
         """Say once that what is exported is not taken, and once that it is again."""
         if failing is self._failing:
             return
@@ -94,6 +90,15 @@ class Allowed(SpanExporter):
         log, kind = logging.getLogger("agno_portkey"), type(self._exporter).__name__
         if not failing:
             log.warning("telemetry: %s takes spans again", kind)
+            return
+        if error is not None:
+            # Its words may quote a span.
+            log.warning(
+                "telemetry: %d spans were not exported (%s): until %s takes them they are lost",
+                count,
+                type(error).__name__,
+                kind,
+            )
             return
         log.warning(
             "telemetry: %d spans were not exported: nobody takes what %s sends. Check that its "

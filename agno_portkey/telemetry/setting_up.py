@@ -163,10 +163,16 @@ def _bounded(asked: Sequence[Callable[[], Any]], timeout: float) -> bool:
     def ask(one: Callable[[], Any]) -> None:
         done.append(one() is not False)
 
-    threads = [threading.Thread(target=ask, args=(one,), daemon=True) for one in asked]
-    for thread in threads:
-        thread.start()
+    threads = []
     last = time.monotonic() + timeout
+    for one in asked:
+        thread = threading.Thread(target=ask, args=(one,), daemon=True, name="agno-portkey-spans")
+        try:
+            thread.start()
+        except RuntimeError:  # at the end of a process Python 3.12 has none
+            ask(one)
+        else:
+            threads.append(thread)
     for thread in threads:
         thread.join(max(0.0, last - time.monotonic()))
     return len(done) == len(asked) and all(done)

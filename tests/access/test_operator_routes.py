@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def test_a_swarm_is_stopped_and_goes_on(served: Served) -> None:
     told = served.as_role("operator", "POST", "/swarm/resume", json=body).json()
     assert told == {"lifted": [stop], "still": None}
     assert served.switch.check("Release") is None
+    [resumed] = served.switch.resumed().values()
+    assert (resumed.swarm, resumed.by, resumed.reason) == ("Release", "eve", "mended")
     assert operations(served) == [
         {"by": "eve", "decision": "stop", "target": "Release"},
         {"by": "eve", "decision": "resume", "target": "release"},
@@ -67,13 +70,25 @@ def test_what_is_not_stopped_is_said(served: Served) -> None:
     assert operations(served) == []
 
 
+@pytest.mark.parametrize("reason", [None, "", " \n"])
+def test_a_stop_needs_a_reason_and_going_on_does_not(served: Served, reason: str | None) -> None:
+    body = {"swarm": "Release", "reason": reason}
+    told = served.as_role("operator", "POST", "/swarm/stop", json=body)
+    assert (told.status_code, detail(told)["error"]) == (422, "no_reason")
+    assert served.switch.stopped() == {}
+    served.switch.stop("Release")
+    told = served.as_role("operator", "POST", "/swarm/resume", json=body)
+    assert [stop["swarm"] for stop in told.json()["lifted"]] == ["Release"]
+    assert operations(served) == [{"by": "eve", "decision": "resume", "target": "Release"}]
+    [resumed] = served.switch.resumed().values()
+    assert (resumed.by, resumed.reason) == ("eve", None)
+
+
 @pytest.mark.parametrize("path", ["/swarm/stop", "/swarm/resume"])
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        ({"swarm": "Release"}, "no_reason"),
         ({"reason": "because"}, "name"),
-        ({"swarm": "Release", "reason": " "}, "no_reason"),
         ({"swarm": "x" * 256, "reason": "because"}, "name"),
         ({"swarm": "a\nb", "reason": "because"}, "name"),
         ({"swarm": "Release", "reason": "because", "by": "root"}, "unknown_fields"),
@@ -209,6 +224,23 @@ def test_it_is_one_rotation_at_a_time(tmp_path: Path) -> None:
     assert [each["decision"] for each in operations(served)] == ["rotate"]
 
 
+def test_a_server_without_threads_frees_the_key(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "agno-portkey-keys":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    body, path = {"reason": "because"}, f"/keys/{NAME}/rotate"
+    told = served.as_role("key_admin", "POST", path, json=body)
+    assert (told.status_code, detail(told)["error"]) == (503, "busy")
+    monkeypatch.undo()
+    assert served.as_role("key_admin", "POST", path, json=body).is_success
+
+
 def test_what_rotates_nothing_is_refused() -> None:
     for source in (object(), [], [object()], "keys"):
         with pytest.raises(ConfigurationError, match="a KeyKeeper, a Rotation"):
@@ -296,6 +328,22 @@ def test_a_changed_line_is_told(served: Served) -> None:
     report = served.as_role("auditor", "GET", "/audit/verify").json()
     assert (report["ok"], report["wrong"]) == (False, 2)
     assert str(served.log) not in str(report)
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-11-28T12:00:00"])
+def test_a_line_of_no_time_hides_no_other(served: Served, time: str) -> None:
+    """Who has written it is to be found out, whenever they say that it was."""
+    written(served, Event("gate", role="Judge"), Event("gate", role="Judge"))
+    whole = served.log.read_bytes().splitlines(keepends=True)
+    whole[0] = re.sub(rb'"ts":"[^"]+"', f'"ts":"{time}"'.encode(), whole[0])
+    served.log.write_bytes(b"".join(whole))
+    for query in ("", "?since=2026-01-01T00:00:00Z", "?until=2099-01-01T00:00:00Z"):
+        told = served.as_role("auditor", "GET", f"/audit{query}").json()["records"]
+        assert [(each["line"], each["sound"]) for each in told] == [
+            (3, True),
+            (2, True),
+            (1, False),
+        ]
 
 
 def test_a_log_that_can_not_be_read(served: Served) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 from agno.agent import Agent
@@ -17,7 +22,7 @@ from webhook_receiver import Receiver
 
 from agno_portkey import PortkeyModel
 from agno_portkey.secrets import EnvironmentSecrets, Secret
-from agno_portkey.telemetry.alerts import Alerts
+from agno_portkey.telemetry.alerts import Alerts, sending
 from agno_portkey.testing import EmbeddedProvider
 
 
@@ -129,6 +134,94 @@ def test_closing_says_what_there_is_to_say(clock: Clock) -> None:
         degrade(alerts)
         alerts.look()
         assert not own_threads()
+
+
+LAST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from alerts_bench import THRESHOLDS, degrade
+from agno_portkey.telemetry.alerts import Alerts
+degrade(Alerts(sys.argv[2], THRESHOLDS))
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_end_of_a_process_says_what_there_is_to_say(host: str) -> None:
+    """Also to a receiver that goes by a name, which then no executor looks up."""
+    with Receiver() as receiver:
+        url = receiver.url.replace("127.0.0.1", host)
+        subprocess.run([sys.executable, "-c", LAST, Path(__file__).parent, url], check=True)
+        assert len(receiver.messages) == 1
+
+
+@pytest.fixture
+def no_senders(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The system has no threads, as at the end of a process that Python 3.12 runs."""
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "agno-portkey-alerts-send":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        begin(thread)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    return monkeypatch
+
+
+def test_closing_says_it_without_a_thread(no_senders: pytest.MonkeyPatch, clock: Clock) -> None:
+    with Receiver() as receiver:
+        alerts = alerts_to(receiver.url, clock)
+        degrade(alerts)
+        alerts.look()
+        assert alerts.flush(0) is False
+        alerts.close()
+        assert len(receiver.messages) == alerts.delivered == 1
+
+
+def test_closing_without_a_thread_waits_for_no_receiver(
+    no_senders: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    with Receiver("silence") as receiver:
+        alerts = alerts_to(receiver.url, clock, timeout=30.0)
+        degrade(alerts)
+        alerts.close(timeout=0.2)
+        assert alerts.undelivered == 1
+        assert not receiver.released.is_set()
+
+
+def test_a_thread_that_comes_later_sends_what_waits(
+    no_senders: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    with Receiver() as receiver, alerts_to(receiver.url, clock, repeat_interval=1.0) as alerts:
+        degrade(alerts)
+        alerts.look()
+        no_senders.undo()
+        clock.now += 1
+        alerts.look()
+        receiver.wait(2)
+
+
+def test_one_may_be_closed_as_a_message_has_just_been_sent(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    sent, closed = threading.Event(), threading.Event()
+
+    class Runner(sending.asyncio.Runner):
+        def __exit__(self, *exc_info: Any) -> None:
+            super().__exit__(*exc_info)
+            sent.set()
+            closed.wait()
+
+    monkeypatch.setattr(sending.asyncio, "Runner", Runner)
+    with Receiver() as receiver:
+        alerts = alerts_to(receiver.url, clock)
+        degrade(alerts)
+        alerts.look()
+        sent.wait()
+        alerts._sender.close(0.0)
+        closed.set()
+        alerts.close()
+        assert (alerts.delivered, alerts.undelivered) == (1, 0)
 
 
 def test_one_that_heard_of_nothing_has_no_thread(clock: Clock) -> None:

@@ -41,6 +41,23 @@ def test_the_command_tells_the_whole_story_and_ends_with_zero(tmp_path: Path) ->
     assert " NO " not in shown
 
 
+def test_a_record_that_can_not_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before anything is played.
+    monkeypatch.setattr(demo_module, "_stage", None)
+    result = CliRunner().invoke(app, ["demo", "--record", str(tmp_path / "gone" / "demo.txt")])
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"--record: there is no folder {tmp_path}/gone\n",
+    )
+    monkeypatch.undo()
+    monkeypatch.setattr(demo_module, "_play", lambda *_: True)
+    result = CliRunner().invoke(app, ["demo", "--record", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"--record: {tmp_path} can't be written: Is a directory\n")
+
+
 def test_a_team_that_never_gets_a_sound_plan_fails_the_demo(
     portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
 ) -> None:

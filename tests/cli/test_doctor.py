@@ -144,13 +144,49 @@ def test_a_wrong_value_is_said_without_it(value: str) -> None:
 # The gateway
 
 
-def test_hosted_portkey_without_a_key_is_not_asked() -> None:
+HOSTED = "https://api.portkey.ai/v1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {},
+            ("nothing in the environment says where calls go", "fine if the code does", "base_url"),
+        ),
+        (
+            {"PORTKEY_BASE_URL": HOSTED},
+            (f"{HOSTED} (hosted Portkey) needs a key", "fine if the code does", "portkey_api_key"),
+        ),
+    ],
+)
+def test_a_gateway_that_the_environment_does_not_name_may_be_named_by_the_code(
+    variables: Mapping[str, str], words: tuple[str, ...]
+) -> None:
     # Tests reach no address but loopback: a request would be an error.
-    page = Page()
+    for named in ({}, {"PORTKEY_ENVIRONMENT": "staging"}):
+        page = Page(**variables, **named)
+        assert page.code == 0, page.text
+        [(level, told)] = page["gateway"]
+        assert level == "warning"
+        assert [word for word in words if word not in told] == []
+        assert "PORTKEY_API_KEY" in told
+        assert page["transport"] == [
+            ("ok", "by https" if variables else "by https, unless the code says where")
+        ]
+
+
+@pytest.mark.parametrize("name", ["prod", "production", "PROD", "prod/eu"])
+@pytest.mark.parametrize("variables", [{}, {"PORTKEY_BASE_URL": HOSTED}])
+def test_production_is_to_name_what_can_be_looked_at(
+    variables: Mapping[str, str], name: str
+) -> None:
+    page = Page(**variables, PORTKEY_ENVIRONMENT=name)
     assert page.code == 1
     [(level, told)] = page["gateway"]
     assert level == "problem"
-    assert "(hosted Portkey) needs a key: set PORTKEY_API_KEY" in told
+    assert "what the code gives can't be looked at" in told
+    assert told.partition(": set ")[2] or told.endswith(": set it")
 
 
 def test_a_gateway_that_does_not_answer_is_a_problem() -> None:

@@ -71,8 +71,14 @@ def test_what_waits_is_listed_with_what_to_do(db: str) -> None:
     passed = left(db)
     bad = left(db, passed=False, reason="its score is 3", swarm="Other")
     said = gate("waiting", "--db", db)
-    assert f"agno-portkey gate approve {passed.id} --db {db}\n" in said
-    assert f"agno-portkey gate approve {bad.id} --db {db} --override --reason" in said
+    lines = [line.strip() for line in said.splitlines()]
+    assert f"to approve   agno-portkey gate approve {passed.id} --db {db}" in lines
+    override = f"agno-portkey gate approve {bad.id} --db {db} --override --reason '...'"
+    assert f"to override  {override}" in lines
+    for grant in (passed, bad):
+        command = f"agno-portkey gate revoke {grant.id} --db {db} --reason '...'"
+        assert f"to refuse    {command}" in lines
+    assert "The gate has passed it: it runs once a person approves it." in said
     assert "1. Deploy it [deploy(version='2.1')]" in said
     assert "The gate has refused it: its score is 3" in said
     assert passed.id not in gate("waiting", "--db", db, "--swarm", "Other")
@@ -147,6 +153,7 @@ said = iter([True, False] * 20)
 CASES = [Case(name="good", input="Hi", agent=agent, scorer=CodeScorer(lambda run, _: True))]
 BAD = [*CASES, Case(name="bad", input="Hi", agent=agent, scorer=CodeScorer(lambda run, _: False))]
 ODD = [*CASES, Case(name="odd", input="Hi", agent=agent, scorer=CodeScorer(lambda *_: next(said)))]
+SUITE, EMPTY = ["CASES"], []
 TWO = [*CASES, Case(name="other", input="Hi", agent=Agent(name="Other", model=model),
                     scorer=CodeScorer(lambda run, _: True))]
 """
@@ -196,10 +203,19 @@ def test_a_result_is_kept_for_a_suite_check(suite: str, db: str) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "said"),
-    [("nowhere.at:all", "can't import nowhere.at"), ("{suite}:NONE", "there is no NONE in")],
+    [
+        ("nowhere.at:all", "can't import nowhere.at"),
+        ("{suite}:NONE", "there is no NONE in"),
+        ("{suite}:model", "a list of agno.eval.suite.Case, one at least"),
+        ("{suite}:SUITE", "a list of agno.eval.suite.Case, and no str"),
+        ("{suite}:EMPTY", "a list of agno.eval.suite.Case, one at least"),
+    ],
 )
-def test_what_is_no_suite_is_said(suite: str, spec: str, said: str) -> None:
-    assert said in gate("check", spec.format(suite=suite), code=3)
+@pytest.mark.parametrize("record", [[], ["--record", "release"]])
+def test_what_is_no_suite_is_said(
+    suite: str, db: str, spec: str, said: str, record: list[str]
+) -> None:
+    assert said in gate("check", spec.format(suite=suite), *record, "--db", db, code=3)
 
 
 # Calibration
@@ -273,3 +289,6 @@ def test_what_can_not_be_calibrated_is_said(team: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_text("{", "utf-8")
     assert "no plan as JSON" in gate("calibrate", team, "--plan", str(broken), code=1)
+    gone = tmp_path / "gone.db"
+    assert f"there is no file {gone}" in gate("calibrate", team, "--db", str(gone), code=1)
+    assert not gone.exists()

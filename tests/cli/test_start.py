@@ -41,6 +41,15 @@ def test_nothing_heavy_is_imported_for(asked: str) -> None:
     assert loaded(asked) & set(HEAVY) == set()
 
 
+@pytest.mark.parametrize(("asked", "code"), [(["--version"], 0), (["ledgr"], 2)])
+def test_the_package_runs_as_the_command_does(asked: list[str], code: int) -> None:
+    run = [sys.executable, "-m", "agno_portkey", *asked]
+    told = subprocess.run(run, capture_output=True, text=True, check=False)
+    command = CliRunner().invoke(app, asked)
+    assert (told.returncode, told.stdout) == (code, command.stdout)
+    assert bool(told.stderr) is bool(code)
+
+
 def test_traces_are_listed_without_what_runs_agents() -> None:
     """Agno's tables are; the other database, gates, models and guards are not."""
     there = loaded("trace", "list")

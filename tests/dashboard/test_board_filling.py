@@ -19,7 +19,7 @@ from board_spans import NOON, agno_db, around, call, put, run, span, totals
 from postgres_server import PostgresServer
 from sqlalchemy import select
 
-from agno_portkey.errors import ConfigurationError, WrongEnvironment
+from agno_portkey.errors import ConfigurationError, DatabaseGone, WrongEnvironment
 from agno_portkey.sql import SqlTable
 from agno_portkey.telemetry.dashboard import Board
 from agno_portkey.telemetry.dashboard import filling as filling_module
@@ -272,6 +272,61 @@ def test_what_is_forgotten_does_not_come_back(db: Any, database: str) -> None:
     assert board.forget(NOON - timedelta(days=1)) == 0
     assert Board(db).panel("latency", around(hours=5))["groups"][0]["totals"]["count"] == 2
     assert board.filters()["since"] == int(NOON.timestamp() * 1_000)
+
+
+def test_what_is_forgotten_while_it_is_taken_over_does_not_come_back(
+    db: Any, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(db, call(NOON - timedelta(hours=2)), call(NOON))
+    other = Board(db)
+    other.forget(NOON - timedelta(days=1))
+    of = filling_module.point_of
+
+    def point_of(row: Any) -> Any:
+        monkeypatch.setattr(filling_module, "point_of", of)
+        assert other.forget(NOON) == 0
+        return of(row)
+
+    monkeypatch.setattr(filling_module, "point_of", point_of)
+    board = Board(db)
+    board.catch_up()
+    assert totals(board.panel("latency", around(hours=5)))["m"]["count"] == 1
+    assert board.catch_up() == 0
+
+
+def test_several_forget_at_once(db: Any, database: str) -> None:
+    put(db, *(call(NOON + timedelta(minutes=n)) for n in range(20)))
+    Board(db).catch_up()
+    failed: list[BaseException] = []
+
+    def forget(minutes: int) -> None:
+        try:
+            with agno_db(database) as own:
+                for n in range(0, 20, 2):
+                    Board(own).forget(NOON + timedelta(minutes=(n + minutes) % 20))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=forget, args=(n,)) for n in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failed == []
+    left = [row.at for row in points(database) if row.kind == "call"]
+    assert left == [int((NOON + timedelta(minutes=19)).timestamp() * 1_000)]
+
+
+def test_points_that_are_taken_away_are_missed(tmp_path: Path) -> None:
+    path = tmp_path / "agno.db"
+    with agno_db(f"sqlite:///{path}") as db:
+        put(db, call())
+        board = Board(db)
+        board.catch_up()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("DROP TABLE agno_portkey_points")
+        with pytest.raises(DatabaseGone, match="put it back"):
+            board.panel("latency", around())
 
 
 def test_a_database_that_is_written_to_is_read(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
+from agno.db.sqlite import SqliteDb
+from agno.tools.function import Function
 from board_spans import NOON, added_up, agno_db, around, call, put, run, span, totals
 
 from agno_portkey import Event, Gate, PortkeyModel, govern, telemetry
@@ -152,8 +154,9 @@ def test_a_tool_that_no_gate_has_cleared_is_an_incident(db: Any) -> None:
     def tool(trace: str, at: datetime = NOON, **ours: Any) -> dict[str, Any]:
         return span("tool", at, trace=trace, **{"tool": "deploy", "mode": "enforce", **ours})
 
-    def gate(trace: str, decision: str, at: datetime) -> dict[str, Any]:
-        return span("gate", at, trace=trace, source="g", said={"gate.decision": decision})
+    def gate(trace: str, decision: str, at: datetime, **ours: Any) -> dict[str, Any]:
+        said = {"gate.decision": decision}
+        return span("gate", at, trace=trace, source="g", said=said, **ours)
 
     before, after = NOON - timedelta(seconds=1), NOON + timedelta(seconds=1)
     put(
@@ -161,13 +164,40 @@ def test_a_tool_that_no_gate_has_cleared_is_an_incident(db: Any) -> None:
         *(tool("cleared"), gate("cleared", "passed", before)),
         *(tool("refused"), gate("refused", "refused", before)),
         *(tool("too early"), gate("too early", "passed", after)),
+        # A run that has waited for a person goes on in another trace; runs of no name are no run.
+        *(tool("goes on", run_id="r"), gate("waited", "passed", before, run_id="r")),
+        *(tool("another's", run_id="s"), gate("of none", "passed", before)),
         tool("observed", mode="observe"),
         tool("held", decision="refused"),
     )
     board = Board(db)
-    assert totals(board.panel("incidents", around()))["tool"]["incidents"] == 2
+    assert totals(board.panel("incidents", around()))["tool"]["incidents"] == 3
     found = {each["trace_id"] for each in board.runs("incidents", around())["runs"]}
-    assert found == {"refused", "too early"}
+    assert found == {"refused", "too early", "another's"}
+
+
+def test_a_run_that_a_person_let_go_on_is_no_incident(
+    portkey_provider: EmbeddedProvider, tmp_path: Path
+) -> None:
+    release = Release()
+    database = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    with telemetry.setup(db=database) as held:
+        tell(portkey_provider)
+        model = PortkeyModel(base_url=portkey_provider.url, api_key="k")
+        team = release_team(model, release, db=database)
+        deploy = Function.from_callable(release.deploy)
+        deploy.requires_confirmation = True
+        runner = next(each for each in team.members if each.name == "Runner")  # type: ignore[union-attr]
+        runner.tools = [release.run_tests, deploy]  # type: ignore[union-attr]
+        govern(team, runner="Runner", gate=Gate(min_score=8))
+        waits: Any = team.run(REQUEST, session_id="s")
+        for need in waits.active_requirements:
+            need.confirm()
+        team.continue_run(run_response=waits, session_id="s")
+        assert held.flush()
+    assert len(release.done) == 2
+    success = totals(Board(database).panel("success", now()))[""]
+    assert (success["runs"], success["passed"], success.get("incidents")) == (2, 1, None)
 
 
 REFUSALS = {

@@ -90,6 +90,20 @@ def test_without_an_authorization_anybody_may_read(db: SqliteDb, path: str) -> N
     assert answer.status_code == 200, answer.text
 
 
+def test_without_a_thread_to_catch_up_it_is_answered(
+    db: SqliteDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "agno-portkey-points":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    path = "/portkey/api/filters"
+    assert ask(plain(db), path, ROUTES[path]).status_code == 200
+
+
 @pytest.mark.parametrize("protected", [True, False])
 @pytest.mark.parametrize("path", ROUTES)
 def test_each_route_takes_the_scope(db: SqliteDb, path: str, protected: bool) -> None:

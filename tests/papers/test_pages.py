@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 from agno_portkey import Judgement, Policy, PortkeyModel, playground
 from agno_portkey.cli import app
+from agno_portkey.gates.history import Decided, History
 from agno_portkey.routing import from_yaml
 from agno_portkey.security.rotation.config import KeysFile
 from agno_portkey.telemetry.alerts import Thresholds
@@ -49,6 +51,14 @@ def played(page: Path, names: dict[str, Any]) -> dict[str, Any]:
         example.evaluate()
     found: dict[str, Any] = document.namespace
     return found
+
+
+def decided(**fields: Any) -> Decided:
+    """A plan of the team Release that its gate has passed."""
+    unsaid = ("team_id", "run_id", "session_id", "user_id", "tenant", "plan_digest", "fingerprint")
+    told = {"gate": "release", "swarm": "Release", "passed": True, "outcome": "pass", "score": 0.9}
+    empty = {"reasons": (), "checks": (), "versions": {}, "evidence": {}}
+    return Decided(**{**dict.fromkeys(unsaid), **told, **empty, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +233,20 @@ def test_a_users_script_runs(names: dict[str, Any]) -> None:
 def test_a_governed_team_runs_without_an_account(names: dict[str, Any]) -> None:
     page = played(ROOT / "docs/guide/testing.md", dict(names))
     assert page["a_governed_team_without_an_account"]().status.value == "COMPLETED"
+
+
+def test_what_gates_decided_is_read(
+    names: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "agno.db")
+    for number, days_ago in enumerate((8, 2, 1)):
+        at = datetime.now(UTC) - timedelta(days=days_ago)
+        History(file).put(decided(id=f"decision {number}", at=at))
+    History(file).put(decided(id="another's", at=datetime.now(UTC), swarm="Other"))
+    days, moved = played(ROOT / "docs/guide/gates.md", dict(names))["last_week"](file)
+    assert [day.passed for day in days if day.decisions] == [1, 1]
+    assert moved == []
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 async def test_a_token_of_the_page_gets_in(names: dict[str, Any], tmp_path: Path) -> None:

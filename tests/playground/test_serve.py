@@ -132,6 +132,52 @@ def test_a_team_of_the_users_is_asked_where_its_environment_says(tmp_path: Path)
     assert (tmp_path / "own.db").exists()
 
 
+MODEL = 'PortkeyModel(api_key="x")'
+# Both find the embedded provider where the tests have written it: none is of the environment.
+BESIDE = "open('provider').read()"
+ITS_OWN = f"PortkeyModel(api_key='x', base_url={BESIDE})"
+UNSAID = f"PortkeyModel(api_key='x', portkey_provider='openai', custom_host={BESIDE})"
+# What is made later, or held elsewhere than as a model of somebody.
+LATER = """
+from agno.agent import AgentFactory
+from agno.db.in_memory import InMemoryDb
+later = AgentFactory(id="desk", db=InMemoryDb(), factory=lambda context: Agent())
+"""
+CALLED = """
+helper = Agent(tools=lambda: [])
+"""
+INDEXED = """
+from agno_portkey.knowledge import PortkeyEmbedder
+index = [PortkeyEmbedder()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "is_started"),
+    [
+        (ITS_OWN, "", False),
+        (UNSAID, "", True),
+        *((ITS_OWN, more, True) for more in (INDEXED, LATER, CALLED)),
+    ],
+    ids=["own", "unsaid", "indexed", "later", "called"],
+)
+def test_a_gateway_is_started_where_it_is_asked(
+    tmp_path: Path, model: str, more: str, is_started: bool
+) -> None:
+    (tmp_path / "mine.py").write_text(TEAM.replace(MODEL, model) + more)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    with EmbeddedProvider() as provider:
+        tell(provider)
+        (tmp_path / "provider").write_text(provider.url)
+        given = ("mine.py:team", "--policy", "policy.yaml")
+        with served(tmp_path, *given) as (url, lines), client(url) as http:
+            said = resume(http, begin(http, REQUEST, team="mine"), team="mine")
+    assert said[-1]["event"] == "TeamRunCompleted"
+    [told] = [line.split(maxsplit=1)[1] for line in lines if line.startswith("Gateway")]
+    assert told.endswith("(started for this)") is is_started
+    assert is_started or told == "as its models say"
+
+
 def test_with_a_key_it_takes_tokens_of_it(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(SECRET)

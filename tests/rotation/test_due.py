@@ -177,6 +177,26 @@ async def test_a_source_that_blocks_does_not_block_the_loop(scene: Scene) -> Non
     free.set()
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        *("much", [7], [{"secrets": 2}], [{"secrets": ["a"]}], [{"secrets": [{"kind": "key"}]}]),
+        [{"secrets": [{"kind": "key"}, {"kind": "key", "digest": "00"}]}, {"said": "no secrets"}],
+    ],
+)
+def test_what_other_guards_have_found_keeps_it_from_nothing(scene: Scene, found: Any) -> None:
+    rotation = scene.rotation()
+    rotation.rotate()
+    watch = KeyWatch(rotation)
+    watch(Event("guard", verdict=Verdict(False, "another", evidence={"found": found})))
+    assert reasons(scene) == []
+    model = PortkeyModel(
+        base_url=scene.provider.url, api_key="k", guards=[SecretsGuardrail()], observers=[watch]
+    )
+    Agent(model=model).run(f"Use api_key={scene.source.held[NAME]} for it")
+    assert reasons(scene) == ["leak"]
+
+
 def test_a_source_that_can_t_say_whether_it_was_its_key_has_it_due(scene: Scene) -> None:
     rotation = scene.rotation()
     rotation.rotate()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agno_portkey.stopping import Stop, StopSwitch, fold
+from agno_portkey.stopping import Resumed, Stop, StopSwitch, fold
 from agno_portkey.verdict import Verdict
 
 SECONDS = 30.0
@@ -49,9 +49,12 @@ class Kept:
     def put(self, stop: Stop) -> None:
         self.kept[fold(stop.swarm)] = stop
 
-    def lift(self, swarm: str) -> list[Stop]:
+    def lift(self, swarm: str, *, by: str | None = None, reason: str | None = None) -> list[Stop]:
         stop = self.kept.pop(fold(swarm), None)
         return [] if stop is None else [stop]
+
+    def resumed(self) -> list[Resumed]:
+        return []
 
     def note(self, swarms: Collection[str]) -> None:
         self.noting += 1

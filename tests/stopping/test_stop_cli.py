@@ -60,6 +60,33 @@ def test_a_swarm_is_stopped_and_resumed_as_it_says(db: str) -> None:
     )
 
 
+def row_of(swarm: str, db: str) -> list[str]:
+    """What `stops` tells of one swarm."""
+    said = command("stops", "--db", db)
+    assert said.exit_code == 0, said.output
+    [line] = [line for line in said.output.splitlines() if swarm in line]
+    return [cell.strip() for cell in line.split("│")[1:-1]]
+
+
+def test_who_lets_a_swarm_go_on_and_why_is_kept_until_it_is_stopped_again(db: str) -> None:
+    command("stop", "--swarm", "Release", "--db", db, "--reason", "enough", "--by", "kim")
+    again = ("resume", "--swarm", "release", "--db", db)
+    assert command(*again, "--reason", "mended", "--by", "ann").exit_code == 0
+    assert row_of("Release", db) == ["Release", "may call", "", "ann", "mended"]
+    # Nothing is taken back, and so nothing is said of it.
+    assert command(*again, "--reason", "twice", "--by", "eve").exit_code == 3
+    assert row_of("Release", db)[3:] == ["ann", "mended"]
+    command("stop", "--swarm", "Release", "--db", db, "--by", "kim")
+    assert row_of("Release", db)[3:] == ["kim", ""]
+    command(*again)
+    name, state, _, by, reason = row_of("Release", db)
+    assert (name, state, reason) == ("Release", "may call", "")
+    assert "@" in by
+    command("stop", "--all", "--db", db)
+    assert command("resume", "--all", "--db", db, "--reason", "over").exit_code == 0
+    assert row_of("Search", db)[1:] == ["may call", "", "", ""]
+
+
 def test_several_are_stopped_at_once_by_whoever_it_is(db: str) -> None:
     assert command("stop", "--swarm", "Release", "--swarm", "search", "--db", db).exit_code == 0
     stopped = StopSwitch(db).stopped()

@@ -28,7 +28,7 @@ from sqlalchemy.pool import StaticPool
 from stopping_store import Kept, settled
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
-from agno_portkey.stopping import ALL, DATABASE_VARIABLE, StopSwitch, switch_of
+from agno_portkey.stopping import ALL, DATABASE_VARIABLE, Resumed, StopSwitch, switch_of
 
 QUICK = 0.05
 
@@ -53,6 +53,7 @@ def test_a_stop_is_seen_by_another_switch_and_so_is_its_end(database: str) -> No
     assert here.stopped() == {"Release": stop}
     assert here.resume("Release") == [stop]
     assert here.resume("Release") == []
+    assert here.resumed() == {}
     assert settled(there, "Release", passed=True) is None
     assert here.stopped() == {}
 
@@ -462,3 +463,16 @@ def test_a_row_that_an_operator_writes_by_hand_counts(postgres: PostgresServer) 
     switch.resume("anything")
     postgres.run("INSERT INTO agno_portkey_stops VALUES ('Release', now()::text, 'me', 'x')", url)
     assert settled(switch, "Release", passed=False) is not None
+
+
+@pytest.mark.parametrize("kept", ["file", "memory"])
+def test_who_let_it_go_on_last_is_kept(tmp_path: Path, kept: str) -> None:
+    switch = StopSwitch(str(tmp_path / "agno.db") if kept == "file" else InMemoryDb())
+    switch.stop("Release", by="kim", reason="enough")
+    assert switch.resumed() == {}
+    [_] = switch.resume("release", by="ann", reason="mended")
+    assert switch.resumed() == {"Release": Resumed("Release", "ann", "mended")}
+    switch.stop("Release")
+    assert switch.resumed() == {}
+    [_] = switch.resume("Release")
+    assert switch.resumed() == {}

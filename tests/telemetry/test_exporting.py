@@ -101,6 +101,25 @@ def test_who_never_lets_go_is_not_waited_for() -> None:
     exporter.go.set()
 
 
+def test_without_a_thread_what_waits_is_exported_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "agno-portkey-spans":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        begin(thread)
+
+    begin = threading.Thread.start
+    exporters = Held(), Held()
+    held = telemetry.setup(exporters=exporters)
+    trace.get_tracer("mine").start_span("one").end()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for each in exporters:
+        each.go.set()
+    assert held.shutdown() is True
+    assert [each.taken for each in exporters] == [1, 1]
+
+
 class Lying(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         raise ValueError(f"I quote {spans[0].name}")
@@ -115,6 +134,30 @@ def test_an_exporter_that_raises_is_logged_without_its_words(
     told = [record.getMessage() for record in caplog.records if record.name == "agno_portkey"]
     assert any("were not exported (ValueError)" in each for each in told)
     assert "I quote" not in caplog.text
+
+
+class Falling(SpanExporter):
+    def __init__(self) -> None:
+        self.falls = True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self.falls:
+            raise OSError("the database is down")
+        return SpanExportResult.SUCCESS
+
+
+def test_an_exporter_that_goes_on_raising_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exporter = Falling()
+    with telemetry.setup(exporters=[exporter]) as held:
+        for falls in (True, True, False, False, True):
+            exporter.falls = falls
+            trace.get_tracer("mine").start_span("one").end()
+            held.flush()
+    told = [record.getMessage() for record in caplog.records if record.name == "agno_portkey"]
+    assert ["not exported (OSError)" in each for each in told] == [True, False, True]
+    assert "takes spans again" in told[1]
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from budgeted import A_CENT_EACH, HUNDRED
 from ledger_rows import Reported
 
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.routing.recovery.settings import Recovery
-from agno_portkey.telemetry.ledger import Ledger
+from agno_portkey.telemetry.ledger import Budget, Ledger
 from agno_portkey.testing import EmbeddedProvider
 
 QUICK = Recovery(
@@ -52,5 +53,29 @@ def booked(
         if "config" in options:
             del usual["portkey_provider"], usual["api_key"], usual["custom_host"]
         return PortkeyModel(**{**usual, **options})
+
+    return made
+
+
+# Of budgets
+
+
+@pytest.fixture
+def a_dollar_each(portkey_provider: EmbeddedProvider) -> None:
+    """Each answer takes a hundred tokens; `dear` has the price."""
+    portkey_provider.when(lambda request: not request.tools, HUNDRED)
+
+
+@pytest.fixture
+def dear(tmp_path: Path) -> Ledger:
+    return Ledger(str(tmp_path / "ledger.db"), prices=A_CENT_EACH, timeout=20)
+
+
+@pytest.fixture
+def limited(booked: Models, ledger: Ledger) -> Models:
+    """Makes models with one budget of the ledger."""
+
+    def made(**budget: Any) -> PortkeyModel:
+        return booked(budgets=ledger.budgets(Budget(**budget)))
 
     return made

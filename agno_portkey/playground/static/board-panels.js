@@ -141,27 +141,31 @@ export const CARDS = [
   },
 ];
 
-/** The tiles on top: figure, target, and whether it is met (null: nothing to say). */
+// Of fewer nothing is said, as by the alerts: one of two is no rate.
+const LEAST = 20;
+
+/** The tiles on top: figure, target, and whether it is met: null for no figure, "few" for few. */
 export function tiles({ groups: [{ totals: t }], targets }) {
   const hits = share(t.hits ?? 0, sum(t.hits, t.misses));
   const passes = share(t.passed ?? 0, sum(t.passed, t.refused));
   const quick = share(t.quick ?? 0, t.count);
   const incidents = t.incidents ?? 0;
-  const met = (value, holds) => (value === null || value === undefined ? null : holds(value));
+  const met = (value, of, holds) =>
+    value === null || value === undefined ? null : of < LEAST ? "few" : holds(value);
   return [
     {
       id: "chat", name: "Chat, p95", figure: told(t.p95 ?? null, "ms"), target: `under ${targets.chat_p95_ms / 1000} s`,
-      met: met(t.p95, (p95) => p95 < targets.chat_p95_ms),
+      met: met(t.p95, t.count, (p95) => p95 < targets.chat_p95_ms),
       note: quick === null ? "no run was answered" : `${told(quick, "%")} of ${told(t.count, "1")} answered runs`, panel: "success",
     },
     {
       id: "hits", name: "Cache hit rate", figure: told(hits, "%"), target: `over ${100 * targets.hit_rate} %`,
-      met: met(hits, (rate) => rate > 100 * targets.hit_rate),
+      met: met(hits, sum(t.hits, t.misses), (rate) => rate > 100 * targets.hit_rate),
       note: hits === null ? "nothing was looked up" : `${told(t.hits, "1")} of ${told(sum(t.hits, t.misses), "1")} calls`, panel: "cache",
     },
     {
       id: "passes", name: "Gate pass rate", figure: told(passes, "%"), target: `over ${100 * targets.gate_pass_rate} %`,
-      met: met(passes, (rate) => rate > 100 * targets.gate_pass_rate),
+      met: met(passes, sum(t.passed, t.refused), (rate) => rate > 100 * targets.gate_pass_rate),
       note: passes === null ? "no gate has decided" : `${told(t.passed, "1")} of ${told(sum(t.passed, t.refused), "1")} decisions`, panel: "gates",
     },
     {

@@ -14,7 +14,13 @@ const picker = byId("place");
 let who = null;
 let places = [];
 
-const desk = new Desk({ again: (gate) => talk.again(gate) });
+const desk = new Desk({
+  again: (gate) => {
+    if (!talk.free) return false;
+    runApproved(gate);
+    return true;
+  },
+});
 
 const talk = new Talk({
   desk: () => {
@@ -125,6 +131,12 @@ async function open(session) {
   const opening = talk.open(place(), session);
   talk.trouble(barred(who, `${place().kind}s:run`));
   await Promise.all([opening, sessions(), desk.set(who, place().name)]);
+}
+
+/** A plan is approved for the session that it was made in. */
+async function runApproved(gate) {
+  if (gate.session_id && gate.session_id !== kept().session) await open(gate.session_id);
+  talk.again(gate);
 }
 
 async function start() {

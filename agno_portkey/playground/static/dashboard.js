@@ -92,7 +92,10 @@ function figures(held) {
 function drawTiles(data) {
   byId("tiles").setAttribute("aria-busy", "false");
   byId("tiles").replaceChildren(...tiles(data).map((tile) => {
-    const state = tile.met === null ? ["", tile.target ? "no figure" : ""] : tile.met ? ["good", "met"] : ["bad", "missed"];
+    const state =
+      tile.met === null ? ["", tile.target ? "no figure" : ""]
+      : tile.met === "few" ? ["", "too few to say"]
+      : tile.met ? ["good", "met"] : ["bad", "missed"];
     return el("li.tile.panel", { "data-tile": tile.id },
       el("div.name", {}, tile.name, state[1] && chip(state[1], state[0])),
       el("div.figure", {}, tile.figure),

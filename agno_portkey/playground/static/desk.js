@@ -8,7 +8,7 @@ const EVERY = 8_000;
 const until = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export class Desk {
-  /** `again(gate)` asks for what was approved once more. */
+  /** `again(gate)` asks for what was approved once more; it says whether that was sent. */
   constructor({ again }) {
     this.again = again;
     this.who = null;
@@ -94,18 +94,26 @@ export class Desk {
   #go(gate) {
     const go = el("button.primary", { type: "button" }, "Run it now");
     go.addEventListener("click", () => {
+      if (go.getAttribute("aria-disabled") === "true") return;
+      if (!this.again(gate)) {
+        announce("Another run goes on: run it once that is over");
+        return;
+      }
       this.approved.delete(gate.id);
       this.shown = "";
       this.refresh();
-      this.again(gate);
     });
-    return el(
+    const made = el(
       "section.panel.waits",
       { "aria-label": "Approved" },
       el("div.head", {}, el("strong", {}, short(gate.plan?.goal, 120)), chip("approved", "good")),
       el("p.small.dim", {}, "It runs once the same is asked again."),
-      el("div.row", {}, go),
+      el("div.row", {}, el("span", {}, go)),
     );
+    // Asked of anybody else, it would be another request.
+    const its = !gate.swarm || fold(gate.swarm) === fold(this.swarm ?? "");
+    bar(go, its ? "" : `Pick ${short(gate.swarm, 60)} first.`);
+    return made;
   }
 
   async #decide(button, gate, yes) {
@@ -167,7 +175,7 @@ export class Desk {
       { "aria-label": title, "data-swarm": name },
       el("div.head", {}, el("strong", {}, title), state),
       stop
-        ? el("p.small", { dir: "auto" }, `${short(stop.by, 60)}: ${short(stop.reason, 300)}`)
+        ? el("p.small", { dir: "auto" }, told(stop))
         : unread
           ? el("p.small.dim", {}, unread)
           : null,
@@ -184,14 +192,15 @@ export class Desk {
       text: stop
         ? "Nothing of it runs until somebody lets it go on: its runs end before their next call."
         : "What is asked from now on runs again.",
-      label: "Reason (needed)",
+      label: stop ? "Reason (needed)" : "Reason",
       yes: stop ? "Stop it" : "Let it go on",
-      needed: true,
+      needed: stop,
       bad: stop,
     });
     if (reason === null) return;
     await this.#act(byId("swarms"), async () => {
-      await post(stop ? "/swarm/stop" : "/swarm/resume", { swarm, reason }, { needs: "swarm:stop" });
+      const body = reason ? { swarm, reason } : { swarm };
+      await post(stop ? "/swarm/stop" : "/swarm/resume", body, { needs: "swarm:stop" });
       announce(stop ? `${swarm} is stopped` : `${swarm} goes on`);
     });
     byId("desk-title").focus();
@@ -213,5 +222,8 @@ function lasts(said) {
   const at = new Date(said);
   return Number.isNaN(at.getTime()) ? "" : `until ${until.format(at)}`;
 }
+
+/** Who stopped it and why; a command may have left out either. */
+const told = (stop) => [short(stop.by, 60), short(stop.reason, 300)].filter(Boolean).join(": ");
 
 const fold = (name) => String(name).trim().toLowerCase();

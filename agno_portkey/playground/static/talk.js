@@ -111,7 +111,7 @@ export class Talk {
   async send(text) {
     // What was said before stands above it.
     await this.past;
-    if (this.live || !this.place) return false;
+    if (!this.free) return false;
     this.trouble("");
     const turn = this.#turn(text);
     const abort = new AbortController();
@@ -213,10 +213,14 @@ export class Talk {
     }
   }
 
-  /** Ask again for what was approved. */
+  /** Whether something can be asked now. */
+  get free() {
+    return !this.live && Boolean(this.place);
+  }
+
+  /** Ask again for what was approved; its session is open. */
   again(gate) {
-    const text = this.asked.get(gate.id) ?? `Run the approved plan ${gate.id}.`;
-    this.send(text);
+    this.send(this.asked.get(gate.id) ?? `Run the approved plan ${gate.id}.`);
   }
 
   #link(state, error) {

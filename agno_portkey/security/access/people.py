@@ -27,9 +27,7 @@ def refused_subject(name: object) -> tuple[str, str] | None:
     if len(name) > _LONGEST or not name.isprintable():
         said = f"the token's subject may have {_LONGEST} characters, and no control characters"
         return "odd_subject", said
-    if " ".join(normalize("NFKC", name).split()).casefold() in {
-        each.casefold() for each in _RESERVED
-    }:
+    if " ".join(normalize("NFKC", name).split()).casefold() in _RESERVED:
         said = "the token's subject is a name that stands for no person here: use another one"
         return "reserved_subject", said
     if name != name.strip():

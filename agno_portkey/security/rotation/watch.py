@@ -12,7 +12,7 @@ from typing import Any
 
 from agno_portkey.drivers import beside_loop
 from agno_portkey.errors import ConfigurationError, SecretUnavailable
-from agno_portkey.guardrails.secrets.guard import tells_of
+from agno_portkey.guardrails.secrets.guard import digests_in, tells_of
 from agno_portkey.security.rotation.due import Due, Reason
 from agno_portkey.security.rotation.rotation import Rotation
 from agno_portkey.verdict import Event
@@ -69,7 +69,7 @@ class KeyWatch:
             self._count(event.data)
         elif event.kind == "guard" and event.verdict is not None and event.verdict.evidence:
             evidence = event.verdict.evidence
-            if any(each.get("secrets") for each in evidence.get("found", ())):
+            if digests_in(evidence):
                 self._find(evidence)
 
     def _count(self, data: Mapping[str, Any]) -> None:

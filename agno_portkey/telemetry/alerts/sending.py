@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -100,11 +102,7 @@ class Sender:
                 self._lose("too many messages wait")
                 return
             self._waiting.append(body)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, daemon=True, name="agno-portkey-alerts-send"
-                )
-                self._thread.start()
+            self._start()
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
@@ -120,6 +118,8 @@ class Sender:
             self._changed.notify_all()
             thread = self._thread
         if thread is None:
+            # There was none to be had, as at the end of a process.
+            self._work(until)
             return
         thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
@@ -129,17 +129,29 @@ class Sender:
                 self._lose("it was closed")
             if self._under_way is not None:
                 loop, task = self._under_way
-                loop.call_soon_threadsafe(task.cancel)
+                with suppress(RuntimeError):  # it has just ended, and its loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
         thread.join(timeout)
 
     def _is_idle(self) -> bool:
         return not self._waiting and not self._busy
 
-    def _work(self) -> None:
+    def _start(self) -> None:
+        if self._thread is not None:
+            return
+        name = "agno-portkey-alerts-send"
+        thread = threading.Thread(target=self._work, daemon=True, name=name)
+        with suppress(RuntimeError):  # the system has none now; with the next message it may
+            thread.start()
+            self._thread = thread
+
+    def _work(self, until: float | None = None) -> None:
         while (body := self._next()) is not None:
             why: str | None = None
+            left = None if until is None else until - time.monotonic()
             try:
-                asyncio.run(self._deliver(body))
+                with asyncio.Runner(loop_factory=_Loop) as runner:
+                    runner.run(self._deliver(body, left))
             except asyncio.CancelledError:
                 why = "it was closed"
             except Exception as error:
@@ -162,21 +174,23 @@ class Sender:
             self._busy = True
             return self._waiting.popleft()
 
-    async def _deliver(self, body: Mapping[str, Any]) -> None:
+    async def _deliver(self, body: Mapping[str, Any], within: float | None) -> None:
         task: Any = asyncio.current_task()
         with self._changed:
             self._under_way = (asyncio.get_running_loop(), task)
             if self._given_up:
                 task.cancel()
-        async for attempt in AsyncRetrying(
+        tries = AsyncRetrying(
             stop=stop_after_attempt(self._attempts),
             wait=wait_exponential(multiplier=_PAUSE, max=_LONGEST_PAUSE) + wait_random(0, 0.5),
             retry=retry_if_exception(_may_pass),
             sleep=self._sleep,
             reraise=True,
-        ):
-            with attempt:
-                await post(self._webhook, self._headers, body, self._timeout)
+        )
+        async with asyncio.timeout(within):
+            async for attempt in tries:
+                with attempt:
+                    await post(self._webhook, self._headers, body, self._timeout)
 
     def _lose(self, why: str) -> None:
         self.undelivered += 1
@@ -189,6 +203,13 @@ class Sender:
             "others nothing is said until one is delivered; `undelivered` counts them",
             why,
         )
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up on its own thread: at the end of a process no other one takes anything."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:
+        return socket.getaddrinfo(host, port, **how)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -56,7 +57,8 @@ class Board:
 
     def begin(self) -> None:
         """Catch up in a thread with all that is there; what fails then is left for answers."""
-        threading.Thread(target=self._begin, daemon=True, name="agno-portkey-points").start()
+        with suppress(RuntimeError):  # the system has no thread: answers catch up by themselves
+            threading.Thread(target=self._begin, daemon=True, name="agno-portkey-points").start()
 
     def catch_up(self, seconds: float | None = None) -> int:
         """Take over new spans, for about so long; how many are left."""

@@ -61,14 +61,15 @@ class Filling:
         Whoever comes while another is at it waits, and takes what that one has found.
         """
         asked = time.monotonic()
-        if not self._lock.acquire(timeout=seconds):
-            return self._left(None)
-        try:
-            if self._filled >= asked:
-                return 0
-            return self._fill(asked, asked + seconds)
-        finally:
-            self._lock.release()
+        with self._points.missed():
+            if not self._lock.acquire(timeout=seconds):
+                return self._left(None)
+            try:
+                if self._filled >= asked:
+                    return 0
+                return self._fill(asked, asked + seconds)
+            finally:
+                self._lock.release()
 
     def forget(self, before: datetime) -> int:
         """Take away the points of what began before then, also where its spans are still there.
@@ -78,10 +79,9 @@ class Filling:
         self._make()
         at = millis(before)
         with self._lock, self._points.writing(5) as connection:
-            held = max(at, self._floor(connection))
-            connection.execute(delete(TABLE).where(TABLE.c.span_id == FLOOR))
+            connection.execute(self._raised(at))
+            # The floor is none of them now.
             gone = connection.execute(delete(TABLE).where(TABLE.c.at < at)).rowcount
-            connection.execute(TABLE.insert(), [_floor_row(held)])
         return int(gone)
 
     def has_spans(self) -> bool:
@@ -108,8 +108,9 @@ class Filling:
 
     def _take(self, since: str | None) -> tuple[int, str | None]:
         """Take over a batch, in the order in which they were written; how many, and the last's."""
-        with self._points.missed(), self._points.connection() as connection:
-            wanted = self._missing(since, self._floor(connection))
+        with self._points.connection() as connection:
+            floor = self._floor(connection)
+            wanted = self._missing(since, floor)
             rows = connection.execute(wanted.order_by(self._spans.c.created_at).limit(_BATCH)).all()
         # Two that fill at once go the same way, so that neither waits for the other.
         found = [point_of(dict(row._mapping)) for row in sorted(rows, key=lambda row: row.span_id)]
@@ -117,6 +118,10 @@ class Filling:
         if found:
             with self._points.writing(5) as connection:
                 connection.execute(self._insert.on_conflict_do_nothing(), found)
+                # Meanwhile others may have had some of them forgotten.
+                if (now := self._floor(connection, held=True)) > floor:
+                    old = [point["span_id"] for point in found if point["at"] < now]
+                    connection.execute(delete(TABLE).where(TABLE.c.span_id.in_(old)))
         return len(found), rows[-1].created_at if rows else since
 
     def _missing(self, since: str | None, floor: int) -> Any:
@@ -146,9 +151,21 @@ class Filling:
             missing = self._missing(since, self._floor(connection)).subquery()
             return int(connection.execute(select(func.count()).select_from(missing)).scalar() or 0)
 
-    def _floor(self, connection: Connection) -> int:
-        found = connection.execute(select(TABLE.c.at).where(TABLE.c.span_id == FLOOR)).scalar()
-        return int(found or 0)
+    def _floor(self, connection: Connection, *, held: bool = False) -> int:
+        """Up to when points are forgotten; if `held`, nobody says otherwise in this transaction."""
+        wanted = select(TABLE.c.at).where(TABLE.c.span_id == FLOOR)
+        # Who writes into SQLite has all of it.
+        wanted = wanted.with_for_update(read=True) if held else wanted
+        return int(connection.execute(wanted).scalar() or 0)
+
+    def _raised(self, floor: int) -> Any:
+        """What has the floor be `floor`, unless it is higher already."""
+        row = self._insert.values(_floor_row(floor))
+        return row.on_conflict_do_update(
+            index_elements=[TABLE.c.span_id],
+            set_={"at": row.excluded.at},
+            where=row.excluded.at > TABLE.c.at,
+        )
 
     def _make(self) -> None:
         if not self._points.is_there():

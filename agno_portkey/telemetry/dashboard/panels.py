@@ -57,7 +57,7 @@ def errors(read: Read, asked: Asked, by: str) -> dict[str, Any]:
 
 def usage(read: Read, asked: Asked, by: str) -> dict[str, Any]:
     """Tokens and dollars, of calls with all their attempts and of embeddings."""
-    unknown = and_(_C.cost.is_(None), sum_tokens() > 0)
+    unknown = and_(_C.cost.is_(None), _tokens() > 0)
     columns = {
         "input_tokens": sum_of(_C.input_tokens),
         "output_tokens": sum_of(_C.output_tokens),
@@ -159,7 +159,8 @@ def incident() -> ColumnElement[bool]:
     """What was not meant to be: a run that failed though nothing refused it, an uncleared tool.
 
     What a guard, contract, gate, budget, limit or the kill switch refuses is a run that went as it
-    should. A tool of a step that an enforcing gate holds has been cleared before, in its trace.
+    should. A tool of a step that an enforcing gate holds has been cleared before: in its trace, or
+    in its run, which goes on in another one where it has waited for a person.
     """
     other = TABLE.alias("other")
     same = other.c.trace_id == _C.trace_id
@@ -170,14 +171,18 @@ def incident() -> ColumnElement[bool]:
     )
     refused = select(other.c.span_id).where(same, held, or_(by_itself, by_verdict)).exists()
     passed = and_(other.c.kind == "gate", other.c.decision == "passed", other.c.at <= _C.at)
-    cleared = select(other.c.span_id).where(same, passed).exists()
+    cleared = or_(
+        *(
+            select(other.c.span_id).where(its, passed).exists()
+            for its in (same, other.c.run_id == _C.run_id)
+        )
+    )
     failed = and_(_C.kind == "run", _C.outcome == "failed", ~refused)
     uncleared = and_(_C.kind == "tool", _C.decision.is_(None), _C.mode == "enforce", ~cleared)
     return or_(failed, uncleared)
 
 
-def sum_tokens() -> ColumnElement[Any]:
-    """The tokens of a point."""
+def _tokens() -> ColumnElement[Any]:
     both: ColumnElement[Any] = func.coalesce(_C.input_tokens, 0) + func.coalesce(
         _C.output_tokens, 0
     )

@@ -41,6 +41,8 @@ TABLE = Table(
     MetaData(),
     Column("span_id", String(64), primary_key=True),
     Column("trace_id", _NAME, nullable=False),
+    # Of gates and tools: what waits for a person goes on in another trace.
+    Column("run_id", _NAME),
     # Milliseconds since 1970 at which it began.
     Column("at", BigInteger, nullable=False),
     # What the span is of, or `run` (an outermost one), or `other`.
@@ -64,6 +66,13 @@ TABLE = Table(
 Index("ix_agno_portkey_points_kind_at", TABLE.c.kind, TABLE.c.at)
 # With the time in it: else SQLite looks for the gates of a trace among all gates until then.
 Index("ix_agno_portkey_points_trace", TABLE.c.trace_id, TABLE.c.kind, TABLE.c.at)
+_OF_RUN = TABLE.c.run_id.is_not(None)
+Index(
+    "ix_agno_portkey_points_run",
+    *(TABLE.c.run_id, TABLE.c.kind, TABLE.c.at),
+    sqlite_where=_OF_RUN,
+    postgresql_where=_OF_RUN,
+)
 
 _KINDS = frozenset(
     {
@@ -71,7 +80,7 @@ _KINDS = frozenset(
         *("judgement", "declined", "tool", "stop", "budget", "limit"),
     }
 )
-_NAMED = {**{name: on for name, on in names.BAGGAGE.items() if name != "arm"}}
+_NAMED = {name: on for name, on in names.BAGGAGE.items() if name != "arm"}
 _NAMED |= {"provider": names.PROVIDER, "error_type": names.ERROR_TYPE}
 _NAMED |= {name: f"{names.OURS}{name}" for name in ("target", "source", "mode", "state", "outcome")}
 _SHORT = {"outcome": 32, "decision": 32, "mode": 32, "state": 32}
@@ -109,6 +118,7 @@ def point_of(span: _Said) -> dict[str, Any]:
         # As it stands there: it is looked for by that.
         "span_id": span["span_id"],
         "trace_id": str(span["trace_id"])[:_LONGEST],
+        "run_id": text(said.get(names.RUN_ID)) if kind in ("gate", "tool") else None,
         "at": began,
         "kind": kind,
         **{name: text(value, _SHORT.get(name, _LONGEST)) for name, value in told.items()},

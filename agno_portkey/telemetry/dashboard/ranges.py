@@ -54,12 +54,11 @@ class Asked:
         step = self.step
         return [*range(self.since - self.since % step, self.until, step)]
 
-    def where(self, *kinds: str, of_range: bool = True) -> ColumnElement[bool]:
+    def where(self, *kinds: str) -> ColumnElement[bool]:
         """Whether a point of one of `kinds` is asked for."""
         c = TABLE.c
-        held = [c.kind == kinds[0] if len(kinds) == 1 else c.kind.in_(kinds)]
-        if of_range:
-            held += [c.at >= self.since, c.at < self.until]
+        kind = c.kind == kinds[0] if len(kinds) == 1 else c.kind.in_(kinds)
+        held = [kind, c.at >= self.since, c.at < self.until]
         for name in ("swarm", "role", "environment"):
             wanted = getattr(self, name)
             if wanted is not None:
