@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer
-from sampling import sampled
+from sampling import long_tests, sampled
 
 os.environ["AGNO_TELEMETRY"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # What tests start is not measured, since it takes twice as long then: the workers are.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 # What a busy machine takes longer for is not wrong.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -31,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out of long matrices what a sample does without; what is named by itself is run."""
     if not config.getoption("--all-cases"):
-        items[:], left_out = sampled(items)
+        items[:], left_out = sampled(items, long_tests())
         if left_out:
             config.hook.pytest_deselected(items=left_out)
 
@@ -49,6 +52,16 @@ def _no_filters_left() -> Iterator[None]:
     yield
     for handler in logging.getLogger().handlers:
         handler.filters[:] = before.get(id(handler), handler.filters)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience_with_stores() -> Iterator[None]:
+    """What a busy machine takes longer to read than the kill switch waits for is no stop."""
+    from agno_portkey.stopping import StopSwitch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(StopSwitch.__init__.__kwdefaults__ or {}, "timeout", 30.0)
+        yield
 
 
 @pytest.fixture(autouse=True)

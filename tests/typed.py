@@ -42,7 +42,7 @@ team: Team = govern(
     gate=[Gate(min_score=8), Gate(name="second", max_rounds=2)],
     observers=[observe],
 )
-alone: Agent = govern(Agent(model=llm), tags={"tier": 1})
+alone: Agent = govern(Agent(model=llm), tags={"tier": 1}, audit="audit.jsonl")
 by_hand = Agent(
     model=llm,
     pre_hooks=[TagHook(tier=1), GateHook(Gate(), runner="Runner")],

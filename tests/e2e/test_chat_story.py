@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chatting import ask, asked_once, lead_until_waiting, open_chat
+from chatting import ask, asked_once, choose, lead_until_waiting, open_chat
 from playwright.sync_api import Page, expect
 from serving_pages import playing, token
 
 from agno_portkey import Gate
+from agno_portkey.testing import Reply
 from agno_portkey.testing.story import FLAWED, REQUEST, SOUND, tell
 
 
@@ -81,6 +82,39 @@ def test_a_plan_that_waits_is_approved_and_runs_when_asked_again(
         assert [name for name, _ in played.release.done] == ["run_tests", "deploy"]
 
 
+def test_an_approved_plan_is_kept_for_its_own_team_and_its_turn(page: Page, tmp_path: Path) -> None:
+    gate = Gate(name="release", min_score=8, approval=True)
+    with playing(tmp_path, gate=gate) as played:
+        slow = Reply("Not yet.", delay=60)
+        played.provider.when(lambda request: request.last_user == "Wait a bit", slow)
+        lead_until_waiting(played.provider)
+        tell(played.provider, plans=[SOUND])
+        open_chat(page, played.chat)
+        ask(page, REQUEST, state="waiting")
+        page.get_by_role("button", name="Approve…").click()
+        page.get_by_role("button", name="Approve", exact=True).click()
+        go = page.get_by_role("button", name="Run it now")
+        expect(go).to_be_enabled()
+        choose(page, "Echo")
+        expect(go).to_have_attribute("aria-disabled", "true")
+        expect(go).to_have_accessible_description("Pick Release first.")
+        go.dispatch_event("click")
+        expect(page.locator(".turn")).to_have_count(0)
+        choose(page, "Release")
+        expect(go).not_to_have_attribute("aria-disabled", "true")
+        # While another run goes on nothing is sent, and the plan stays at hand.
+        ask(page, "Wait a bit", state="running")
+        go.click()
+        expect(page.locator("#announcer")).to_contain_text("Another run goes on")
+        expect(go).to_be_visible()
+        expect(page.locator(".turn")).to_have_count(1)
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.locator(".turn").last).to_have_attribute("data-state", "stopped")
+        go.click()
+        expect(page.locator(".turn").last).to_have_attribute("data-state", "completed")
+        assert [name for name, _ in played.release.done] == ["run_tests", "deploy"]
+
+
 def test_what_the_gate_refused_is_overridden_for_a_reason_alone(page: Page, tmp_path: Path) -> None:
     with playing(tmp_path) as played:
         tell(played.provider, plans=[FLAWED] * 9)
@@ -149,7 +183,7 @@ def test_the_kill_switch_stops_a_swarm_and_lets_it_go_on(page: Page, tmp_path: P
         assert played.release.done == []
         assert played.provider.calls == []
         page.get_by_role("button", name="Let it go on…").click()
-        page.get_by_label("Reason (needed)").fill("it is over")
+        page.get_by_label("Reason").fill("it is over")
         page.get_by_role("button", name="Let it go on", exact=True).click()
         expect(page.locator("#swarms")).not_to_contain_text("an incident")
         # What the team knows of stops is half a second old at most, and not none.

@@ -75,7 +75,8 @@ def test_panels_tell_what_the_runs_were(page: Page, traced: tuple[Played, Any, B
     expect(page.locator("[data-tile=cost]")).to_contain_text(f"{runs} run")
     expect(page.locator("[data-tile=incidents] .figure")).to_have_text("0")
     expect(page.locator("[data-tile=passes] .figure")).to_have_text("50.0 %")
-    expect(page.locator("[data-tile=passes]")).to_contain_text("missed")
+    # One of two is no rate.
+    expect(page.locator("[data-tile=passes]")).to_contain_text("too few to say")
     expect(page.locator("[data-tile=hits]")).to_contain_text("nothing was looked up")
     # What there is nothing of says what would be there.
     expect(page.locator("#card-cache")).to_contain_text("No call was looked up in a cache.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from batch_forms import (
     said,
 )
 
-from agno_portkey import Contract, Repair, govern
+from agno_portkey import Contract, Policy, Repair, govern
 from agno_portkey.errors import (
+    BudgetExceeded,
     ConfigurationError,
     ContractError,
     InputBlocked,
     InputContractError,
+    ModelNotAllowed,
     OutputBlocked,
     Stopped,
     UpstreamFailed,
@@ -32,6 +35,7 @@ from agno_portkey.errors import (
 from agno_portkey.guardrails import Block, Passage, Rewrite, guard
 from agno_portkey.guardrails.pii import PIIGuardrail
 from agno_portkey.stopping import StopSwitch
+from agno_portkey.telemetry.ledger import Budget, Ledger
 from agno_portkey.testing import EmbeddedProvider, Fault
 from agno_portkey.verdict import Event
 
@@ -370,6 +374,51 @@ def test_a_stop_while_answers_are_looked_at_is_no_error_of_theirs(
         one.fetch()
     switch.resume("Writer")
     who.model.seat.brake.switch.read()  # type: ignore[union-attr]
+    assert said(one.fetch()) == RIGHT
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_budget_that_is_used_up_is_nobodys_refusal(
+    begun: bool, portkey_provider: EmbeddedProvider, job: Jobs, model: Models, tmp_path: Path
+) -> None:
+    now = [datetime(2026, 5, 1, 12, tzinfo=UTC)]
+    ledger = Ledger(str(tmp_path / "ledger.db"), timeout=30)
+    ledger._clock = lambda: now[0]
+    budgets = ledger.budgets(Budget(per="day", limit_tokens=1))
+    held = model(budgets=budgets, observers=[ledger])
+    if begun:
+        portkey_provider.fault(Fault.status(400), times=1, route="POST /files")
+        with pytest.raises(UpstreamFailed):
+            job(agent(held)).submit()
+    agent(held).run("spend it")
+    asked = len(portkey_provider.requests)
+    one = job(agent(held))
+    with pytest.raises(BudgetExceeded, match="tokens are spent"):
+        one.submit()
+    assert len(portkey_provider.requests) == asked
+    status = one.status()
+    assert (status.refused, status.undecided, status.submitted) == (0, 0, False)
+    now[0] += timedelta(days=1)
+    assert one.submit().refused == 0
+    assert said(one.fetch()) == RIGHT
+    ledger.flush()
+
+
+def test_a_model_that_is_not_allowed_refuses_no_input(
+    portkey_provider: EmbeddedProvider,
+    job: Jobs,
+    model: Models,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Otherwise it would be refused before there is a job.
+    monkeypatch.setenv("AGNO_PORTKEY_MODELS_MODE", "off")
+    one = job(govern(agent(model()), policy=Policy(models={"everyone": ["o3"]})))
+    monkeypatch.delenv("AGNO_PORTKEY_MODELS_MODE")
+    with pytest.raises(ModelNotAllowed, match="may not ask"):
+        one.submit()
+    assert (portkey_provider.requests, one.status().refused) == ([], 0)
+    monkeypatch.setenv("AGNO_PORTKEY_MODELS_MODE", "off")
+    one.submit()
     assert said(one.fetch()) == RIGHT
 
 

@@ -164,6 +164,18 @@ def test_no_key_is_made_up(
     assert {r.headers.get("authorization") for r in portkey_provider.requests} == {sent}
 
 
+@pytest.mark.parametrize("argument", ["default_headers", "extra_headers"])
+def test_a_key_in_a_header_of_ones_own_is_sent(
+    argument: str, job: Jobs, model: Models, portkey_provider: EmbeddedProvider
+) -> None:
+    own = {argument: {"Authorization": "Bearer mine"}}
+    one = job(agent(model(api_key=None, portkey_provider="openai", **own)), ["Hi"])
+    one.submit()
+    assert one.fetch().errors == {}
+    sent = {request.headers.get("authorization") for request in portkey_provider.requests}
+    assert sent == {"Bearer mine"}
+
+
 def test_checks_of_the_gateway_which_see_no_files_are_not_left_out(
     job: Jobs, model: Models
 ) -> None:
