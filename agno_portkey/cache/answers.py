@@ -93,10 +93,11 @@ class Cache:
         self._unreleased: deque[tuple[str, str]] = deque(maxlen=1_000)
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         # Two, for what is learnt may take long to be read.
         self._making, self._learning = threading.Lock(), threading.Lock()
         self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
+        # Last: until then another thread would take a lock of the parent's.
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         return f"Cache({self.store.place})"

@@ -43,16 +43,19 @@ class Flights:
     """The calls of this process that are under way, by what they ask."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[str, Flight] = {}
         self._process = os.getpid()
 
     def join(self, key: str) -> tuple[Flight, bool]:
         """The flight for `key`, and whether the caller is the one who asks."""
+        if self._process != os.getpid():
+            # Who asks for these, or holds the lock, is in the process that this was forked from.
+            self._begin()
         with self._lock:
-            if self._process != os.getpid():
-                # Whoever asks for these does so in the process that this one was forked from.
-                self._under_way, self._process = {}, os.getpid()
             held = self._under_way.get(key)
             if held is None:
                 held = self._under_way[key] = Flight()

@@ -137,9 +137,10 @@ class Index:
         self._begin()
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        # Last: until then another thread would take a lock of the parent's.
+        self._process = os.getpid()
 
     def nearest(
         self, bucket: str, vector: Any, *, floor: float, most: int = 4

@@ -10,13 +10,14 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, Literal
 
-from openai import Omit, OpenAIError
+from openai import OpenAIError
 
 from agno_portkey.errors import ConfigurationError, MissingExtraError
 from agno_portkey.guardrails.base import Guard
 from agno_portkey.guardrails.findings import Block, Finding, Flag, NoFinding
 from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.stage import Report
+from agno_portkey.routing.connection import without_made_up_key
 from agno_portkey.routing.failures import explain
 from agno_portkey.workers import Job
 
@@ -166,11 +167,10 @@ class _Gateway:
 
     def _request(self, text: str) -> dict[str, Any]:
         headers: dict[str, Any] = dict(self._model.metadata_of(None, {}))
-        if self._model.api_key is None:
-            headers["Authorization"] = Omit()
         if self._model.config is not None:
             headers["x-portkey-config"] = self._model.config
-        return {"model": self._name, "input": text, "extra_headers": headers}
+        sent = without_made_up_key(self._model, headers)
+        return {"model": self._name, "input": text, "extra_headers": sent}
 
     def _explained(self, error: Exception) -> Exception:
         return explain(error, model_id=self._name, base_url=self._model.gateway_url)

@@ -20,7 +20,8 @@ Row = dict[str, Any]
 # By what each kind is known in paths.
 _KNOWN_BY = {"integrations": "slug", "virtual-keys": "slug", "api-keys": "id"}
 _MEMBERS = ("workspaces", "models")
-_KEYED = ("POST /chat/completions", "POST /embeddings")
+# What a key is needed for: all but the API itself, and the list of models.
+_KEYED = ("/chat/completions", "/embeddings", "/moderations", "/files", "/batches")
 
 
 class Admin:
@@ -72,7 +73,7 @@ class Admin:
 
     def refusal(self, request: Request) -> Answer | None:
         """The 401 for a call that brings a key which is not live, or none at all."""
-        if not self.enforced or request.route not in _KEYED:
+        if not self.enforced or not request.route.partition(" ")[2].startswith(_KEYED):
             return None
         brought = [*_brought(request.headers)]
         with self._lock:

@@ -262,6 +262,27 @@ def test_nor_does_who_waits_for_another_get_an_older_one(
     assert len(portkey_provider.calls) == 2
 
 
+def test_what_is_too_old_is_waited_for_where_another_process_asks_for_it(
+    portkey_provider: EmbeddedProvider, agent: Makes, cache: Cache
+) -> None:
+    now, leases = [1_000_000.0], list[str]()
+
+    def lease(key: str, *asked: Any) -> bool:
+        leases.append(key)
+        if len(leases) == 2:
+            # The other has its answer.
+            kept = cache.store.get(key, now[0])
+            assert kept is not None
+            cache.store.put(replace(kept, created_at=now[0]))
+        return False
+
+    agent({"lifetime": 1e5, "store": Cache(cache.store, clock=lambda: now[0])}).run("Hi")
+    now[0] += 100
+    store = Cache(Instead(cache.store, lease=lease), clock=lambda: now[0])  # type: ignore[arg-type]
+    agent({"store": store, "lifetime": 99}).run("Hi")
+    assert (len(leases), len(portkey_provider.calls)) == (2, 1)
+
+
 def weather(city: str) -> str:
     """The weather in a city."""
     return f"{city}: sun"
@@ -530,5 +551,7 @@ def test_nobody_waits_for_what_is_made_of_an_answer_that_is_not_shared(
 def test_a_forked_process_waits_for_no_call_of_its_parents(monkeypatch: pytest.MonkeyPatch) -> None:
     held = flights.Flights()
     assert held.join("k")[1]
+    # As a thread of the parent may have had it at the fork.
+    assert held._lock.acquire(timeout=1)
     monkeypatch.setattr(flights.os, "getpid", lambda: -1)
     assert held.join("k")[1]

@@ -191,6 +191,16 @@ def test_a_hosted_config_is_sent_and_a_route_refused(
         ModerationGuardrail(model=portkey_model)
 
 
+@pytest.mark.parametrize("own", ["Bearer mine", None])
+def test_a_key_of_ones_own_is_sent_and_none_is_made_up(
+    own: str | None, portkey_provider: EmbeddedProvider
+) -> None:
+    given = None if own is None else {"Authorization": own}
+    model = PortkeyModel(base_url=portkey_provider.url, default_headers=given)
+    _inspect(ModerationGuardrail(model=model), BAD)
+    assert _asked(portkey_provider)[0].headers.get("authorization") == own
+
+
 def test_offline_without_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "profanity_check", None)
     with pytest.raises(MissingExtraError, match=r"agno-portkey\[moderation\]"):

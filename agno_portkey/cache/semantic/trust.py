@@ -150,10 +150,6 @@ class Trust:
             held = self._strata.get(stratum)
             return None if held is None else self._from(held)
 
-    def calibrated(self, stratum: str) -> bool:
-        """Whether hits as like as some that were compared are served."""
-        return self.serves_from(stratum) is not None
-
     def needed(self, stratum: str) -> int:
         """How many more comparisons, all of them right, it takes until it serves.
 

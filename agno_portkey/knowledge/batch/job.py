@@ -83,9 +83,9 @@ class BatchJob:
         """Send what was not sent yet; after a kill, or an error, what is left of it.
 
         An input that a guard or contract refuses is left out, and told when it is fetched. One on
-        which a guard fails is not sent either: when all others are, what was raised for it is
-        raised here, and the next submit asks about it again. Raises a GatewayError, or Stopped,
-        where the rest can't be sent now.
+        which a guard, or its run, fails is not sent either: when all others are, what was raised
+        for it is raised here, and the next submit asks about it again. Raises a GatewayError,
+        Stopped, ModelNotAllowed or BudgetExceeded where the rest can't be sent now.
 
         Where nobody says whether a batch was made (no answer in time, a connection cut), it is
         looked for among the provider's, and none is made in its place: the error says to submit

@@ -45,7 +45,7 @@ class Part:
 class JobState:
     """What a journal tells: the job's name, of how many inputs, its parts, and who was refused.
 
-    `undecided` inputs were not sent since a guard failed on them, and all others were.
+    `undecided` inputs were not sent since a guard or their run failed, and all others were.
     """
 
     job: str

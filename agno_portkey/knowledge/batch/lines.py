@@ -127,8 +127,8 @@ class Lines:
             if digest is None:
                 raise ConfigurationError(
                     "inputs: this one was refused when it was submitted, or longer than "
-                    "max_bytes: give it to another job; if a guard failed on it, submit this one "
-                    "again"
+                    "max_bytes: give it to another job; if a guard or its run failed, submit this "
+                    "one again"
                 ) from None
             raise ConfigurationError(_OTHER) from None
 

@@ -10,10 +10,12 @@ from agno_portkey.calls import IO
 from agno_portkey.drivers import AsyncIO
 from agno_portkey.errors import (
     Blocked,
+    BudgetExceeded,
     CircuitOpen,
     ConfigurationError,
     GatewayError,
     GatewayUnauthorized,
+    ModelNotAllowed,
     Stopped,
 )
 from agno_portkey.knowledge.batch.journal import JobJournal, JobState, Part
@@ -26,6 +28,8 @@ __all__ = ["FOR_ALL", "Limits", "Submitting", "spread_over"]
 
 # These are a word on all lines, and not on one of them.
 FOR_ALL = (GatewayUnauthorized, CircuitOpen, Stopped)
+# And these, before anything is sent: tomorrow they may say otherwise.
+_NOT_NOW = (*FOR_ALL, BudgetExceeded, ModelNotAllowed)
 # Inputs that are made ready before those that fill a file are sent.
 _AT_ONCE = 512
 
@@ -60,14 +64,14 @@ class Submitting:
         self._held: dict[int, tuple[bytes, str]] = {}
         self._size = 0
         self._steady = bool(state.parts)
-        # What kept a guard from saying whether an input may leave, by place.
-        self._undecided: dict[int, Blocked] = {}
+        # What kept a guard, or a run, from saying whether an input may leave, by place.
+        self._undecided: dict[int, Exception] = {}
         self._done: set[int] = set()
 
     async def run(self, io: IO) -> None:
         """Have every input in a batch, or refused; raises what keeps all from that.
 
-        An input on which a guard fails keeps no other: it is raised when those are sent.
+        An input on which a guard or its run fails keeps no other: it is raised when those are sent.
         """
         state = self._state
         for part in state.parts:
@@ -98,11 +102,11 @@ class Submitting:
         async def one(place: int, io: IO) -> None:
             try:
                 found[place] = await self._lines.captured(self._inputs[place], io)
-            except FOR_ALL:
+            except _NOT_NOW:
                 raise
             except (Blocked, RunFailed, GatewayError) as error:
-                # Why is said when it is fetched.
-                if isinstance(error, Blocked) and error.verdict.evidence.get("failed"):
+                # Why it is refused is said when it is fetched.
+                if not isinstance(error, Blocked) or error.verdict.evidence.get("failed"):
                     self._undecided[place] = error
             self._tell([place])
 
@@ -116,7 +120,7 @@ class Submitting:
         place = min(found)
         try:
             again = await self._lines.captured(self._inputs[place], io, quiet=True)
-        except FOR_ALL:
+        except _NOT_NOW:
             raise
         except (Blocked, RunFailed, GatewayError):
             return

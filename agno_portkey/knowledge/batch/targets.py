@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import openai
-
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.model import PortkeyModel
 from agno_portkey.routing.config.leaves import ROOT, Leaf, below
 from agno_portkey.routing.config.routes import Route, children
+from agno_portkey.routing.connection import without_made_up_key
 
 __all__ = ["OneTarget"]
 
@@ -55,10 +54,7 @@ class OneTarget:
         headers = {**(model.extra_headers or {}), **model.metadata_of(who, {})}
         if emitted.header:
             headers["x-portkey-config"] = emitted.header
-        if model.api_key is None:
-            # A made-up provider key would be sent on.
-            headers["Authorization"] = openai.Omit()
-        return headers
+        return without_made_up_key(model, headers)
 
 
 def _way(route: Route | None, leaf: Leaf) -> list[Route]:

@@ -30,8 +30,8 @@ class PartStatus:
 class BatchStatus:
     """How far a job is. `refused` inputs were not sent: a guard or contract said no.
 
-    `undecided` ones were not either: a guard failed on them; submitted again, they are asked about
-    again. `submitted` says that all others were.
+    `undecided` ones were not either: a guard, or their run, failed; submitted again, they are asked
+    about again. `submitted` says that all others were.
     """
 
     job: str

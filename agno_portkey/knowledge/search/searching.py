@@ -12,6 +12,7 @@ from agno.vectordb.search import SearchType
 
 from agno_portkey.calls import IO
 from agno_portkey.drivers import AsyncIO
+from agno_portkey.errors import Stopped
 from agno_portkey.knowledge.search.chunks import Chunks, Scope, SearchUnavailable
 from agno_portkey.knowledge.search.expansion import Feedback, Rewrites
 from agno_portkey.knowledge.search.found import Cost, Found, Hit
@@ -91,7 +92,7 @@ class Search:
             try:
                 vector, usage = await self._vector(query)
             except Exception as error:
-                if place == 0:
+                if place == 0 or isinstance(error, Stopped):
                     raise
                 # Another wording that can't be embedded is not searched.
                 failure = failure_told(error)
