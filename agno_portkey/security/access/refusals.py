@@ -7,8 +7,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-
 from agno_portkey.security.access.people import refused_subject
 from agno_portkey.security.access.telling import refusal_of
 from agno_portkey.verdict import Observer, shown, tell
@@ -61,6 +59,8 @@ class Refusals:
         target, scopes = self._asked(scope)
         left_out, self._left_out = self._left_out, 0
         event = refusal_of(status, target, scopes, by=_name(state), left_out=left_out)
+        from starlette.concurrency import run_in_threadpool
+
         # An observer may wait for a disk.
         await run_in_threadpool(tell, state[HEARS], event)
 
