@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ from agno_portkey.environments import current
 from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.approving import entry_of, reason_of, withdraw
 from agno_portkey.gates.books import database_failed
-from agno_portkey.gates.clearance import Asking, Grant, digest_of_request, new_id
+from agno_portkey.gates.clearance import Asking, Grant
 from agno_portkey.gates.gathering import gather
-from agno_portkey.gates.history.rows import clean
+from agno_portkey.gates.leaving import drafted, leave
 from agno_portkey.runs import Clearance, Evidence, Run, Station
 from agno_portkey.verdict import Verdict
 
@@ -170,29 +169,7 @@ class Admission:
         if held is not None and plan is not None and held.plan_digest == digest(plan):
             return  # somebody else was cleared for it meanwhile
         if plan is not None and not verdict.evidence.get("waiting"):
-            self._leave(plan, passed=False, reason=verdict.reason)
-
-    def _leave(self, plan: Plan, *, passed: bool, reason: str | None = None) -> str:
-        """Leave `plan` for a person to decide on; returns the id of its row."""
-        if not self._enforces:
-            return "-"
-        waiting = self._run.waiting
-        if (known := waiting.get(digest(plan))) is not None:
-            if known[1] is passed:
-                return known[0]
-            self._revoke(known[0], "the gates have decided on it again")
-        left = replace(
-            self._grant(plan),
-            state="waiting",
-            claimed_by=None,
-            claimed_at=None,
-            passed=passed,
-            # It may quote a model, and not every character can be kept.
-            reason=clean(reason),
-        )
-        self._books.clearances.put(left)
-        waiting[left.plan_digest] = (left.id, passed)
-        return left.id
+            leave(self._charter, self._run, plan, passed=False, reason=verdict.reason)
 
     def _record(self, judgement: Evidence | None) -> None:
         self._books.decided(self._charter.gates, self._verdicts, self._run, judgement)
@@ -280,7 +257,8 @@ class Admission:
         return None
 
     async def _waits(self, plan: Plan) -> Verdict:
-        known = await self._io.run(partial(self._leave, plan, passed=True))
+        left = partial(leave, self._charter, self._run, plan, passed=True)
+        known = await self._io.run(left)
         reason = (
             f"a person has to approve this plan: agno-portkey gate approve {known}, then ask the "
             "same again in its session, or name that id in what you ask"
@@ -322,27 +300,9 @@ class Admission:
         )
 
     def _grant(self, plan: Plan) -> Grant:
-        run, at = self._run, self._books.clock()
-        seconds = min(gate.max_age for gate in self._charter.gates)
-        return Grant(
-            id=new_id(),
-            gate=self._charter.name,
-            swarm=run.swarm,
-            tenant=run.who.tenant,
-            environment=current(),
-            session_id=run.who.session_id,
-            user_id=run.who.user_id,
-            plan=plan,
-            plan_digest=digest(plan),
-            fingerprint=run.fingerprint.digest,
-            issued_at=at,
-            expires_at=at + timedelta(seconds=seconds),
-            team_run_id=run.id,
-            request_digest=digest_of_request(run.request),
-            claimed_by=self._runner_run_id,
-            claimed_at=at,
-            state="claimed",
-        )
+        given = drafted(self._charter, self._run, plan)
+        by = self._runner_run_id
+        return replace(given, claimed_by=by, claimed_at=given.issued_at, state="claimed")
 
     def _refused(self, reason: str, **evidence: str) -> Verdict:
         told = {"plan_digest": self._run.plan_digest, **evidence}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from agno_portkey.errors import RunDeclined
 from agno_portkey.gates.books import Books
 from agno_portkey.gates.gate import Gate
+from agno_portkey.gates.leaving import leave
 from agno_portkey.gates.ruling import Ruling
 from agno_portkey.runs import Run, Station
 from agno_portkey.verdict import Verdict
@@ -101,17 +102,21 @@ class Ending(Ruling):
     def _note_end(self, run: Run) -> None:
         """Keep the decision that ended `run` before its Runner could ask for it.
 
-        It is a no already: that it can't be kept opens nothing, and is logged.
+        A person may let its plan through, as one that the Runner was refused with. It is a no
+        already: that it can't be kept opens nothing, and is logged.
         """
-        if run.plan is None or run.judgement is None:
+        plan, judgement = run.plan, run.judgement
+        if plan is None or judgement is None:
             return
         if run.recorded == (run.plan_digest, run.judgements):
             return
-        verdicts, judgement = self.verdicts(run), run.judgement
+        verdicts, verdict = self.verdicts(run), self.decide(run)
 
         def keep() -> None:
             try:
                 self.books.decided(self.gates, verdicts, run, judgement)
+                if not verdict.passed:
+                    leave(self, run, plan, passed=False, reason=verdict.reason)
             except Exception:
                 logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
 

@@ -38,6 +38,44 @@ def test_the_judgement_that_ends_a_run_is_kept(scene: Scene, tmp_path: Path, for
     assert kept.reasons == ("its score is 3, and 8 is needed",)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_plan_that_ends_a_run_can_be_let_through(
+    scene: Scene, tmp_path: Path, form: str
+) -> None:
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    scene.judge(3)
+    scene.provider.when(
+        "Ask the Planner", [*to("planner", "critic", "judge"), *to("runner"), SHIPPED]
+    )
+    scene.script()
+    team = scene.team(Gate(min_score=8, max_rounds=1), db=db)
+    assert not play(team, form, session_id="s").shipped
+    books = books_of(team)
+    [waits] = books.clearances.waiting()
+    assert (waits.passed, waits.plan_digest) == (False, decided_last(db))
+    assert waits.reason == "its score is 3, and 8 is needed"
+    approving.approve(books, waits.id, by="ann", reason="it is urgent")
+    assert play(team, form, session_id="s").shipped
+
+
+def decided_last(db: SqliteDb) -> str | None:
+    """The digest of the plan that was decided on last."""
+    return History(db).series()[-1].plan_digest
+
+
+def test_what_is_only_observed_is_left_to_nobody(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGNO_PORTKEY_GATE_MODE", "observe")
+    db = SqliteDb(db_file=str(tmp_path / "agno.db"))
+    scene.judge(3)
+    scene.script("planner", "critic", "judge")
+    team = scene.team(Gate(min_score=8, max_rounds=1), db=db)
+    play(team, session_id="s")
+    assert len(History(db).series()) == 1
+    assert [*books_of(team).clearances.waiting()] == []
+
+
 def test_a_decision_is_kept_once(scene: Scene, tmp_path: Path) -> None:
     db = SqliteDb(db_file=str(tmp_path / "agno.db"))
     scene.judge(3)
