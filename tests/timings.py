@@ -12,7 +12,7 @@ from collections import Counter
 from sampling import LONG
 
 # Seconds of all cases of a test together, on two cores.
-_LONG = 2.0
+_LONG = 1.0
 # Each of their cases says something of its own: a way round the gate, a page, a file, a notebook.
 _WHOLE = ("tests/bypass/", "tests/papers/", "tests/test_galleries.py")
 
