@@ -3,10 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Others' packages for structured outputs, whose pins stay out of the environment of the tests.
+# Others' packages for comparisons, whose pins stay out of the environment of the tests.
 PEERS := $(VENV)/peers
 # A machine without npm gets Node from PyPI.
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
+PEER_EXTRAS := $(EXTRAS:dev%=bench%)
 DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py
 
 # What finds and stores is held to the general floor.
@@ -23,7 +24,7 @@ LIST := $(VENV)/.files
 # As old as the beginning of the last run of all tests; only one that passed leaves it.
 TESTED := $(VENV)/.tested
 
-.PHONY: help setup demo cookbook docs playground test sweep check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
+.PHONY: help setup demo cookbook docs playground test sweep timings check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-peers bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,7 +34,7 @@ setup: $(VENV)/.ready  ## make the virtual environment and install the package i
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12), (3, 13)])' \
 	    || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Setting up $(VENV) (the first time takes about a minute) ..."
+	@echo "Setting up $(VENV), and the test tools (two to three minutes, in which nothing is printed) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	@touch $@
@@ -41,7 +42,7 @@ $(VENV)/.ready: pyproject.toml
 $(PEERS)/.ready: $(VENV)/.ready
 	@echo "Setting up $(PEERS) ..."
 	$(BIN)/python -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(PEER_EXTRAS)]'
 	@touch $@
 
 demo: setup  ## the main job, end to end, through a real gateway; needs no account
@@ -65,6 +66,10 @@ $(TESTED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
 
 sweep: setup  ## all tests with every case of each matrix: twice as long as `make test`
 	$(BIN)/python -m pytest $(PARALLEL) --all-cases $(ARGS)
+
+timings: setup  ## measure all cases of all tests: of those that take long `make test` runs one case
+	$(BIN)/python -m pytest $(PARALLEL) --all-cases --junitxml=build/timings.xml
+	$(BIN)/python tests/timings.py build/timings.xml
 
 $(LIST): FORCE | $(VENV)/.ready
 	@$(LS) | cmp -s - $@ || $(LS) > $@
@@ -128,6 +133,9 @@ bench-injection: setup  ## prompt injections found, ours beside Agno's (ARGS=fol
 
 bench-contracts: $(PEERS)/.ready  ## broken structured replies: ours, Agno, Instructor and pydantic-ai
 	$(PEERS)/bin/python benchmarks/contracts_bench.py $(ARGS)
+
+bench-peers: $(PEERS)/.ready  ## ours, LiteLLM, LangChain, Agents SDK and pydantic-ai on the same tests
+	$(PEERS)/bin/python benchmarks/peers_bench.py $(ARGS)
 
 bench-cache: $(PEERS)/.ready  ## traps, errors against the budget, latency, scopes (ARGS=pairs|stream|latency|scopes)
 	$(PEERS)/bin/python benchmarks/cache_bench.py $(ARGS)

@@ -1,0 +1,1 @@
+"""Other libraries beside ours, on the same tests: one file a library, one a test."""
