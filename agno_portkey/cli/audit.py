@@ -32,8 +32,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-# A log that is not as it was written; a command that could not do what it was to.
-_WRONG, _BROKEN = 1, 2
+# A log that is not as it was written; a command that could not do what it was to; a file without
+# any seal, which may be a plain one, or a log that somebody has taken all of them from.
+_WRONG, _BROKEN, _UNSEALED = 1, 2, 3
 
 
 class Shown(StrEnum):
@@ -67,9 +68,9 @@ def verify(
 ) -> None:
     """Read all of a log: say which lines are not as they were written, and why.
 
-    Ends with 0 if all are, with 1 if one is not or some were cut off, and with 2 if that can't be
-    told: without a key or a log. That the clock was set back, or that a kill left a part of a line,
-    is said, and nothing that was done to the log.
+    Ends with 0 if all are, with 1 if one is not or some were cut off, with 2 if that can't be told:
+    without a key or a log, and with 3 if no line has a seal, as in a plain file. That the clock was
+    set back, or that a kill left a part of a line, is said, and nothing that was done to the log.
     """
     with _reading(path, key_file, public_key, checkpoints) as reading:
         report = reading.run()
@@ -100,7 +101,8 @@ def export(
     """Write records into another file, and verify the log on the way.
 
     Lines that are not as they were written are left out and told, and the command ends with 1; with
-    2 if nothing can be written. Times are those at which the log took the record.
+    2 if nothing can be written; with 3 if no line has a seal. Times are those at which the log took
+    the record.
     """
     first, last = (
         None if at is None else at.astimezone(UTC) for at in map(time_of, (since, until))
@@ -154,6 +156,7 @@ def _reading(
     with _told():
         from agno_portkey.telemetry.audit import Reading, find_key
 
+        _look_at(path, checkpoints)
         key = find_key(key_file=key_file, public_key=_public(public_key))
         console = Console(stderr=True)
         with Progress(
@@ -166,6 +169,26 @@ def _reading(
                 checkpoints,
                 moved=lambda done, size: bar.update(task, completed=done, total=size),
             )
+
+
+def _look_at(path: Path, checkpoints: Path | None) -> None:
+    """Refuse what needs no key to be told: that there is no log, or no seal in any of its lines."""
+    from agno_portkey.telemetry.audit.checkpoints import Checkpoints
+    from agno_portkey.telemetry.audit.lines import unsealed
+
+    path = path.expanduser().absolute()
+    if Checkpoints(path, checkpoints).path.exists():
+        return  # They tell of a log that was sealed, whatever is left of it.
+    if not path.exists():
+        raise ConfigurationError(f"there is no {path}")
+    if count := unsealed(path):
+        lines = "its line was" if count == 1 else f"its {count} lines were"
+        fail(
+            f"{path}: {lines} never sealed (a plain file): there is nothing to verify; for a "
+            "sealed log give an AuditLog. If an AuditLog wrote it, somebody has taken all seals "
+            "and checkpoints away.",
+            _UNSEALED,
+        )
 
 
 def _public(path: Path | None) -> str | None:

@@ -136,6 +136,10 @@ def approve(
                 f"clearance {id}: the gate has refused this plan ({waits.reason}); to let it run "
                 "all the same, give --override and a --reason"
             )
+        if override and not waits.passed and not (reason and reason.strip()):
+            raise ConfigurationError(
+                f"clearance {id}: give --reason: why this plan runs though the gate has refused it"
+            )
         seconds = None if hours is None else hours * 3600
         grant = approving.approve(books, id, by=by or operator(), reason=reason, max_age=seconds)
     typer.echo(f"Clearance {grant.id} is granted until {grant.expires_at:%Y-%m-%d %H:%M} UTC.")

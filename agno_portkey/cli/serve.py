@@ -67,9 +67,11 @@ def serve(
     With AGNO_PORTKEY_JWT_KEY, a public key or the file of one, whoever comes needs a token of it;
     without, it is for this machine alone.
     """
-    from agno_portkey.cli.served import Wanted
-
     _check(host, workers, team, policy, approval)
+    try:
+        from agno_portkey.cli.served import Wanted
+    except ImportError as error:
+        fail(f"serve needs AgentOS: pip install 'agno-portkey[os]' ({error})", _MISUSED)
     with _interruptible(), ExitStack() as stack:
         try:
             place = stack.enter_context(closing(_bound(host, port)))
@@ -167,7 +169,7 @@ def _place_of_a_gateway(stack: ExitStack) -> socket.socket | None:
     # Its port is taken over by the gateway.
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     place.bind(("127.0.0.1", 0))
-    os.environ[_ADDRESS] = f"http://127.0.0.1:{place.getsockname()[1]}/v1"
+    os.environ[_ADDRESS] = _address_of(place)
     stack.callback(os.environ.pop, _ADDRESS, None)
     return place
 
@@ -176,12 +178,19 @@ def _started_if_asked(place: socket.socket, stack: ExitStack) -> str | None:
     """The address of a gateway there; None where whoever is served names another."""
     from agno_portkey.cli.served import is_asked
 
-    if not is_asked(os.environ[_ADDRESS]):
-        del os.environ[_ADDRESS]
+    address = _address_of(place)
+    if not is_asked(address):
+        # A team's module may have put its own there, as from a file of settings.
+        if os.environ.get(_ADDRESS) == address:
+            del os.environ[_ADDRESS]
         return None
     port = place.getsockname()[1]
     place.close()
     return _gateway(stack, port)
+
+
+def _address_of(place: socket.socket) -> str:
+    return f"http://127.0.0.1:{place.getsockname()[1]}/v1"
 
 
 def _gateway(stack: ExitStack, port: int = 0) -> str:

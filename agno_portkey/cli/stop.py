@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
@@ -24,6 +24,7 @@ from agno_portkey.stopping import (
     fold,
     missing_file,
 )
+from agno_portkey.verdict import shown
 
 __all__ = ["resume", "stop", "stops"]
 
@@ -105,7 +106,9 @@ def resume(
     except ConfigurationError as error:
         fail(error)
     for each in (stop for stops in lifted.values() for stop in stops):
-        _say(f"Lifted: {each}.")
+        held = still is not None and each.swarm != ALL
+        goes = "is not stopped by its name any more" if held else "may go on"
+        _say(f"{_named(each)} {goes}; it had been {each.since}.")
     missed = [] if every else [name for name, stops in lifted.items() if not stops]
     for name in missed:
         said = f"{name!r} was not stopped by that name: nothing has changed"
@@ -138,15 +141,20 @@ def _table(stopped: Iterable[Stop], known: Iterable[str], resumed: Mapping[str, 
     names = set()
     for each in sorted(stopped, key=lambda stop: stop.swarm):
         names.add(fold(each.swarm))
-        cells = ("stopped", f"{each.at:%Y-%m-%d %H:%M:%S %Z}", each.by or "", each.reason or "")
-        table.add_row(Text(_named(each)), *(Text(cell) for cell in cells), style="red")
+        cells = ("stopped", f"{each.at:%Y-%m-%d %H:%M:%S %Z}", each.by, each.reason)
+        table.add_row(*_cells(_named(each), *cells), style="red")
     for name in sorted({*known, *resumed} - {ALL}):
         if fold(name) not in names:
             state = "stopped with all" if ALL in names else "may call"
             # Who let it go on, and why.
             last = resumed.get(name, Resumed(name))
-            table.add_row(Text(name), state, "", Text(last.by or ""), Text(last.reason or ""))
+            table.add_row(*_cells(name, state, "", last.by, last.reason))
     return table
+
+
+def _cells(*said: str | None) -> Iterator[Text]:
+    """What may be printed: whoever stops a swarm, or asks for one, has said some of it."""
+    return (Text(shown(each)) for each in said)
 
 
 def _names(swarms: list[str] | None, every: bool) -> list[str]:
@@ -203,12 +211,12 @@ def _command(name: str, swarm: str, db: str | None) -> str:
     parts = ["agno-portkey", name, *(["--all"] if swarm == ALL else ["--swarm", swarm])]
     if db and db != os.environ.get(DATABASE_VARIABLE):
         parts += ["--db", "ADDRESS" if "://" in db else db]
-    return shlex.join(parts)
+    return shlex.join(parts) + (' --reason "..."' if name == "resume" else "")
 
 
 def _say(text: str) -> None:
-    Console().print(Text(text), soft_wrap=True)
+    Console().print(Text(shown(text)), soft_wrap=True)
 
 
 def _warn(text: str) -> None:
-    Console(stderr=True).print(Text(text, "yellow"), soft_wrap=True)
+    Console(stderr=True).print(Text(shown(text), "yellow"), soft_wrap=True)

@@ -170,8 +170,10 @@ def without_made_up_key(model: Any, headers: Mapping[str, Any]) -> dict[str, Any
 
     The client has to have one, and honours only in a request that there is to be none.
     """
-    own = (headers, model.default_headers, (model.client_params or {}).get("default_headers"))
-    if model.api_key is not None or any("Authorization" in each for each in own if each):
+    # Those of the client's arguments are in the place of the model's own.
+    default = (model.client_params or {}).get("default_headers", model.default_headers)
+    given = any("Authorization" in each for each in (headers, default) if each)
+    if model.api_key is not None or given:
         return dict(headers)
     return {**headers, "Authorization": openai.Omit()}
 

@@ -37,6 +37,7 @@ from agno_portkey.routing.error_bodies import (
     tidied,
 )
 from agno_portkey.routing.unsaid import forget_variables, hush, without_keys
+from agno_portkey.settings import LOOPBACK
 from agno_portkey.verdict import Verdict
 
 __all__ = ["explain", "reported", "truncated"]
@@ -229,7 +230,7 @@ class _Answered:
         if self._config_fault():
             return GatewayConfigRejected(
                 f"the gateway at {self.base_url} does not accept the routing config or provider "
-                f"({self.status}: {self.said}): check `config` and `portkey_provider`",
+                f"({self.status}: {self.said}): {self._named()}",
                 **self.about,
             )
         if not self._from_gateway() and self.status in (404, 405):
@@ -249,6 +250,16 @@ class _Answered:
         if self.status >= 500:
             return "ask again later, or give the route a fallback"
         return "check the model's name and the request's parameters"
+
+    def _named(self) -> str:
+        # What the open-source gateway says of a request that names neither.
+        unnamed = "x-portkey-provider header is required" in self.said
+        if unnamed and httpx.URL(self.base_url).host in LOOPBACK:
+            return (
+                "this gateway has no account: name the provider and its key: "
+                'PortkeyModel(..., portkey_provider="openai", api_key=...)'
+            )
+        return "check `config` and `portkey_provider`"
 
     def _from_gateway(self) -> bool:
         return any(name.startswith("x-portkey-") for name in self.headers)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["ALL", "LONGEST", "MemoryStore", "Resumed", "Stop", "Store", "fold", "parsed"]
+from agno_portkey.verdict import shown
+
+__all__ = ["ALL", "LONGEST", "MemoryStore", "Resumed", "Stop", "Store", "fold", "kept", "parsed"]
 
 ALL = "*"
 # Characters of a name.
@@ -25,10 +27,16 @@ class Stop:
 
     def __str__(self) -> str:
         who = "every swarm is" if self.swarm == ALL else f"the swarm {self.swarm} is"
-        told = f"{who} stopped since {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return shown(f"{who} {self.since}")
+
+    @property
+    def since(self) -> str:
+        """Since when, by whom and why, in words: "stopped since ..."."""
+        told = f"stopped since {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         if self.by:
             told += f" by {self.by}"
-        return told + (f" ({self.reason})" if self.reason else "")
+        # Into terminals and logs, which obey some of what may stand there.
+        return shown(told + (f" ({self.reason})" if self.reason else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,13 @@ class Store(Protocol):
 def fold(swarm: str) -> str:
     """The name by which swarms are compared: neither case nor spaces round it count."""
     return swarm.strip().casefold()
+
+
+def kept(said: Any, longest: int | None = None) -> str | None:
+    """Who or why, as every database keeps it: what is said of a stop is not to keep it from one."""
+    if said is None:
+        return None
+    return str(said).replace("\0", " ").encode("utf-8", "replace").decode()[:longest]
 
 
 def parsed(row: Any) -> Stop:

@@ -18,7 +18,7 @@ from agno_portkey.calls import IO
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.stopping.databases import store_of
 from agno_portkey.stopping.names import Names
-from agno_portkey.stopping.record import ALL, LONGEST, Resumed, Stop, fold
+from agno_portkey.stopping.record import ALL, LONGEST, Resumed, Stop, fold, kept
 from agno_portkey.verdict import Verdict
 
 __all__ = ["DATABASE_VARIABLE", "StopSwitch"]
@@ -235,7 +235,7 @@ class StopSwitch:
         """Stop `swarm`, or with `*` every one; blocks until it is written."""
         if not isinstance(swarm, str) or not fold(swarm) or len(swarm) > LONGEST:
             raise ConfigurationError(f"swarm: a name of 1 to {LONGEST} characters, not {swarm!r}")
-        stop = Stop(swarm.strip(), datetime.now(UTC), by, reason)
+        stop = Stop(swarm.strip(), datetime.now(UTC), kept(by, LONGEST), kept(reason))
         self._at_the_store("written", lambda: self._store.put(stop))
         return stop
 
@@ -244,7 +244,8 @@ class StopSwitch:
 
         `reason` and `by` are kept until it is stopped again.
         """
-        lift = partial(self._store.lift, swarm, by=by, reason=reason)
+        who, why = kept(by, LONGEST), kept(reason)
+        lift = partial(self._store.lift, swarm, by=who, reason=why)
         return [*self._at_the_store("written", lift)]
 
     def stopped(self) -> Mapping[str, Stop]:

@@ -104,6 +104,9 @@ def test_an_override_says_that_it_is_one(db: str) -> None:
     for reason in ([], ["--reason", "hotfix"]):
         said = gate("approve", grant.id, "--db", db, *reason, code=1)
         assert "give --override and a --reason" in said
+    for empty in ([], ["--reason", " "]):
+        said = gate("approve", grant.id, "--db", db, "--override", *empty, code=1)
+        assert "give --reason: why this plan runs though the gate has refused it" in said
     assert Clearances(db).get(grant.id).state == "waiting"
     gate("approve", grant.id, "--db", db, "--override", "--reason", "hotfix")
     assert Clearances(db).get(grant.id).state == "granted"

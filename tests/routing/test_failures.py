@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from agno.agent import Agent
 from agno.exceptions import ContextWindowExceededError, ModelProviderError, ModelRateLimitError
@@ -33,6 +35,7 @@ from agno_portkey.errors import (
     UpstreamFailed,
 )
 from agno_portkey.model import PortkeyModel
+from agno_portkey.routing.failures import explain
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.routing.recovery.settings import Recovery
 from agno_portkey.testing import EmbeddedProvider, Fault, Reply
@@ -224,6 +227,23 @@ def test_a_routing_config_that_the_gateway_refuses_is_called_so(
     assert "check `config`" in str(error)
     with pytest.raises(ConfigurationError):
         through_gateway(portkey_gateway, config or {"strategy": {}})
+
+
+def test_a_local_gateway_asks_for_a_provider_and_its_key(portkey_gateway: LocalGateway) -> None:
+    error = raised(PortkeyModel(base_url=portkey_gateway.url, api_key="k"), "run")
+    assert type(error) is GatewayConfigRejected
+    said = "this gateway has no account: name the provider and its key: PortkeyModel(..., "
+    assert said + 'portkey_provider="openai", api_key=...)' in str(error)
+
+
+def test_a_gateway_elsewhere_may_have_an_account() -> None:
+    url = "https://gateway.example/v1"
+    said = {"status": "failure", "message": "x-portkey-provider header is required"}
+    answer = httpx.Response(400, json=said, request=httpx.Request("POST", url))
+    refused = openai.APIStatusError("400", response=answer, body=said)
+    error = explain(refused, model_id="any", base_url=url)
+    assert type(error) is GatewayConfigRejected
+    assert str(error).endswith("check `config` and `portkey_provider`")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -116,6 +116,8 @@ def test_a_swarm_in_another_process_is_stopped(
         for _ in range(20):
             assert other.try_once() == refused
         assert len(portkey_provider.requests) == sent
-        assert "Lifted" in command_line("resume", *which, "--db", database)
+        assert "may go on; it had been stopped since" in command_line(
+            "resume", *which, "--db", database
+        )
         other.try_until("answered")
         assert len(portkey_provider.requests) == sent + 1

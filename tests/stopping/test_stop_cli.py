@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -39,7 +40,7 @@ def test_a_swarm_is_stopped_and_resumed_as_it_says(db: str) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.splitlines() == [
         "Release is stopped: new calls are refused from now on, in all processes.",
-        "To let it go on: agno-portkey resume --swarm Release --db agno.db",
+        'To let it go on: agno-portkey resume --swarm Release --db agno.db --reason "..."',
     ]
     [stop] = StopSwitch(db).stopped().values()
     assert (stop.swarm, stop.reason, stop.by) == ("Release", "enough", "kim")
@@ -50,7 +51,10 @@ def test_a_swarm_is_stopped_and_resumed_as_it_says(db: str) -> None:
     told = result.output.splitlines()[1].partition(": ")[2]
     resumed = command(*shlex.split(told)[1:])
     assert resumed.exit_code == 0
-    assert resumed.output.startswith("Lifted: the swarm Release is stopped since 20")
+    [line] = resumed.output.splitlines()
+    assert re.fullmatch(
+        r"Release may go on; it had been stopped since 20.* UTC by kim \(enough\)\.", line
+    )
     assert StopSwitch(db).stopped() == {}
     again = command("resume", "--swarm", "Release", "--db", db)
     assert (again.exit_code, again.output) == (
@@ -109,7 +113,8 @@ def test_all_are_stopped_and_all_go_on(db: str) -> None:
     # One alone does not go on while all are stopped.
     one = command("resume", "--swarm", "Release", "--db", db)
     assert one.exit_code == 3
-    assert "Lifted: the swarm Release" in one.output
+    assert "Release is not stopped by its name any more; it had been stopped" in one.output
+    assert "may go on" not in one.output
     assert "It does not go on yet: every swarm is stopped since" in one.output
     command("stop", "--swarm", "Release", "--db", db)
     assert command("resume", "--all", "--db", db).exit_code == 0
@@ -133,7 +138,7 @@ def test_a_name_that_was_not_stopped_is_not_said_to_go_on(db: str) -> None:
     command("stop", "--swarm", "Release", "--swarm", "Search", "--db", db)
     result = command("resume", "--swarm", "Relaese", "--swarm", "search", "--db", db)
     assert result.exit_code == 3
-    assert "Lifted: the swarm Search is stopped" in result.output
+    assert "Search may go on; it had been stopped since" in result.output
     assert (
         "'Relaese' was not stopped by that name: nothing has changed. Stopped by name: Release, "
         "Search. Did you mean Release?"
@@ -298,3 +303,24 @@ def test_help_says_what_the_exit_code_means(name: str) -> None:
     assert result.exit_code == 0
     assert "--db" in result.output
     assert ("Ends with 3" in result.output) is (name != "stops")
+
+
+def test_nothing_that_was_said_of_a_stop_is_obeyed_by_a_terminal(
+    db: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "a\x1b[2J\x1b]0;b\x07\x9b31m\u202ec\nd\x00"
+    switch = StopSwitch(db)
+    switch.stop("Release", by=said, reason=said)
+    switch.stop("Search", by="kim")
+    switch.resume("Search", by=said, reason=said)
+    switch.stop(f"X{said}")
+    switch.read()
+    told = [
+        command("stops", "--db", db),
+        command("resume", "--swarm", "Nobody", "--db", db),
+        command("resume", "--swarm", "Release", "--db", db),
+    ]
+    texts = [line for each in told for line in each.output.splitlines()] + caplog.messages
+    assert sum("[2J" in text for text in texts) >= 5
+    assert [text for text in texts if not text.isprintable()] == []
+    assert str(Stop("Release", datetime.now(UTC), said, said)).isprintable()

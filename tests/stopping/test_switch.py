@@ -67,6 +67,18 @@ def test_the_one_who_stops_sees_it_at_once(database: str) -> None:
     assert switch.check("Release") is None
 
 
+@pytest.mark.parametrize("said", ["x" * 300, "a\0b", "\ud800", b"ann", 7])
+def test_who_and_why_keep_no_stop_from_being_written(database: str, said: Any) -> None:
+    switch = StopSwitch(database)
+    switch.stop("Release", by=said, reason=said)
+    [stop] = StopSwitch(database).stopped().values()
+    assert isinstance(stop.by, str)
+    assert isinstance(stop.reason, str)
+    assert StopSwitch(database).check("Release") is not None
+    switch.resume("Release", by=said, reason=said)
+    assert StopSwitch(database).check("Release") is None
+
+
 def test_every_swarm_can_be_stopped_at_once(database: str) -> None:
     switch = StopSwitch(database)
     switch.stop(ALL)

@@ -22,6 +22,7 @@ from agno_portkey.cli import app
 from agno_portkey.errors import DatabaseGone
 from agno_portkey.gates.clearance.keys import new_key
 from agno_portkey.hooks import AuditHook
+from agno_portkey.hooks.sinks import LineFile
 from agno_portkey.telemetry.audit import KEY_VARIABLE, AuditLog
 from agno_portkey.verdict import Event
 
@@ -121,6 +122,82 @@ def test_what_cant_be_told(kept: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert "as they were written" in run("verify", kept, "--key-file", file).replace("\n", "")
     assert "there is no" in run("verify", kept, code=2)
     assert "is no file" in run("verify", tmp_path, "--key-file", file, code=2)
+
+
+def plain(path: Path) -> Path:
+    """A file of the same records that an `AuditHook` writes by itself, with no seal."""
+    write = LineFile(path)
+    for number in range(3):
+        write({"kind": "call", "role": "Planner", "data": {"number": number}})
+    return path
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_lines_that_were_never_sealed_are_called_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, keyed: bool
+) -> None:
+    if not keyed:
+        monkeypatch.delenv(KEY_VARIABLE)
+    plain(path)
+    said = f"{path}: its 3 lines were never sealed (a plain file): there is nothing to verify"
+    shown = run("verify", path, code=3)
+    assert said in shown
+    assert "for a sealed log give an AuditLog" in shown
+    assert "is not as it was written" not in shown
+    assert said in run("export", path, "--to", path.with_name("out"), code=3)
+    # What a kill has left of a line is no seal.
+    with path.open("ab") as file:
+        file.write(b'{"kind": "ca')
+    assert said in run("verify", path, code=3)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [(b"{}", 3), (b'{"a":' * 100_000, 3), (b"[]", 1), (b"\0", 1), (b"\xff{", 1)],
+    ids=["empty", "deep", "list", "zero", "no text"],
+)
+def test_odd_lines_never_pass(path: Path, line: bytes, code: int) -> None:
+    plain(path)
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    run("verify", path, code=code)
+    # No record at all is none of a plain file.
+    if line != b"{}":
+        path.write_bytes(line + b"\n")
+        run("verify", path, code=1)
+
+
+def test_a_log_whose_seals_were_taken_away_never_passes(kept: Path) -> None:
+    sealed = [json.loads(line) for line in kept.read_bytes().splitlines()]
+    checkpoints = kept.with_name("audit.jsonl.checkpoints")
+
+    def rewritten(lines: list[Any]) -> None:
+        kept.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    bare = [line["meta"] for line in sealed]
+    rewritten(bare)
+    # The checkpoints tell that it was sealed.
+    assert "is not as it was written" in run("verify", kept, code=1)
+    checkpoints.unlink()
+    assert "somebody has taken all seals and checkpoints away" in run("verify", kept, code=3)
+    # One seal that is left, or a part of one, and the rest is missed.
+    for left in (sealed[1], {"seq": 1}, {"hash": "0"}, {"key_id": "0"}, {"signature": "0"}):
+        rewritten([*bare[:1], left, *bare[2:]])
+        assert "is not as it was written" in run("verify", kept, code=1)
+    for part in (b'{"seq":1,"prev', b'{"a": 1, "prev_hash": "'):
+        rewritten(bare)
+        with kept.open("ab") as file:
+            file.write(part + b"\n")
+        assert "is not as it was written" in run("verify", kept, code=1)
+
+
+def test_a_missing_log_is_named_before_a_missing_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY_VARIABLE)
+    shown = run("verify", tmp_path / "none.jsonl", code=2)
+    assert f"there is no {tmp_path / 'none.jsonl'}" in shown
+    assert "key_file" not in shown
 
 
 def test_a_signed_log_is_verified_with_the_public_key(

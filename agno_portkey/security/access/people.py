@@ -8,7 +8,7 @@ __all__ = ["ANYONE", "ROOT", "refused_subject"]
 
 # Who decided where AgentOS' own key was shown, which names nobody; and where nobody had to be.
 ROOT = "the OS security key"
-ANYONE = "somebody who was not asked who they are"
+ANYONE = "anonymous (no authorization)"
 # What is kept of decisions that no person has made, or of those above.
 _RESERVED = frozenset(
     each.casefold() for each in (ROOT, ANYONE, "the gate", "agno-portkey", "an operator")

@@ -23,6 +23,7 @@ __all__ = [
     "plain",
     "record_of",
     "tail_of",
+    "unsealed",
 ]
 
 BLOCK = 1 << 16
@@ -30,6 +31,8 @@ BLOCK = 1 << 16
 # longer is none that was written here, and is not read into memory.
 _LARGEST = 1 << 24
 LONGEST = 2 * _LARGEST + 4096
+# What stands in a line that was sealed, and in none of a plain file.
+_SEALED = frozenset({"seq", "prev_hash", "hash", "key_id", "signer_id", "signature"})
 # Bytes that JSON takes for one character at most, in ASCII.
 _ESCAPED = 12
 
@@ -81,6 +84,31 @@ def record_of(line: bytes) -> AuditRecord | None:
         return record if line_of(record) == line else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def unsealed(path: Path) -> int:
+    """How many records a file holds if it is a plain one, no line of which has a seal; else 0."""
+    records = 0
+    with os.fdopen(opened(path, "path"), "rb") as lines:
+        while line := lines.readline(LONGEST):
+            said = _object_of(line)
+            # What a kill has left of a plain line is no object, and begins as one.
+            if said is None and (
+                line[:1] != b"{" or b'"prev_hash"' in line or line[:5] == b'{"seq'
+            ):
+                return 0
+            if said is not None and not _SEALED.isdisjoint(said):
+                return 0
+            records += said is not None
+    return records
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def broke_off(rest: bytes, last: AuditRecord | None) -> bool:
