@@ -348,9 +348,23 @@ class Binding:
         # What the host makes late of bound models, as context providers do, never had hooks.
         hidden = [h.owner for h in found.hidden if str(h.owner.id) in self._paths]
         for member in (*everyone, *hidden):
-            if not self._has_my_hooks(member):
-                return f"{name_of(member)} has lost its hooks"
+            if (lost := self._lost(member)) is not None:
+                return f"{name_of(member)} has lost its {lost}"
         return None
+
+    def _lost(self, owner: Owner) -> str | None:
+        if not self._has_my_hooks(owner):
+            return "hooks"
+        recorded = self._audit is None or _records(self._audit, owner)
+        return None if recorded else "audit"
+
+
+def _records(audit: AuditHook, owner: Owner) -> bool:
+    """Whether `audit` still hears of the starts and the ends of `owner`."""
+    return all(
+        any(getattr(hook, "__self__", hook) is audit for hook in hooks or ())
+        for hooks in (owner.pre_hooks, owner.post_hooks)
+    )
 
 
 def _record(audit: AuditHook, before: list[Any], after: list[Any]) -> None:

@@ -17,7 +17,7 @@ from agno_portkey.errors import ConfigurationError
 from agno_portkey.fingerprint import fingerprint_of, together
 from agno_portkey.gates.holdings import Tools
 from agno_portkey.gates.step import GateQuestion, StepCharter
-from agno_portkey.hooks import GateHook
+from agno_portkey.hooks import AuditHook, GateHook
 from agno_portkey.hooks.watch import WatchHook
 from agno_portkey.install import Install, Wanted
 from agno_portkey.reach import Survey
@@ -45,7 +45,8 @@ class FlowInstall(Install):
     """Checks all of a workflow first, then changes all of it; its name is everyone's swarm.
 
     Whoever in it is governed already, as a gated team is, stays as it is, and is stopped with the
-    workflow as well. A gate's step has its Runner, tools and evidence held as in a gated team.
+    workflow as well; where that is to be on record, it has to have an audit. A gate's step has its
+    Runner, tools and evidence held as in a gated team.
     """
 
     charter_kind = StepCharter
@@ -85,6 +86,17 @@ class FlowInstall(Install):
         self.charter = self.runner = None
         self.speakers = set()
         self.modes = {name_of(o): mode_of(o) for o, _ in self.everyone if isinstance(o, Team)}
+
+    def check(self) -> None:
+        super().check()
+        if self.wanted.audit_hook is None:
+            return
+        for owner in (member for head in self.governed for member, _ in walk(head, None)):
+            if not all(map(_is_recorded, (owner.pre_hooks, owner.post_hooks))):
+                raise ConfigurationError(
+                    f"audit: {name_of(owner)} is governed already, and what it does would be on no "
+                    "record: give an audit= where it is governed, too"
+                )
 
     def apply(self) -> None:
         super().apply()
@@ -147,6 +159,10 @@ def _has_hooks(owner: Owner) -> bool:
     """Whether `owner`, which may be a copy of a governed one, has the hooks of `govern`."""
     hooks = (getattr(hook, "__self__", hook) for hook in owner.pre_hooks or ())
     return any(isinstance(hook, WatchHook | GateHook) for hook in hooks)
+
+
+def _is_recorded(hooks: Iterable[Any] | None) -> bool:
+    return any(isinstance(getattr(hook, "__self__", hook), AuditHook) for hook in hooks or ())
 
 
 def _question(flow: Workflow) -> GateQuestion | None:

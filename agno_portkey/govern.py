@@ -167,6 +167,11 @@ def _checked(ledger: Ledger | None, budgets: Sequence[Budget]) -> Ledger | None:
 def _hook_of(audit: Audit | None) -> AuditHook | None:
     if audit is None or isinstance(audit, AuditHook):
         return audit
+    if not (callable(audit) or isinstance(audit, str | os.PathLike)):
+        raise ConfigurationError(
+            "audit: an AuditHook, or what one writes to: an AuditLog, a file or a function; "
+            f"not {type(audit).__name__}"
+        )
     try:
         return AuditHook(audit)
     except ConfigurationError as error:

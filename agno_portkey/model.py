@@ -219,7 +219,9 @@ class PortkeyModel(Calls):
         twin.repair = origin.repair or repair
         twin._check_repairs()
         twin.output_schema = origin.output_schema or output_schema
-        twin.observers = (*origin.observers, *observers)
+        own = {id(observer) for observer in origin.observers}
+        # Whoever stands in both hears of each thing once.
+        twin.observers = (*origin.observers, *(each for each in observers if id(each) not in own))
         twin.budgets = (*origin.budgets, *budgets)
         # Who acts, or judges, does so anew each time.
         held_anew = seat.part in ("runner", "aide", "judge")

@@ -171,6 +171,21 @@ def test_a_key_in_a_header_of_ones_own_is_sent(
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("instead", [{"x-own": "1"}, {}], ids=["others", "none"])
+def test_no_key_is_made_up_where_the_clients_headers_are_in_the_place_of_the_models(
+    instead: dict[str, str], form: str, portkey_provider: EmbeddedProvider
+) -> None:
+    model = PortkeyModel(
+        base_url=portkey_provider.url,
+        portkey_provider="openai",
+        default_headers={"Authorization": "Bearer mine"},
+        client_params={"default_headers": instead},
+    )
+    ask(model, form)
+    assert "authorization" not in portkey_provider.calls[-1].headers
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_the_gateway_that_the_environment_names_now_is_asked_with_the_key_that_it_names(
     form: str, portkey_provider: EmbeddedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,8 @@ class Flights:
 
     def leave(self, key: str, flight: Flight) -> None:
         """The asker's flight is over, in whatever way."""
+        if self._process != os.getpid():
+            self._begin()
         with self._lock:
             if self._under_way.get(key) is flight:
                 del self._under_way[key]

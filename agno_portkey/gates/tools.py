@@ -176,8 +176,11 @@ class _Taking:
         if error is None:
             with station.run.lock:
                 steps.done.add(number)
-            await self._io.run(partial(books.step_done, held, number))
-            self._charter.tell("tool", station, data={"tool": name, "step": number})
+            try:
+                await self._io.run(partial(books.step_done, held, number))
+            finally:
+                # Cancelled while it is noted, it is done all the same.
+                self._charter.tell("tool", station, data={"tool": name, "step": number})
             return
         with station.run.lock:
             steps.failed[name] = f"{name} raised {type(error).__name__}: {error}"

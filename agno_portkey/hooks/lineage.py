@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -83,8 +84,14 @@ class Begins:
     """Runs that have begun here; thread-safe, and of a bounded number."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._runs: dict[tuple[str, str], Begun] = {}
+
+    def _alone(self) -> threading.Lock:
+        if self._process != os.getpid():
+            # A thread of the parent may hold it, for good.
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     def begin(self, moment: Moment) -> Begun:
         """Note that a run begins, and let a team's members know of it."""
@@ -92,7 +99,7 @@ class Begins:
         teams = teams_above(moment)
         begun = Begun(str(context.run_id), moment.name, moment.is_team, teams)
         hand_down(moment)
-        with self._lock:
+        with self._alone():
             # A workflow's steps share a run id, so the name is part of the key.
             self._runs.pop((begun.run_id, begun.name), None)
             while len(self._runs) >= _KEPT:
@@ -102,7 +109,7 @@ class Begins:
 
     def end(self, moment: Moment) -> Begun | None:
         """The beginning of the run that ends; None where it was not seen to begin."""
-        with self._lock:
+        with self._alone():
             return self._runs.pop((str(moment.run_context.run_id), moment.name), None)
 
     def unended(self, team: Team, run_output: Any) -> list[tuple[Begun, Any]]:
@@ -110,7 +117,7 @@ class Begins:
 
         When that run ends, none of it goes on.
         """
-        with self._lock:
+        with self._alone():
             found = [begun for begun in self._runs.values() if team in begun.teams]
             for begun in found:
                 del self._runs[begun.run_id, begun.name]
@@ -126,7 +133,7 @@ class Begins:
             for output in getattr(session, "runs", None) or ()
             if status_of(output) in ("error", "cancelled")
         }
-        with self._lock:
+        with self._alone():
             found = [begun for begun in self._runs.values() if begun.run_id in outputs]
             for begun in found:
                 del self._runs[begun.run_id, begun.name]

@@ -555,3 +555,17 @@ def test_a_forked_process_waits_for_no_call_of_its_parents(monkeypatch: pytest.M
     assert held._lock.acquire(timeout=1)
     monkeypatch.setattr(flights.os, "getpid", lambda: -1)
     assert held.join("k")[1]
+
+
+def test_a_forked_process_ends_a_call_of_its_parents_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = flights.Flights()
+    flight, _ = held.join("k")
+    assert held._lock.acquire(timeout=1)
+    monkeypatch.setattr(flights.os, "getpid", lambda: -1)
+    ended = threading.Thread(target=held.leave, args=("k", flight), daemon=True)
+    ended.start()
+    ended.join(10)
+    assert not ended.is_alive()
+    assert flight.landed

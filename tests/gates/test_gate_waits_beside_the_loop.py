@@ -23,6 +23,7 @@ from agno_portkey.gates.books import Books
 from agno_portkey.gates.clearance import Clearances
 from agno_portkey.modes import Mode
 from agno_portkey.pipeline import compose
+from agno_portkey.verdict import Event
 
 KINDS = ["coroutine", "generator"]
 
@@ -208,6 +209,29 @@ def test_who_is_cancelled_while_a_step_is_taken_has_not_taken_it(
     assert scene.desk.run.steps.taken == set()
     scene.clearances.holds = ""
     assert asyncio.run(scene.call(kind)) == "green"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_cancelled_while_a_step_is_noted_has_it_told_as_done(
+    kind: str, scene: Scene
+) -> None:
+    heard: list[Event] = []
+    scene.charter.observers = (*scene.charter.observers, heard.append)
+    scene.clearances.holds = "finish"
+
+    async def play() -> None:
+        waits = asyncio.create_task(scene.call(kind))
+        await asyncio.to_thread(scene.clearances.began.wait, 10)
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        scene.clearances.goes_on.set()
+
+    asyncio.run(play())
+    assert scene.did == ["smoke"]
+    assert scene.kept.done == {1}
+    told = [each for each in heard if each.kind == "tool"]
+    assert [(each.verdict, each.data["step"]) for each in told] == [(None, 1)]
 
 
 def test_of_two_calls_at_once_one_has_the_step(scene: Scene) -> None:

@@ -131,6 +131,16 @@ def test_a_hook_that_is_there_already_hears_of_each_thing_once(
     assert (kinds["start"], kinds["call"], kinds["end"]) == (1, 1, 1)
 
 
+def test_an_observer_of_a_model_hears_of_each_thing_once(
+    file: Path, portkey_provider: EmbeddedProvider
+) -> None:
+    audit = AuditHook(file)
+    model = PortkeyModel(base_url=portkey_provider.url, api_key="k", observers=[audit])
+    govern(Agent(name="Desk", model=model), audit=audit).run("Hi")
+    kinds = Counter(each["kind"] for each in records(file))
+    assert (kinds["start"], kinds["call"], kinds["end"]) == (1, 1, 1)
+
+
 def test_it_hears_first_but_for_tags_and_last_but_for_the_gate(
     file: Path, portkey_model: PortkeyModel
 ) -> None:
@@ -162,7 +172,10 @@ def test_governing_again_with_the_same_changes_nothing_and_with_another_is_refus
 @pytest.mark.parametrize("wrong", [7, "no/such/folder/audit.jsonl", ["audit.jsonl"]])
 def test_what_is_no_audit_is_refused_by_its_name(portkey_model: PortkeyModel, wrong: Any) -> None:
     desk = Agent(name="Desk", model=portkey_model)
-    with pytest.raises(ConfigurationError, match=r"^audit: (a path or a function|the folder)"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^audit: (an AuditHook, .* AuditLog, .* not (int|list)|the folder)",
+    ):
         govern(desk, audit=wrong)
     assert not desk.pre_hooks
 
@@ -175,3 +188,39 @@ def test_each_member_of_an_inner_team_is_on_record(file: Path, portkey_model: Po
         any(isinstance(getattr(hook, "__self__", hook), AuditHook) for hook in each.pre_hooks or ())
         for each in [team, inner, deep]
     )
+
+
+@pytest.mark.parametrize("slot", ["pre_hooks", "post_hooks"])
+def test_who_has_lost_the_audit_asks_nobody(
+    file: Path, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider, slot: str
+) -> None:
+    member = Agent(name="Member", model=portkey_model)
+    crew = govern(Team(name="Crew", members=[member], model=portkey_model), audit=file)
+    for owner in (member, crew):
+        kept = getattr(owner, slot)
+        setattr(owner, slot, [h for h in kept if not isinstance(_of(h), AuditHook)])
+        run = crew.run("Hi")
+        assert run.status == RunStatus.error
+        assert f"{owner.name} has lost its audit" in str(run.content)
+        setattr(owner, slot, kept)
+    assert portkey_provider.calls == []
+    assert crew.run("Hi").status == RunStatus.completed
+
+
+def test_who_is_governed_already_in_a_workflow_has_to_have_an_audit(
+    file: Path, portkey_model: PortkeyModel
+) -> None:
+    def flow(**options: Any) -> Workflow:
+        member = Agent(name="Member", model=portkey_model)
+        crew = govern(Team(name="Crew", members=[member], model=portkey_model), **options)
+        return Workflow(name="Flow", steps=[Step("one", team=crew)])
+
+    with pytest.raises(ConfigurationError, match=r"^audit: Crew is governed already"):
+        govern(flow(), audit=file)
+    assert govern(flow()).run("Hi").status == RunStatus.completed
+    assert govern(flow(audit=file), audit=file).run("Hi").status == RunStatus.completed
+    assert runs(file)["end", "Crew"] == 1
+
+
+def _of(hook: Any) -> Any:
+    return getattr(hook, "__self__", hook)

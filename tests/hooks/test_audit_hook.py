@@ -6,6 +6,7 @@ import asyncio
 import copy
 import hashlib
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -355,3 +356,19 @@ def test_one_object_is_an_observer_and_a_hook(
     assert {r["run_id"] for r in lines(file) if r["kind"] == "call"} == {
         r["run_id"] for r in lines(file) if r["kind"] == "start"
     }
+
+
+def test_a_forked_process_waits_for_no_record_of_its_parent(
+    file: Path, portkey_model: PortkeyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = AuditHook(file)
+    held = Agent(name="Desk", model=portkey_model, pre_hooks=[audit], post_hooks=[audit])
+    # As a thread of the parent may have had it at the fork.
+    assert audit._begins._lock.acquire(timeout=1)
+    monkeypatch.setattr(audit._begins, "_process", -1)
+    ends: list[Any] = []
+    asks = threading.Thread(target=lambda: ends.append(held.run("Hi")), daemon=True)
+    asks.start()
+    asks.join(30)
+    assert [run.status for run in ends] == [RunStatus.completed]
+    assert runs(file) == [("start", "Desk"), ("end", "Desk")]

@@ -223,11 +223,21 @@ def test_a_users_script_runs(names: dict[str, Any]) -> None:
     said = []
 
     def play(model: PortkeyModel) -> None:
-        said.append(Agent(model=model, instructions="You are the Writer").run("Hi").content)
+        said.append(Agent(model=model).run("Hi").content)
         said.append(Agent(model=model, output_schema=Judgement).run("Judge").content.score)
 
     played(ROOT / "docs/guide/testing.md", dict(names))["on_the_embedded_provider"](play)
-    assert said == ["First answer.", 9]
+    assert said == ["You said: Hi", 9]
+
+
+def test_a_users_whole_file_passes_by_itself_and_again(
+    portkey_provider: EmbeddedProvider, portkey_model: PortkeyModel
+) -> None:
+    whole = [*fences(ROOT / "docs/guide/testing.md", "python")][1]
+    alone: dict[str, Any] = {}
+    exec(compile(whole, "test_release.py", "exec"), alone)
+    for _ in range(2):
+        alone["test_the_release_ships"](portkey_provider, portkey_model)
 
 
 def test_a_governed_team_runs_without_an_account(names: dict[str, Any]) -> None:

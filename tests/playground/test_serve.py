@@ -178,6 +178,24 @@ def test_a_gateway_is_started_where_it_is_asked(
     assert is_started or told == "as its models say"
 
 
+@pytest.mark.parametrize("model", [MODEL, ITS_OWN], ids=["unsaid", "own"])
+def test_an_address_that_the_teams_module_puts_into_the_environment_stays_there(
+    tmp_path: Path, model: str
+) -> None:
+    sets = f"import os\nos.environ['PORTKEY_BASE_URL'] = {BESIDE}\n"
+    (tmp_path / "mine.py").write_text(sets + TEAM.replace(MODEL, model))
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    with EmbeddedProvider() as provider:
+        tell(provider)
+        (tmp_path / "provider").write_text(provider.url)
+        given = ("mine.py:team", "--policy", "policy.yaml")
+        with served(tmp_path, *given) as (url, lines), client(url) as http:
+            said = resume(http, begin(http, REQUEST, team="mine"), team="mine")
+        assert said[-1]["event"] == "TeamRunCompleted"
+        [told] = [line.split(maxsplit=1)[1] for line in lines if line.startswith("Gateway")]
+        assert told == provider.url
+
+
 def test_with_a_key_it_takes_tokens_of_it(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(SECRET)
