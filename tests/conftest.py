@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ os.environ["AGNO_TELEMETRY"] = "false"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # What tests start is not measured, since it takes twice as long then: the workers are.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in the background of a shell; what tests start would not hear of it either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # What a busy machine takes longer for is not wrong.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

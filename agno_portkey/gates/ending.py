@@ -111,11 +111,13 @@ class Ending(Ruling):
         if run.recorded == (run.plan_digest, run.judgements):
             return
         verdicts, verdict = self.verdicts(run), self.decide(run)
+        # Else what nobody was asked may speak for it yet: no gate has refused it.
+        refused = not self.may_pass(run)
 
         def keep() -> None:
             try:
                 self.books.decided(self.gates, verdicts, run, judgement)
-                if not verdict.passed:
+                if refused:
                     leave(self, run, plan, passed=False, reason=verdict.reason)
             except Exception:
                 logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
