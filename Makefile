@@ -64,7 +64,7 @@ $(TESTED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
 	$(BIN)/coverage combine --quiet
 	@mv $@.begun $@
 
-sweep: setup  ## all tests with every case of each matrix: twice as long as `make test`
+sweep: setup  ## all tests with every case of each matrix: more than twice as long
 	$(BIN)/python -m pytest $(PARALLEL) --all-cases $(ARGS)
 
 timings: setup  ## measure all cases of all tests: of those that take long `make test` runs one case
