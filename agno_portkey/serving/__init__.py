@@ -4,7 +4,7 @@ from agno_portkey.errors import MissingExtraError
 
 try:
     import fastapi as _fastapi  # noqa: F401 - only whether it is there
-except ImportError as error:  # pragma: no cover - the tests have it
+except ImportError as error:
     raise MissingExtraError("serving needs FastAPI: pip install 'agno-portkey[os]'") from error
 
 from agno_portkey.serving.audit import audit_router
