@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from sqlalchemy import Table, func
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.telemetry import names
@@ -76,7 +77,11 @@ class SpanTable(SpanExporter):
             self._db.db_engine.dispose(close=False)
             self._process = os.getpid()
         if self._statements is None:
-            self._statements = self._prepared()
+            try:
+                self._statements = self._prepared()
+            except SQLAlchemyError:
+                # Another process may have made the tables at the same time: they are there now.
+                self._statements = self._prepared()
         begun, ended, each = self._statements
         written = datetime.now(UTC)
         rows = [_bridged(span, written) for span in spans]

@@ -67,6 +67,26 @@ def test_the_table_and_the_schema_are_those_of_the_database(
     assert postgres.run("SELECT count(*) FROM there.own", url) == [(1,)]
 
 
+def test_the_databases_owner_makes_its_tables(
+    agno_db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is stored meanwhile makes some too, and of two that do at once one fails."""
+    if isinstance(agno_db, AsyncBaseDb):
+        return  # it would take its event loop
+    kind = type(agno_db)
+    made: list[object] = []
+    create = kind._create_table
+
+    def creating(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(self)
+        return create(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "_create_table", creating)
+    History(agno_db).put(decided())
+    assert made
+    assert all(one is agno_db for one in made)
+
+
 def test_what_is_asked_for_is_given(any_db: Any) -> None:
     history = History(any_db)
     first = decided(at=NOON)

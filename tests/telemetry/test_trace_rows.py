@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from agno.team import Team
 from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from shapes import USED, Stage, asked_twice
+from sqlalchemy.exc import OperationalError
 
 from agno_portkey import telemetry
 from agno_portkey.testing import EmbeddedProvider, Reply, ToolCall
@@ -43,6 +45,23 @@ def test_under_a_caller_in_another_process(stage: Stage) -> None:
     assert (found.trace_id, found.name) == ("a" * 32, "request")
     # An attempt that failed does not make it a failure.
     assert (found.status, found.error_count) == ("OK", 1)
+
+
+def test_tables_that_another_process_makes_at_the_same_time_cost_no_span(stage: Stage) -> None:
+    db = SqliteDb(db_file=str(stage.folder / "agno.db"))
+    find, failed = db._get_table, [OperationalError("CREATE TABLE", {}, Exception("exists"))]
+
+    def found(*args: Any, **asked: Any) -> Any:
+        if failed:
+            raise failed.pop()
+        return find(*args, **asked)
+
+    db._get_table = found  # type: ignore[method-assign]
+    with telemetry.setup(db=db) as held:
+        asked_twice(stage, "run")
+        assert held.flush()
+    [trace], _ = db.get_traces()
+    assert trace.total_spans == len(db.get_spans(trace_id=trace.trace_id)) > 1
 
 
 def test_agentos_finds_what_it_was_asked_for_itself(stage: Stage, database: str) -> None:

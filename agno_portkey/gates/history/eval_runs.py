@@ -79,7 +79,8 @@ def _runs_of(database: Any, seconds: float) -> _Runs:
             name = getattr(database, "eval_table_name", None) or _TABLE
             schema = getattr(database, "db_schema", None) or _SCHEMA
             schema = schema if backend == "postgresql" else None
-            return SqlRuns(source, name=name, schema=schema, seconds=seconds)
+            owner = database if isinstance(database, BaseDb) else None
+            return SqlRuns(source, name=name, schema=schema, seconds=seconds, owner=owner)
     if not isinstance(database, BaseDb) or inspect.iscoroutinefunction(database.create_eval_run):
         # An address may hold a password.
         given = "an address of it" if isinstance(database, str) else type(database).__name__

@@ -45,14 +45,22 @@ class SqlRuns:
     """The table `name` of SQLite or Postgres, made and written by Agno's own database class.
 
     An index of our own on (name, created_at) is added to it, so that a gate's decisions are read
-    in the order of time without reading the others'. `schema` is that of Postgres.
+    in the order of time without reading the others'. `schema` is that of Postgres;
+    `owner` a database of Agno's that makes the table where there is none yet.
     """
 
     def __init__(
-        self, source: URL | Engine, *, name: str, schema: str | None, seconds: float
+        self,
+        source: URL | Engine,
+        *,
+        name: str,
+        schema: str | None,
+        seconds: float,
+        owner: BaseDb | None = None,
     ) -> None:
         self._rows = _table(name, schema)
         self._table = SqlTable(source, self._rows, seconds=seconds)
+        self._owner: Any = owner
         self._agno: BaseDb | None = None
         self._indexed = False
         self._gone = f"its table {self._rows} was there and is gone"
@@ -64,9 +72,10 @@ class SqlRuns:
         left = _TRIES
         while True:
             left -= 1
-            if self._agno is None:
-                self._agno = _agno_database(engine, self._rows)
             try:
+                if self._agno is None:
+                    self._make()
+                    self._agno = _agno_database(engine, self._rows)
                 self._agno.create_eval_run(row)
                 break
             except SQLAlchemyError:
@@ -79,6 +88,14 @@ class SqlRuns:
                     raise
         if not self._indexed:
             self._index()
+
+    def _make(self) -> None:
+        """Have the owner make the table: by a lock of its own it makes one at a time.
+
+        Of two that make their first tables at once, as where a run is stored meanwhile, one fails.
+        """
+        if self._owner is not None and not self._table.seen and not self._exists():
+            self._owner._get_table("evals", create_table_if_not_found=True)
 
     def kept(self, run_id: str) -> Any:
         wanted = select(self._rows.c.eval_data).where(self._rows.c.run_id == run_id)
