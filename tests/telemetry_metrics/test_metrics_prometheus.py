@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from agno.db.sqlite import SqliteDb
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_server import PrometheusServer
-from read_metrics import OURS, Bench, of_kind, summed
+from read_metrics import DURATION, OURS, Bench, of_kind, summed
 
 from agno_portkey import Gate, PortkeyModel, govern, telemetry
 from agno_portkey.telemetry import Metrics, names
@@ -19,7 +20,10 @@ from agno_portkey.testing import EmbeddedProvider
 from agno_portkey.testing.story import REQUEST, Release, release_team, tell
 
 CENTER, STREAM = names.BAGGAGE["cost_center"], "gen_ai.request.stream"
-WINDOW = "[5m]"
+# Those that users are given.
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "telemetry.md"
+FENCE = PAGE.read_text(encoding="utf-8").split("```promql\n")[1].split("```")[0]
+QUERIES = dict(re.findall(r"^# (.+)\n((?:[^#\n].*\n)+)", FENCE, re.MULTILINE))
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def test_percentiles_by_model(bench: Bench, prometheus: PrometheusServer) -> Non
             chance.choice([0.3] * 14 + [31.0]) * chance.uniform(1, 1.2) for _ in range(333)
         ],
     }
-    count = "sum(gen_ai_client_operation_duration_seconds_count)"
+    count = f"sum({DURATION}_count)"
     for model in latencies:
         bench.call(1.0, model, **{STREAM: True, names.FIRST_TOKEN: 0.1})
     has(prometheus, count, 2)
@@ -65,13 +69,11 @@ def test_percentiles_by_model(bench: Bench, prometheus: PrometheusServer) -> Non
         bench.span("call", {names.REQUEST_MODEL: "lognormal"}, 0.001)
     has(prometheus, count, 2 + 401 + 333 + 500)
     for metric, part in (
-        ("gen_ai_client_operation_duration_seconds", 1.0),
+        (DURATION, 1.0),
         ("gen_ai_server_time_to_first_token_seconds", 0.1),
     ):
-        asked = prometheus.ask(
-            "histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate("
-            f'{metric}_bucket{{agno_portkey_outcome="answered"}}{WINDOW})))'
-        )
+        assert DURATION in QUERIES["p95 of latency by model"]
+        asked = prometheus.ask(QUERIES["p95 of latency by model"].replace(DURATION, metric))
         for model, drawn in latencies.items():
             assert asked[model] == pytest.approx(true(drawn) * part, rel=0.05)
 
@@ -99,31 +101,37 @@ def test_rates(bench: Bench, prometheus: PrometheusServer) -> None:
         gates("release", 1 if first else 150, 0 if first else 50)
         has(prometheus, "sum(agno_portkey_attempts_total)", 2 if first else 562)
         has(prometheus, "sum(agno_portkey_gate_decisions_total)", 1 if first else 201)
-    errors = prometheus.ask(
-        "sum by (gen_ai_provider_name) (rate(agno_portkey_attempts_total"
-        f'{{agno_portkey_outcome="failed"}}{WINDOW})) / sum by (gen_ai_provider_name) '
-        f"(rate(agno_portkey_attempts_total{WINDOW}))"
-    )
+    errors = prometheus.ask(QUERIES["error rate by provider"])
     assert errors == pytest.approx({"openai": 60 / 360, "anthropic": 0.0}, rel=0.02)
-    hits = prometheus.ask(
-        'sum(rate(agno_portkey_cache_outcomes_total{agno_portkey_outcome=~"hit|near|shared"}'
-        f"{WINDOW})) / sum(rate(agno_portkey_cache_outcomes_total{{agno_portkey_outcome=~"
-        f'"hit|near|shared|miss"}}{WINDOW}))'
-    )
+    hits = prometheus.ask(QUERIES["hit rate of the cache"])
     assert hits == pytest.approx({"": 100 / 400}, rel=0.02)
-    passed = prometheus.ask(
-        "sum by (agno_portkey_source) (rate(agno_portkey_gate_decisions_total"
-        f'{{gate_decision="passed"}}{WINDOW})) / sum by (agno_portkey_source) '
-        f"(rate(agno_portkey_gate_decisions_total{WINDOW}))"
-    )
+    passed = prometheus.ask(QUERIES["pass rate of gates"])
     assert passed == pytest.approx({"release": 150 / 200}, rel=0.02)
     assert not prometheus.troubles()
+
+
+def test_dollars_of_a_cost_center(bench: Bench, prometheus: PrometheusServer) -> None:
+    """An increase is guessed from scrapes: of whom it is of, and that there is one."""
+    for count in (1, 2):
+        for center in ("cc-1", "cc-2"):
+            bench.call(**{CENTER: center, names.COST: 0.5})
+        has(prometheus, "sum(gen_ai_usage_cost_USD_total)", count)
+    dollars = QUERIES["US dollars of the last day by cost center"]
+    prometheus.until(
+        dollars, lambda said: said.keys() == {"cc-1", "cc-2"} and min(said.values()) > 0
+    )
+
+
+def test_every_query_of_the_page_is_asked() -> None:
+    asked = Path(__file__).read_text(encoding="utf-8")
+    assert len(QUERIES) == FENCE.count("\n# ") + 1 == 6
+    assert all(f'QUERIES["{title}"]' in asked for title in QUERIES)
 
 
 def test_a_circuit_that_is_open(bench: Bench, prometheus: PrometheusServer) -> None:
     for target, state in (("a", "open"), ("b", "open"), ("b", "closed")):
         bench.span("circuit", {f"{OURS}target": target, f"{OURS}state": state})
-    prometheus.until("agno_portkey_circuit_state == 2", lambda said: said == {"a": 2})
+    prometheus.until(QUERIES["breakers that are open"], lambda said: said == {"a": 2})
 
 
 def test_of_a_governed_team(
