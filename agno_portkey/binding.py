@@ -36,6 +36,7 @@ from agno_portkey.walk import (
     OWN_MODELS,
     Owner,
     held_models,
+    identity,
     initialise,
     name_of,
     place_of,
@@ -89,6 +90,8 @@ class Binding:
         self._seats: WeakSet[Seat] = WeakSet()
         self._bare: WeakSet[Seat] = WeakSet()
         self._settled = False
+        # The ids of everyone who was there, which copies of them bear as well.
+        self._known: set[str] = set()
         self._paths: dict[str, str] = {}
         self._lock = threading.RLock()
 
@@ -324,11 +327,23 @@ class Binding:
         self._settled = True
         self.brakes.forget()
         for owner in owners:
+            self._known.add(identity(owner))
             self.watch.note(owner)
+
+    def added(self, owners: Iterable[Owner]) -> str | None:
+        """Who of `owners` came after all was governed, if anybody did, and what to do about it."""
+        for owner in owners:
+            if identity(owner) not in self._known:
+                return f"the member {name_of(owner)} was added; build the team and govern it anew"
+        return None
 
     def late(self, owner: Owner) -> str | None:
         """What of `owner`, which may be a copy of the governed one, is not governed any more."""
         everyone = [member for member, _ in walk(owner, None)]
+        reason = self._late(owner, everyone)
+        return reason and (self.added(everyone) or reason)
+
+    def _late(self, owner: Owner, everyone: Sequence[Owner]) -> str | None:
         found = self._survey(known=everyone)
         for member in everyone:
             found.owner(member, self._paths.get(str(member.id)))

@@ -292,6 +292,10 @@ class Install:
 
     def _late(self, team: Owner) -> str | None:
         """What of `team`, which may be a copy of the governed one, is not governed any more."""
+        reason = self._changed(team)
+        return reason and (self.binding.added(owner for owner, _ in walk(team, None)) or reason)
+
+    def _changed(self, team: Owner) -> str | None:
         gate_hook = self.binding.gate_hook
         for owner, _ in walk(team, None):
             seat = getattr(owner.model, "seat", None)

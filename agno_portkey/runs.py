@@ -90,6 +90,8 @@ class Run:
         # The plans that were left for a person to decide on: the ids of their rows, and whether
         # the gates had passed them.
         self.waiting: dict[str, tuple[str, bool]] = {}
+        # Whose no to a plan holds, in words, by its digest.
+        self.noes: dict[str, tuple[str, ...]] = {}
         self.plan: Plan | None = None
         self.plan_digest: str | None = None
         self.shown: dict[str, str] = {}

@@ -23,6 +23,7 @@ from agno_portkey.gates import approving
 from agno_portkey.gates.books import PUBLIC_KEY, Books, books_of
 from agno_portkey.gates.bringing import run_with
 from agno_portkey.gates.clearance import Asking, Clearances, Grant, export, new_key, verify
+from agno_portkey.gates.commands import DATABASE_NEEDED, option_of
 from agno_portkey.stopping import DATABASE_VARIABLE, missing_file
 from agno_portkey.verdict import shown
 
@@ -65,10 +66,11 @@ def waiting(
         typer.echo("No plan waits for a person.")
         return
     console = Console()
-    # An address may hold a password, and is not repeated.
-    where = f" --db {db}" if db and "://" not in db else ""
+    option = option_of(kept)
     for grant in grants:
-        _print(console, grant, where)
+        _print(console, grant, f" {option}" if option else "")
+    if option is None and os.environ.get(DATABASE_VARIABLE) != db:
+        console.print(f"An address is not repeated here: {DATABASE_NEEDED}.", soft_wrap=True)
 
 
 def _print(console: Console, grant: Grant, where: str) -> None:
@@ -150,7 +152,11 @@ def approve(
 
 
 def revoke(id: Id, db: Database = None, reason: Reason = None, by: By = None) -> None:
-    """Take a clearance back, whatever has become of it; its Runner's next step is refused."""
+    """Take a clearance back, whatever has become of it; its Runner's next step is refused.
+
+    Its plan then waits for a person each time that it is asked for in the same session, until one
+    approves it. A clearance that was revoked before is told, with who did so and when.
+    """
     with _failing():
         grant = approving.revoke(_books(db), id, by=by or operator(), reason=reason)
     typer.echo(f"Clearance {grant.id} is revoked.")

@@ -14,6 +14,7 @@ from agno_portkey.errors import ClearanceRefused
 from agno_portkey.gates.approving import entry_of, reason_of, withdraw
 from agno_portkey.gates.books import database_failed
 from agno_portkey.gates.clearance import Asking, Grant
+from agno_portkey.gates.commands import how_to_approve
 from agno_portkey.gates.gathering import gather
 from agno_portkey.gates.leaving import drafted, leave
 from agno_portkey.runs import Clearance, Evidence, Run, Station
@@ -42,7 +43,7 @@ class Admission:
         self._runner_run_id = runner_run_id
         self._io = io
         self._verdicts: Sequence[Verdict] = ()
-        self._recorded = False
+        self._recorded = self._waiting = False
 
     async def decided(self) -> tuple[Verdict, Clearance | None]:
         """The gates' verdict, with the clearance that it gives; none without one.
@@ -78,12 +79,18 @@ class Admission:
             self._verdicts = charter.verdicts(run)
             verdict = charter.decide(run)
             plan = run.plan
-        if plan is not None and (charter.needs_approval or not verdict.passed):
-            # What a person has approved may run, whatever the gates say of it.
+        word = None if plan is None else await charter.word_on(run, self._io)
+        refused = word is not None and word.no
+        asks = charter.needs_approval or refused
+        if plan is not None and (asks or word is not None or not verdict.passed):
+            # What a person has approved may run, whatever the gates say of it; and what a person
+            # has refused may not.
             if (known := await self._approved(run.plan_digest)) is not None:
                 return await self._by_clearance(known.id)
-            if verdict.passed:
+            if verdict.passed and asks:
                 verdict = await self._waits(plan)
+            if refused:
+                verdict = replace(verdict, reasons=(*verdict.reasons, str(word)))
         if not verdict.passed or plan is None:
             await self._io.run(partial(self._note, verdict, plan))
             return verdict, None
@@ -172,7 +179,8 @@ class Admission:
             leave(self._charter, self._run, plan, passed=False, reason=verdict.reason)
 
     def _record(self, judgement: Evidence | None) -> None:
-        self._books.decided(self._charter.gates, self._verdicts, self._run, judgement)
+        decided, run = self._books.decided, self._run
+        decided(self._charter.gates, self._verdicts, run, judgement, waits=self._waiting)
         self._recorded = True
 
     # By a clearance that was given before: approved by a person, or brought from elsewhere
@@ -257,14 +265,19 @@ class Admission:
         return None
 
     async def _waits(self, plan: Plan) -> Verdict:
+        self._waiting = True
         left = partial(leave, self._charter, self._run, plan, passed=True)
         known = await self._io.run(left)
-        reason = (
-            f"a person has to approve this plan: agno-portkey gate approve {known}, then ask the "
-            "same again in its session, or name that id in what you ask"
-        )
+        reason = "a person has to approve this plan"
+        if self._enforces:
+            how = how_to_approve(self._books.clearances, known)
+            reason = f"{reason}: {how}, then {self._then(known)}"
         evidence = {"plan_digest": digest(plan), "clearance": known, "waiting": True}
         return Verdict(False, self._charter.name, (reason,), evidence=evidence)
+
+    def _then(self, id: str) -> str:
+        """How a run comes by the clearance `id`, once it is approved."""
+        return "ask the same again in its session, or name that id in what you ask"
 
     # What a run holds
 

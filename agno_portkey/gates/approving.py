@@ -10,9 +10,11 @@ from functools import partial
 
 from agno_portkey.environments import check_environment
 from agno_portkey.errors import ClearanceRefused
-from agno_portkey.gates.books import Books, database_failed
+from agno_portkey.gates.books import SELF, Books, database_failed
 from agno_portkey.gates.clearance import Grant, MemoryClearances
+from agno_portkey.gates.clearance.refusing import refused
 from agno_portkey.gates.history import Decided
+from agno_portkey.gates.words import APPROVED, OVERRIDDEN, REVOKED, revoked_at, told
 from agno_portkey.sql import trouble_of
 from agno_portkey.verdict import Event, Observer, Verdict, tell
 
@@ -31,9 +33,6 @@ __all__ = [
 READ, APPROVE, OVERRIDE = "gates:read", "gates:approve", "gates:override"
 
 _log = logging.getLogger("agno_portkey")
-
-# Who takes back what could not be written down.
-_SELF = "agno-portkey"
 
 
 def approve(
@@ -61,7 +60,7 @@ def approve(
     copied = MemoryClearances(leeway=books.clearances.leeway)
     copied.put(waited)
     granted = copied.approve(id, by=by, reason=reason, now=now, max_age=lasts)
-    said = "approved" if granted.passed else "approved against the gate"
+    said = APPROVED if granted.passed else OVERRIDDEN
     try:
         books.record([entry_of(granted, True, said, by, reason, now)])
         books.clearances.approve(id, by=by, reason=reason, now=now, max_age=lasts)
@@ -85,7 +84,7 @@ def _not_granted(books: Books, waited: Grant, meant: Grant, by: str, error: Base
         mine = (kept.approved_by, kept.expires_at) == (by, meant.expires_at)
         if mine or (kept == waited and not again):
             reason = "its approval could not be written down"
-            books.clearances.revoke(meant.id, by=_SELF, reason=reason)
+            books.clearances.revoke(meant.id, by=SELF, reason=reason)
 
     books.owed.note(meant.id, take_back)
     said, why = "could not be approved", reason_of(error)
@@ -102,12 +101,33 @@ def revoke(
 ) -> Grant:
     """Take the clearance `id` back, whatever has become of it, and write down who did.
 
-    Raises what `approve` does; one that is not written down stays revoked.
+    Raises what `approve` does, so for one that is revoked already, where nothing is written; one
+    that is not written down stays revoked, and is written down when they revoke it again.
     """
-    revoked = books.clearances.revoke(id, by=by, reason=reason)
-    _tell(observers, revoked, False, "revoked", by, reason)
-    books.record([entry_of(revoked, False, "revoked", by, reason, books.clock())])
+    try:
+        revoked = books.clearances.revoke(id, by=by, reason=reason, once=True)
+    except ClearanceRefused as error:
+        if error.code != "revoked_before":
+            raise
+        raise _revoked_before(books, books.clearances.get(id), by) from None
+    _tell(observers, revoked, False, REVOKED, by, reason)
+    books.record([entry_of(revoked, False, REVOKED, by, reason, books.clock())])
     return revoked
+
+
+def _revoked_before(books: Books, grant: Grant, by: str) -> ClearanceRefused:
+    """The error for `grant`, which was revoked before: by whom and when."""
+    at = revoked_at(books, grant)
+    if at is None and grant.revoked_by == by:
+        # They were told that it could not be written down.
+        books.record([entry_of(grant, False, REVOKED, by, grant.reason, books.clock())])
+    return refused(
+        "revoked_before",
+        id=grant.id,
+        by=grant.revoked_by or "an operator",
+        at=f" on {told(at)}" if at is not None else "",
+        reason=f" ({grant.reason})" if grant.reason else "",
+    )
 
 
 def withdraw(books: Books, grant: Grant, *, by: str, reason: str) -> None:

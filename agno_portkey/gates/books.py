@@ -28,10 +28,12 @@ from agno_portkey.runs import Clearance, Evidence, Run
 from agno_portkey.sql import in_memory, source_of, trouble_of
 from agno_portkey.verdict import Observer, Verdict, failure_of
 
-__all__ = ["PUBLIC_KEY", "Books", "Thresholds", "entry"]
+__all__ = ["GATE", "PUBLIC_KEY", "SELF", "Books", "Thresholds", "entry"]
 
 # The public keys of exported clearances, with commas between them, where no policy names any.
 PUBLIC_KEY = "AGNO_PORTKEY_CLEARANCE_PUBLIC_KEY"
+# Who takes back what no person does.
+GATE, SELF = "the gate", "agno-portkey"
 
 
 def now() -> datetime:
@@ -119,7 +121,7 @@ class Books:
 
     def dropped(self, held: Clearance | None, why: str) -> None:
         """Take back what a run no longer holds, so that no other process goes on with it."""
-        self._owe(held, lambda id: self.clearances.revoke(id, by="the gate", reason=why))
+        self._owe(held, lambda id: self.clearances.revoke(id, by=GATE, reason=why))
 
     def given_up(self, held: Clearance | None, missing: Iterable[int]) -> None:
         """Take back what a Runner ended with steps undone, unless another process does them."""
@@ -128,7 +130,7 @@ class Books:
         def give_up(id: str) -> None:
             if not missing & self.clearances.get(id).taken:
                 why = "the Runner ended without doing all its steps"
-                self.clearances.revoke(id, by="the gate", reason=why)
+                self.clearances.revoke(id, by=GATE, reason=why)
 
         self._owe(held, give_up)
 
@@ -156,15 +158,19 @@ class Books:
         verdicts: Sequence[Verdict],
         run: Run,
         judgement: Evidence | None,
+        *,
+        waits: bool = False,
     ) -> None:
         """Keep what each of `gates` has decided on `run`, having heard `judgement`.
+
+        With `waits` a person has to approve the plan, whatever the gates are set to.
 
         Before that, what is owed: no plan is cleared while another's clearance can't be dropped.
         """
         self.owed.settle()
         at = self.clock()
         self.record(
-            entry(gate, verdict, run, judgement, at=at)
+            entry(gate, verdict, run, judgement, at=at, waits=waits)
             for gate, verdict in zip(gates, verdicts, strict=True)
         )
         run.recorded = (run.plan_digest, run.judgements)
@@ -177,14 +183,21 @@ class Books:
 
 
 def entry(
-    gate: Gate, verdict: Verdict, run: Run, judgement: Evidence | None, *, at: datetime
+    gate: Gate,
+    verdict: Verdict,
+    run: Run,
+    judgement: Evidence | None,
+    *,
+    at: datetime,
+    waits: bool = False,
 ) -> Decided:
     """What is kept of the decision `verdict` of `gate` on `run`: figures, digests and reasons.
 
     `judgement` is the one that was decided on, which a clearance uses up. What passes a gate with
-    `approval` has not passed yet: that it waits is kept, and later what the person decides.
+    `approval`, or `waits` for a person anyway, has not passed yet: that it waits is kept, and later
+    what the person decides.
     """
-    waits = gate.approval and verdict.passed
+    waits = verdict.passed and (gate.approval or waits)
     said = verdict.evidence.get("checks") or {}
     thresholds = run.thresholds.get(gate.name, {})
     return Decided(

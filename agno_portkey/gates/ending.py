@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
+from agno_portkey.calls import IO
 from agno_portkey.errors import RunDeclined
 from agno_portkey.gates.books import Books
 from agno_portkey.gates.gate import Gate
 from agno_portkey.gates.leaving import leave
 from agno_portkey.gates.ruling import Ruling
+from agno_portkey.gates.words import Word, newest_word
 from agno_portkey.runs import Run, Station
 from agno_portkey.verdict import Verdict
 
@@ -70,6 +74,19 @@ class Ending(Ruling):
                 and not (run.judgement is not None and self.may_pass(run))
             )
 
+    async def word_on(self, run: Run, io: IO) -> Word | None:
+        """What a person said last of the plan of `run`, if anybody has said no to it.
+
+        Where it is a no, the end of the run says so. Raises whatever the database raises.
+        """
+        plan = run.plan_digest
+        if plan is None:
+            return None
+        asked = partial(newest_word, self.books, run, plan, self.name)
+        word: Word | None = await io.run(asked)
+        run.noes[plan] = () if word is None or not word.no else (str(word),)
+        return word
+
     def decline(self, run: Run) -> RunDeclined:
         """The error that ends `run` without a result; its verdict lists every reason.
 
@@ -100,7 +117,7 @@ class Ending(Ruling):
         return RunDeclined(verdict, f"declined: {verdict.reason}")
 
     def _note_end(self, run: Run) -> None:
-        """Keep the decision that ended `run` before its Runner could ask for it.
+        """Keep the decision that ended `run` before its Runner could ask for it, and tell it.
 
         A person may let its plan through, as one that the Runner was refused with. It is a no
         already: that it can't be kept opens nothing, and is logged.
@@ -123,6 +140,13 @@ class Ending(Ruling):
                 logging.getLogger("agno_portkey").exception("the end of a run can't be recorded")
 
         self.books.owed.note(f"of the end of {run.id}", keep)
+        self.tell("gate", Station(run, "leader", self.swarm), self._as_kept(verdict))
+
+    def _as_kept(self, verdict: Verdict) -> Verdict:
+        """`verdict` as the books have it: what a person has to approve has not passed yet."""
+        if not verdict.passed or not any(gate.approval for gate in self.gates):
+            return verdict
+        return replace(verdict, passed=False, reasons=("a person has to approve it",))
 
     def decline_unknown(self) -> RunDeclined:
         """The error that ends a team run of which nothing is known here."""
@@ -136,6 +160,8 @@ class Ending(Ruling):
             if not run.spent:
                 yield "the Runner was cleared but has not finished"
             return
+        if run.barred:
+            return  # nobody was to be asked, whatever a gate would say
         if run.refusals and run.refusals[-1].source == "runner":
             return  # it was cleared, and the refusal says what became of it
         if self.may_pass(run) and run.refusals:
@@ -146,3 +172,4 @@ class Ending(Ruling):
             verdict = self.decide(run)
             yield from run.complaints.values()
             yield from verdict.reasons
+            yield from run.noes.get(run.plan_digest or "", ())

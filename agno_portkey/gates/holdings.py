@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from agno.tools import Toolkit
 from agno.tools.function import Function
 
+from agno_portkey.errors import ConfigurationError
 from agno_portkey.gates.charter import Charter
 from agno_portkey.gates.tools import is_protected, original, protect
 
@@ -18,7 +20,8 @@ class Tools:
     """The Runner's tools, and every place where one of them is held.
 
     `take` and `claim` only look, and return the ways round that they can't close; `protect`
-    changes. A tool is the Runner's by its name or by the function under it.
+    changes. A tool is the Runner's by its name or by the function under it; of one that the host
+    could not call they raise ConfigurationError, since it would leave that out and go on.
     """
 
     def __init__(self) -> None:
@@ -33,13 +36,14 @@ class Tools:
         if paths:
             return paths
         names = set()
-        for function in _functions(runner.tools):
+        for function in _functions(runner):
             if function.external_execution:
                 paths.append(
                     f"{runner.name or runner.id} holds {function.name}, which runs elsewhere"
                 )
             names.add(function.name)
             if function.entrypoint is not None:
+                _require_signature(runner, function)
                 self._originals.add(id(original(function.entrypoint)))
         self.names = frozenset(names)
         return paths
@@ -48,6 +52,9 @@ class Tools:
         """Note `owner` as a possible holder of the Runner's tools."""
         paths = list(_uncountable(owner))
         if not paths:
+            for tool in owner.tools or ():
+                if callable(tool) and self._names(tool):
+                    _from_callable(owner, tool)
             self._holders.append(owner)
         return paths
 
@@ -55,7 +62,7 @@ class Tools:
         """Put `charter` into each of the Runner's tools, in place; bare functions are replaced."""
         for holder in self._holders:
             if holder.tools:
-                holder.tools = [self._guarded(tool, charter) for tool in holder.tools]
+                holder.tools = [self._guarded(holder, tool, charter) for tool in holder.tools]
 
     def unprotected(self, owner: Any) -> str | None:
         """The first of the Runner's tools that `owner` holds without the gate in it."""
@@ -74,9 +81,12 @@ class Tools:
 
     def unknown(self, runner: Any) -> str | None:
         """The first tool of the Runner's that no plan can name, since it came late."""
-        for function in _functions(runner.tools):
-            if function.name not in self.names:
-                return f"{runner.name or runner.id} holds {function.name}"
+        try:
+            for function in _functions(runner):
+                if function.name not in self.names:
+                    return f"{runner.name or runner.id} holds {function.name}"
+        except ConfigurationError as error:
+            return str(error)
         return None
 
     @property
@@ -96,7 +106,7 @@ class Tools:
             entrypoint is not None and id(original(entrypoint)) in self._originals
         )
 
-    def _guarded(self, tool: Any, charter: Charter) -> Any:
+    def _guarded(self, holder: Any, tool: Any, charter: Charter) -> Any:
         if isinstance(tool, Toolkit):
             for function in _of_toolkit(tool):
                 self._protect(function, charter)
@@ -104,26 +114,26 @@ class Tools:
         if isinstance(tool, Function):
             self._protect(tool, charter)
             return tool
-        if callable(tool):
-            function = _from_callable(tool)
-            return function if self._protect(function, charter) else tool
+        if callable(tool) and self._names(tool):
+            function = _from_callable(holder, tool)
+            self._protect(function, charter)
+            return function
+        # Nobody's but its holder's: what the host can make of it is for the host to say.
         return tool
 
-    def _protect(self, function: Function, charter: Charter) -> bool:
-        mine = self._is_mine(function)
-        if mine:
+    def _protect(self, function: Function, charter: Charter) -> None:
+        if self._is_mine(function):
             self.protected.append(protect(function, charter))
-        return mine
 
 
-def _functions(tools: Any) -> Iterator[Function]:
-    for tool in tools or ():
+def _functions(owner: Any) -> Iterator[Function]:
+    for tool in owner.tools or ():
         if isinstance(tool, Toolkit):
             yield from _of_toolkit(tool)
         elif isinstance(tool, Function):
             yield tool
         elif callable(tool):
-            yield _from_callable(tool)
+            yield _from_callable(owner, tool)
 
 
 def _of_toolkit(toolkit: Toolkit) -> Iterator[Function]:
@@ -131,9 +141,17 @@ def _of_toolkit(toolkit: Toolkit) -> Iterator[Function]:
     yield from toolkit.async_functions.values()
 
 
-def _from_callable(tool: Callable[..., Any]) -> Function:
-    """The `Function` that the host would make of a bare callable, approvals included."""
-    function = Function.from_callable(tool)
+def _from_callable(owner: Any, tool: Callable[..., Any]) -> Function:
+    """The `Function` that the host would make of a bare callable, approvals included.
+
+    Where it can make none, it warns and goes on without the tool, of which plans would still
+    speak: that is refused.
+    """
+    try:
+        function = Function.from_callable(tool)
+    except Exception as error:
+        named = getattr(original(tool), "__name__", f"a {type(tool).__name__}")
+        raise _unusable(owner, named, "the host can make no schema of it", error) from error
     approval = getattr(tool, "_agno_approval_type", None)
     if approval is not None:
         function.approval_type = approval
@@ -141,6 +159,22 @@ def _from_callable(tool: Callable[..., Any]) -> Function:
         # refuses it as well, and here it is asked for.
         function.requires_confirmation = True
     return function
+
+
+def _require_signature(owner: Any, function: Function) -> None:
+    """Refuse what takes nobody knows what: no call of it could be matched to a plan's step."""
+    try:
+        inspect.signature(function.entrypoint)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise _unusable(owner, function.name, "its parameters can't be known", error) from error
+
+
+def _unusable(owner: Any, tool: str, why: str, error: Exception) -> ConfigurationError:
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ConfigurationError(
+        f"{owner.name or owner.id}.tools: {tool} can't be used as a tool: {why} ({first}); "
+        "wrap it in a function of your own, with annotated parameters and a docstring"
+    )
 
 
 def _uncountable(owner: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ from agno_portkey.stopping import Brake
 from agno_portkey.verdict import failure_of
 
 __all__ = ["THINKING", "Seat", "guard_call", "interlock"]
+
+_log = logging.getLogger("agno_portkey")
 
 # What is said to a tool of these names, in any case, the host tells as reasoning, of whomever.
 THINKING = ("think", "analyze")
@@ -312,6 +315,11 @@ def _release(run: Run) -> str:
 
 
 async def _decline(charter: Charter, run: Run, call: Call, io: IO) -> Exception:
+    try:
+        await charter.word_on(run, io)
+    except Exception as error:
+        # It is declined anyway; only whose no it is stays untold.
+        _log.debug("what was said of a declined plan can't be read: %s", type(error).__name__)
     declined = charter.decline(run)
     put_declined(call.run_response, declined)
     await io.run(charter.books.owed.made)

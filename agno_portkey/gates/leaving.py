@@ -47,7 +47,7 @@ def leave(charter: Ending, run: Run, plan: Plan, *, passed: bool, reason: str | 
         return "-"
     books, waiting = charter.books, run.waiting
     if (known := waiting.get(digest(plan))) is not None:
-        if known[1] is passed:
+        if known[1] is passed and books.clearances.get(known[0]).state != "revoked":
             return known[0]
         again = "the gates have decided on it again"
         books.clearances.revoke(known[0], by=charter.name, reason=again)

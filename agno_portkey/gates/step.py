@@ -208,16 +208,13 @@ class _Passage(Admission):
         if kept.state == "granted" and kept.approved_by is None and kept.team_run_id != mine:
             raise refused("other_run", id=kept.id, its=kept.team_run_id, asked=mine)
 
-    async def _waits(self, plan: Plan) -> Verdict:
+    def _then(self, id: str) -> str:
         """No leader can be told to ask for it: whoever runs the workflow has to."""
-        verdict = await super()._waits(plan)
-        id, who = str(verdict.evidence["clearance"]), self._run.who
-        reason = (
-            f"a person has to approve this plan: agno-portkey gate approve {id}, then run the "
-            "workflow on the same input in this session, or on any with the clearance: "
+        who = self._run.who
+        return (
+            "run the workflow on the same input in this session, or on any with the clearance: "
             f"workflow.{run_with(id, session_id=who.session_id, user_id=who.user_id)}"
         )
-        return replace(verdict, reasons=(reason,))
 
     def _left(self, claimed: Clearance) -> Grant:
         clearances = self._books.clearances

@@ -182,7 +182,10 @@ def _is_leader(request: Request) -> bool:
 
 
 def _lead(last_word: str) -> Callable[[Request], Reply]:
-    """A leader that goes through the members in order, and round again when refused."""
+    """A leader that goes through the members in order, and round again when refused.
+
+    What only a person can let pass it leaves to them.
+    """
 
     def lead(request: Request) -> Reply:
         asked = _asked(request)
@@ -191,6 +194,8 @@ def _lead(last_word: str) -> Callable[[Request], Reply]:
         if asked[-1] != "runner":
             return _delegate(_ORDER[_ORDER.index(asked[-1]) + 1], "Your turn. I say it is fine.")
         answer = request.tool_results[-1]
+        if "a person has to approve" in answer:
+            return Reply("The plan is ready; a person has to approve it.")
         if "may not run" in answer or "Refused by the gate" in answer:
             return _delegate("planner", f"Plan again. {answer}")
         return Reply(last_word)

@@ -67,24 +67,24 @@ def test_the_table_and_the_schema_are_those_of_the_database(
     assert postgres.run("SELECT count(*) FROM there.own", url) == [(1,)]
 
 
-def test_the_databases_owner_makes_its_tables(
+def test_tables_are_made_one_after_another_with_those_of_the_database(
     agno_db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is stored meanwhile makes some too, and of two that do at once one fails."""
     if isinstance(agno_db, AsyncBaseDb):
         return  # it would take its event loop
-    kind = type(agno_db)
-    made: list[object] = []
+    kind, held = type(agno_db), []
     create = kind._create_table
 
     def creating(self: Any, *args: Any, **kwargs: Any) -> Any:
-        made.append(self)
+        held.append(agno_db._resolve_lock._is_owned())
         return create(self, *args, **kwargs)
 
     monkeypatch.setattr(kind, "_create_table", creating)
-    History(agno_db).put(decided())
-    assert made
-    assert all(one is agno_db for one in made)
+    history = History(agno_db)
+    history.put(decided())
+    assert held
+    assert all(held)
 
 
 def test_what_is_asked_for_is_given(any_db: Any) -> None:

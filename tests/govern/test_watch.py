@@ -144,7 +144,7 @@ def test_a_member_that_is_added_or_has_lost_its_hooks_is_refused(
 
     added, bare, late = team(), team(), team()
     added.members.append(Agent(name="New", model=portkey_model))
-    assert "New.model is another model" in str(added.run("hi").content)
+    assert f"T {MESSAGE}the member New was added; build the team" in str(added.run("hi").content)
     bare.members[0].pre_hooks = None
     assert "Desk has lost its hooks" in str(bare.run("hi").content)
     late.members = nothing

@@ -7,6 +7,8 @@ import contextlib
 import gc
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -239,3 +241,44 @@ def test_who_connects_while_it_stops_is_not_left_half_open() -> None:
                 clients.enter_context(connect(provider))
             provider.stop()
     gc.collect()
+
+
+_STARVED = """
+import gc, os, resource
+from agno_portkey.testing import EmbeddedProvider
+provider, taken = EmbeddedProvider(), []
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+for left in range(len(taken)):
+    # With some a loop can be had and no port.
+    try:
+        provider.start()
+    except OSError as error:
+        print(left, type(error).__name__)
+        provider.stop()
+    else:
+        break
+    # What a loop that could not be begun has taken is given back with it.
+    gc.collect()
+    os.close(taken.pop())
+provider.stop()
+provider.start().stop()
+"""
+
+
+def test_without_file_descriptors_it_raises_and_starts_later() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::ResourceWarning", "-c", _STARVED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "never awaited" not in done.stderr
+    assert done.stdout.splitlines()[0] == "0 OSError"
+    assert len(done.stdout.splitlines()) > 2

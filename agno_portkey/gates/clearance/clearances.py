@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -51,7 +51,8 @@ class Clearances:
     ) -> None:
         self._store = store_of(database, timeout)
         self.leeway, self.clock = leeway, clock
-        self.place = self._store.place
+        # Where they are: for people, without a password; and the address, None of this process.
+        self.place, self.url = self._store.place, self._store.url
 
     # Giving
 
@@ -74,6 +75,20 @@ class Clearances:
         """All that are kept for a team, whatever became of them, the newest first."""
         grants = readable(self._store.rows(swarm=swarm))
         return sorted(grants, key=lambda grant: grant.issued_at, reverse=True)
+
+    def of_plan(
+        self, plan_digest: str, whose: Mapping[str, str | None], **same: str
+    ) -> list[Grant]:
+        """Those of that plan, of any state, that are for the very same: fields and their values.
+
+        `same` are columns that hold what they say. A row that was altered is passed over.
+        """
+        rows = self._store.rows(plan_digest=plan_digest, **same)
+        return [
+            grant
+            for grant in readable(rows)
+            if all(getattr(grant, name) == value for name, value in whose.items())
+        ]
 
     def waiting(self, swarm: str | None = None, now: datetime | None = None) -> list[Grant]:
         """What waits for a person and has not run out, of every team or of one, oldest first.
@@ -127,12 +142,19 @@ class Clearances:
 
         return self._change(id, approved)
 
-    def revoke(self, id: str, *, by: str, reason: str | None = None) -> Grant:
-        """Take a clearance back, whatever has become of it; its run may do no more."""
+    def revoke(self, id: str, *, by: str, reason: str | None = None, once: bool = False) -> Grant:
+        """Take a clearance back, whatever has become of it; its run may do no more.
+
+        One that is revoked stays as it is, and is refused where it is to be so `once`.
+        """
         _check_named("by", by)
 
         def revoked(grant: Grant) -> Grant:
             if grant.state == "revoked":
+                if once:
+                    who, why = grant.revoked_by or "an operator", grant.reason
+                    more = f" ({why})" if why else ""
+                    raise refused("revoked_before", id=id, by=who, at="", reason=more)
                 return grant
             return replace(grant, state="revoked", revoked_by=by, reason=reason)
 

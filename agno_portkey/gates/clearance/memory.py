@@ -6,6 +6,8 @@ import threading
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from sqlalchemy.engine import URL
+
 from agno_portkey.gates.clearance.row import Row
 
 __all__ = ["MemoryStore", "Store"]
@@ -15,6 +17,8 @@ class Store(Protocol):
     """Where rows are kept. Each method blocks, and raises whatever its database raises."""
 
     place: str
+    # None where no other process can reach them.
+    url: URL | None
 
     def get(self, id: str) -> Row | None: ...
 
@@ -46,6 +50,7 @@ class MemoryStore:
     """
 
     place = "this process"
+    url: URL | None = None
 
     def __init__(self, database: Any = None, *, most: int = 10_000) -> None:
         kept: tuple[dict[str, Row], dict[str, str], threading.Lock] = ({}, {}, threading.Lock())

@@ -35,6 +35,8 @@ _SENTENCES: Mapping[str, str] = {
     "other_plan": "clearance {id} is for the plan {its}, not for {asked}: let the gate decide on "
     "this plan",
     "revoked": "clearance {id} was revoked by {by}{reason}: let the gate decide anew",
+    "revoked_before": "clearance {id} was revoked before, by {by}{at}{reason}: there is nothing "
+    "more to take back",
     "waiting": "clearance {id} waits for a person's approval: have it approved",
     "replayed": "clearance {id} was used by the run {run} at {at}: it is good for one run alone",
     "other_run": "the run {its} holds clearance {id}, and the run {asked} can't use it too: let "

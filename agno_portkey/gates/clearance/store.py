@@ -64,6 +64,7 @@ class SqlStore:
     def __init__(self, database: URL | Engine, *, seconds: float) -> None:
         self._table = KeptTable(database, _TABLE, seconds=seconds)
         self.place = self._table.place
+        self.url: URL | None = database.url if isinstance(database, Engine) else database
 
     def get(self, id: str) -> Row | None:
         return self._one(id=id)

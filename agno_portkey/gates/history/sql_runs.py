@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from agno.db.base import BaseDb
@@ -46,7 +47,7 @@ class SqlRuns:
 
     An index of our own on (name, created_at) is added to it, so that a gate's decisions are read
     in the order of time without reading the others'. `schema` is that of Postgres;
-    `owner` a database of Agno's that makes the table where there is none yet.
+    `owner` the database of Agno's whose table it is.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SqlRuns:
     ) -> None:
         self._rows = _table(name, schema)
         self._table = SqlTable(source, self._rows, seconds=seconds)
-        self._owner: Any = owner
+        self._owner = owner
         self._agno: BaseDb | None = None
         self._indexed = False
         self._gone = f"its table {self._rows} was there and is gone"
@@ -72,11 +73,11 @@ class SqlRuns:
         left = _TRIES
         while True:
             left -= 1
+            if self._agno is None:
+                self._agno = _agno_database(engine, self._rows)
             try:
-                if self._agno is None:
-                    self._make()
-                    self._agno = _agno_database(engine, self._rows)
-                self._agno.create_eval_run(row)
+                with self._making():
+                    self._agno.create_eval_run(row)
                 break
             except SQLAlchemyError:
                 # It goes on as if it had the table that it could not make.
@@ -89,13 +90,15 @@ class SqlRuns:
         if not self._indexed:
             self._index()
 
-    def _make(self) -> None:
-        """Have the owner make the table: by a lock of its own it makes one at a time.
+    def _making(self) -> AbstractContextManager[Any]:
+        """While there is no table: one after another with those that the owner makes.
 
         Of two that make their first tables at once, as where a run is stored meanwhile, one fails.
         """
-        if self._owner is not None and not self._table.seen and not self._exists():
-            self._owner._get_table("evals", create_table_if_not_found=True)
+        lock: AbstractContextManager[Any] | None = getattr(self._owner, "_resolve_lock", None)
+        if lock is None or self._table.seen or self._exists():
+            return nullcontext()
+        return lock
 
     def kept(self, run_id: str) -> Any:
         wanted = select(self._rows.c.eval_data).where(self._rows.c.run_id == run_id)

@@ -48,20 +48,22 @@ class History:
         since: datetime | None = None,
         until: datetime | None = None,
         outcome: str | None = None,
+        plan: str | None = None,
         limit: int | None = 500,
     ) -> list[Decided]:
         """The newest `limit` decisions, newest last, from `since` on and before `until`.
 
-        Blocks, and raises whatever fails. A row of ours that can't be read is left out, and
-        logged.
+        `plan` is the digest of the plan that they are on. Blocks, and raises whatever fails. A row
+        of ours that can't be read is left out, and logged.
         """
+        fields = {"outcome": outcome, "plan_digest": plan}
         wanted = Wanted(
             prefix=_PREFIX,
             name=None if gate is None else _PREFIX + gate,
             component=swarm,
             since=since,
             until=until,
-            fields={} if outcome is None else {"outcome": outcome},
+            fields={name: text for name, text in fields.items() if text is not None},
             limit=limit,
         )
         return [each for kept in reversed(self._runs.find(wanted)) if (each := _read(kept))]

@@ -119,7 +119,8 @@ def _figures(names: Sequence[str], row: Sequence[Any]) -> dict[str, Figure]:
 
 def _figure(name: str, said: Any) -> Figure:
     if said is not None and name in _QUANTILES:
-        return round(of_bin(said), 3)
+        # To more places than a bin is wide, also of what took no time.
+        return float(f"{of_bin(said):.5g}")
     if said is None or isinstance(said, int | float):
         return said
     # Postgres has decimals for sums.

@@ -159,8 +159,9 @@ def incident() -> ColumnElement[bool]:
     """What was not meant to be: a run that failed though nothing refused it, an uncleared tool.
 
     What a guard, contract, gate, budget, limit or the kill switch refuses is a run that went as it
-    should. A tool of a step that an enforcing gate holds has been cleared before: in its trace, or
-    in its run, which goes on in another one where it has waited for a person.
+    should. A tool of a step that an enforcing gate holds has been cleared before, by the gate of
+    its own swarm: in its trace, or in its run, which goes on in another one where it has waited for
+    a person.
     """
     other = TABLE.alias("other")
     same = other.c.trace_id == _C.trace_id
@@ -170,7 +171,9 @@ def incident() -> ColumnElement[bool]:
         other.c.kind.in_(("guard", "contract", "tool")), other.c.decision == "refused"
     )
     refused = select(other.c.span_id).where(same, held, or_(by_itself, by_verdict)).exists()
-    passed = and_(other.c.kind == "gate", other.c.decision == "passed", other.c.at <= _C.at)
+    # Of several gates in one trace each clears the tools of its swarm, and no other's.
+    own = other.c.swarm.is_not_distinct_from(_C.swarm)
+    passed = and_(other.c.kind == "gate", other.c.decision == "passed", own, other.c.at <= _C.at)
     cleared = or_(
         *(
             select(other.c.span_id).where(its, passed).exists()
