@@ -9,7 +9,7 @@ import math
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, inspect, select
@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from agno_portkey.environments import check_environment, current
 from agno_portkey.errors import ConfigurationError, DatabaseGone, MissingExtraError
+from agno_portkey.forks import unforked
 
 __all__ = [
     "SqlTable",
@@ -135,7 +136,8 @@ class SqlTable:
             self._pid = os.getpid()
         if self.seen and self.file is not None and not os.path.exists(self.file):
             raise DatabaseGone("its file was there and is gone: put it back")
-        with self._engine.connect() as connection:
+        apart = unforked() if self._sqlite else nullcontext()
+        with apart, self._engine.connect() as connection:
             if self._checked != (seen := self._seen_as()):
                 self._check_environment(connection)
                 # Else what follows would be in the transaction of this look-up.
