@@ -93,8 +93,9 @@ class Cache:
         self._unreleased: deque[tuple[str, str]] = deque(maxlen=1_000)
 
     def _begin(self) -> None:
-        # Two, for what is learnt may take long to be read.
-        self._making, self._learning = threading.Lock(), threading.Lock()
+        self._making, self._teaching = threading.Lock(), threading.Lock()
+        # For the first reading of what was learnt, which may take long.
+        self._learning = threading.Lock()
         self._trusts: dict[tuple[float, float], tuple[Trust, int]] = {}
         # Last: until then another thread would take a lock of the parent's.
         self._process = os.getpid()
@@ -197,16 +198,20 @@ class Cache:
         """How far likeness is trusted, with all that any process has learnt by now."""
         asked = (policy.max_error, policy.sample)
         self._own()
-        with self._learning:
-            held = self._trusts.get(asked)
-            trust, seq = held or (Trust(policy.max_error, sample=policy.sample), 0)
-            for number, evidence in self.store.evidence(seq):
-                # What a process with another clock has learnt, say, is nothing to go by.
-                with suppress(ConfigurationError):
-                    trust.add(evidence)
-                seq = max(seq, number)
-            self._trusts[asked] = (trust, seq)
-            return trust
+        held = self._trusts.get(asked)
+        if held is None:
+            with self._learning:
+                held = self._trusts.get(asked)
+                if held is None:
+                    trust = Trust(policy.max_error, sample=policy.sample)
+                    self._trusts[asked] = trust, _taught(trust, 0, self.store.evidence(0))
+                    return trust
+        # Nobody else waits for what the store tells this thread.
+        learnt = self.store.evidence(held[1])
+        with self._teaching:
+            trust, seq = self._trusts.get(asked, held)
+            self._trusts[asked] = trust, _taught(trust, seq, learnt)
+        return trust
 
     def lease(self, key: str, owner: str, seconds: float, hears: Hears | None = None) -> bool:
         """Whether `owner` may ask for all processes; it may where that can't be told."""
@@ -285,6 +290,18 @@ class Cache:
 
     def close(self) -> None:
         self.store.close()
+
+
+def _taught(trust: Trust, seq: int, learnt: list[tuple[int, Evidence]]) -> int:
+    """Tell `trust` what is newer than number `seq`; the number of the last of it."""
+    last = seq
+    for number, evidence in learnt:
+        if number > seq:
+            # What a process with another clock has learnt, say, is nothing to go by.
+            with suppress(ConfigurationError):
+                trust.add(evidence)
+            last = max(last, number)
+    return last
 
 
 _caches: dict[str, Cache] = {}

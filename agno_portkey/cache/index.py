@@ -36,6 +36,9 @@ class _Bucket:
 
     def __init__(self) -> None:
         self.seq = 0
+        # What is below is changed and looked at with the one, and read as a whole with the other.
+        self.lock, self.reading = threading.Lock(), threading.Lock()
+        self.known = False
         # How many there were when it was last read as a whole.
         self.whole = 0
         # What is to take its place, once it has been read.
@@ -128,8 +131,8 @@ def _shadow(dimensions: int) -> Any:
 class Index:
     """Vectors by bucket, read from a store as they come in; thread-safe, begun anew by a fork.
 
-    What a store has forgotten is found until `drop` is called: whoever finds a key asks the store
-    for it.
+    No thread waits for what the store tells another one, but for the whole of a bucket. What a
+    store has forgotten is found until `drop` is called: whoever finds a key asks the store for it.
     """
 
     def __init__(self, store: Any) -> None:
@@ -149,24 +152,60 @@ class Index:
         if self._process != os.getpid():
             # A thread of the parent may have been reading: it holds the lock, for good.
             self._begin()
-        with self._lock:
-            held = self._buckets.get(bucket) or _Bucket()
-            held.add(self._store.since(bucket, held.seq))
-            held.whole = held.whole or len(held.keys)
-            if held.stale:
-                held = self._anew(bucket, held)
-            self._buckets[bucket] = held
-            self._buckets.move_to_end(bucket)
-            self._make_room()
+        held = self._read(bucket)
+        with held.lock:
             return held.nearest(vector, floor, most)
 
     def drop(self, bucket: str, key: str) -> None:
         with self._lock:
-            if (held := self._buckets.get(bucket)) is not None:
+            held = self._buckets.get(bucket)
+        if held is not None:
+            with held.lock:
                 held.drop(key)
 
-    def _anew(self, bucket: str, held: _Bucket) -> _Bucket:
-        """What the store still has of `held`; `held` itself until all of it is read.
+    def _read(self, bucket: str) -> _Bucket:
+        """A bucket with all that the store has of it by now."""
+        with self._lock:
+            held = self._buckets.get(bucket)
+            if held is None:
+                held = self._buckets[bucket] = _Bucket()
+        if held.known or not self._begun(bucket, held):
+            self._add(bucket, held)
+        if held.stale and held.reading.acquire(blocking=False):
+            try:
+                self._renew(bucket, held)
+            finally:
+                held.reading.release()
+        with self._lock:
+            held = self._buckets.setdefault(bucket, held)
+            self._buckets.move_to_end(bucket)
+            self._make_room()
+        return held
+
+    def _begun(self, bucket: str, held: _Bucket) -> bool:
+        """Read all of a bucket; False where another thread has done so meanwhile."""
+        with held.reading:
+            if held.known:
+                return False
+            try:
+                self._add(bucket, held)
+            except BaseException:
+                with self._lock:
+                    if self._buckets.get(bucket) is held:
+                        del self._buckets[bucket]
+                raise
+            return True
+
+    def _add(self, bucket: str, held: _Bucket) -> None:
+        rows = self._store.since(bucket, held.seq)
+        with held.lock:
+            # Another thread may have been told more by now.
+            held.add([row for row in rows if row[0] > held.seq])
+            held.whole = held.whole or len(held.keys)
+            held.known = True
+
+    def _renew(self, bucket: str, held: _Bucket) -> None:
+        """Put what the store still has of `held` in its place, once all of it is read.
 
         A store that has little time tells some with each call.
         """
@@ -174,9 +213,11 @@ class Index:
         rows = self._store.since(bucket, anew.seq)
         anew.add(rows)
         if rows and anew.seq < held.seq:
-            return held
-        anew.whole = len(anew.keys)
-        return anew
+            return
+        anew.whole, anew.known = len(anew.keys), True
+        with self._lock:
+            if self._buckets.get(bucket) is held:
+                self._buckets[bucket] = anew
 
     def _make_room(self) -> None:
         while len(self._buckets) > 1 and (

@@ -140,7 +140,7 @@ class SqliteStore:
                 gone += deleted.rowcount
         if gone:
             # Else what is gone can be read in the log until the last one closes the file.
-            with suppress(sqlite3.Error), self._writer.reading() as connection:
+            with suppress(sqlite3.Error, TimeoutError), self._writer.reading() as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 

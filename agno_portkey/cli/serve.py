@@ -68,6 +68,8 @@ def serve(
     without, it is for this machine alone.
     """
     _check(host, workers, team, policy, approval)
+    # Before AgentOS is loaded, which takes seconds.
+    Console(stderr=True).print(f"Starting {team or 'the demo'} ...", markup=False, highlight=False)
     try:
         from agno_portkey.cli.served import Wanted
     except ImportError as error:

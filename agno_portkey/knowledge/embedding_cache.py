@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
@@ -36,7 +37,8 @@ class EmbeddingCache:
 
     Without a `path` the file is in the user's cache folder. Of more than `max_entries` vectors
     those go that were not used for longest. No text is kept, only a digest: but what a vector was
-    made of can be guessed from it, so that the file is as private as the texts.
+    made of can be guessed from it, so that the file is as private as the texts. Raises
+    ConfigurationError where that folder can't be made.
     """
 
     def __init__(
@@ -45,8 +47,7 @@ class EmbeddingCache:
         if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
             raise ConfigurationError(f"max_entries: a whole number above 0, not {max_entries!r}")
         if path is None:
-            path = user_cache_path("agno-portkey") / "embeddings.db"
-            os.makedirs(path.parent, 0o700, exist_ok=True)
+            path = _usual()
         self.path = fspath(path)
         self._max = max_entries
         self._link = Link(self.path, schema=_SCHEMA, names="agno_portkey_vectors*", seconds=2.0)
@@ -111,6 +112,19 @@ class EmbeddingCache:
                 "%r could not be used (%s): texts are embedded anew", self, type(error).__name__
             )
             return None
+
+
+def _usual() -> Path:
+    """The file in the user's cache folder, which is made if need be."""
+    path = user_cache_path("agno-portkey") / "embeddings.db"
+    try:
+        os.makedirs(path.parent, 0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"path: the folder {path.parent} can't be made ({type(error).__name__}); give the "
+            "path of a file in a folder that may be written to"
+        ) from error
+    return path
 
 
 def key_of(text: str, about: Any) -> bytes:

@@ -78,10 +78,10 @@ class Server:
         self._stopping: asyncio.Event | None = None
 
     def start(self) -> int:
-        """Listen on a free port of 127.0.0.1 and return it."""
+        """Listen on a free port of 127.0.0.1 and return it; OSError where none is to be had."""
         port: Future[int] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(port)), name="embedded-provider", daemon=True
+            target=self._turn, args=(port,), name="embedded-provider", daemon=True
         )
         self._thread.start()
         return port.result()
@@ -94,15 +94,23 @@ class Server:
         self._thread.join()
         self._thread = self._loop = self._stopping = None
 
-    async def _run(self, port: Future[int]) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    def _turn(self, port: Future[int]) -> None:
         try:
-            server = await asyncio.start_server(
-                self._accept, "127.0.0.1", 0, limit=_HEADER_BYTES, backlog=1024
-            )
-        except OSError as exc:
-            port.set_exception(exc)
-            return
+            with asyncio.Runner() as runner:
+                runner.run(self._run(port))
+        except BaseException as error:
+            # Without file descriptors there is not even a loop, and the caller waits.
+            if port.done():
+                raise
+            port.set_exception(error)
+
+    async def _run(self, port: Future[int]) -> None:
+        # Asked for a port, asyncio passes over a socket that can't be had, and listens on none.
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = await asyncio.start_server(
+            self._accept, sock=listening, limit=_HEADER_BYTES, backlog=1024
+        )
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         port.set_result(server.sockets[0].getsockname()[1])
         await self._stopping.wait()
         # Who is on the way in comes in first: a server that is closed drops them half open.

@@ -1,21 +1,25 @@
-"""Stores of each kind, sealed and not."""
+"""Stores of each kind, sealed and not, and agents whose calls are kept in one."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from agno.agent import Agent
 from cache_entries import KEY, PATIENCE
 from cache_places import Place, RedisPlace, SqlitePlace
-from cached_agents import Always
+from cached_agents import Always, Makes
 from redis_server import RedisServer
 
-from agno_portkey.cache import Cache, CacheFigures
+from agno_portkey import PortkeyModel
+from agno_portkey.cache import Cache, CacheFigures, CachePolicy
 from agno_portkey.cache.sealing import Seal
 from agno_portkey.cache.sqlite_store import SqliteStore
 from agno_portkey.cache.store import Store
+from agno_portkey.testing import EmbeddedProvider
 
 
 @pytest.fixture
@@ -29,6 +33,39 @@ def cache() -> Iterator[Cache]:
 @pytest.fixture
 def figures() -> CacheFigures:
     return CacheFigures()
+
+
+@pytest.fixture
+def agent(portkey_provider: EmbeddedProvider, cache: Cache, figures: CacheFigures) -> Makes:
+    """An agent with a policy for everybody, of which `policy` says what is otherwise."""
+
+    def made(
+        policy: dict[str, Any] | None = None, tools: Any = None, schema: Any = None, **options: Any
+    ) -> Agent:
+        model = PortkeyModel(
+            **{"base_url": portkey_provider.url, "api_key": "k", **options},
+            cache=CachePolicy(**{"store": cache, "scope": "public", **(policy or {})}),
+            observers=[figures],
+        )
+        return Agent(model=model, tools=tools, output_schema=schema)
+
+    return made
+
+
+@pytest.fixture
+def model(portkey_provider: EmbeddedProvider, cache: Cache, figures: CacheFigures) -> Any:
+    """A model whose calls are kept for their user, or by another `policy`."""
+
+    def made(policy: CachePolicy | None = None, **options: Any) -> PortkeyModel:
+        return PortkeyModel(
+            base_url=portkey_provider.url,
+            api_key="k",
+            cache=policy or CachePolicy(store=cache),
+            observers=[figures],
+            **options,
+        )
+
+    return made
 
 
 @pytest.fixture(scope="session")

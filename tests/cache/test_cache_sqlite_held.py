@@ -125,6 +125,24 @@ def test_a_thread_does_not_wait_for_others_for_long(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_deleted_is_gone_though_the_log_can_not_be_cut_then(
+    place: SqlitePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(place)
+    store: Any = place.open(seconds=0.05)
+    reading = store._writer.reading
+
+    def taken() -> Any:
+        # As another thread would have it right after the transaction.
+        if sys._getframe(1).f_code.co_name == "delete":
+            raise TimeoutError("other threads are at it")
+        return reading()
+
+    monkeypatch.setattr(store._writer, "reading", taken)
+    assert store.delete(["k"]) == 1
+    assert keys_in(store, "k") == []
+
+
 def test_who_reads_does_not_wait_for_who_writes(place: SqlitePlace) -> None:
     filled(place)
     store = place.open(seconds=0.05)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +17,7 @@ from pii_found import MAIL, shown
 from agno_portkey.errors import AnalysisFailed
 from agno_portkey.guardrails.pii import analysis
 from agno_portkey.guardrails.pii.analysis import Analyzer
+from agno_portkey.guardrails.pii.detector import Detector
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,10 @@ def test_blocks_of_a_long_text_make_up_the_text_and_overlap() -> None:
 
 
 @pytest.mark.parametrize("value", ["Project Blue Bird", "EMP 12345"])
-def test_what_stands_at_the_border_of_two_blocks_is_found(value: str) -> None:
+def test_what_stands_at_the_border_of_two_blocks_is_found(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "BLOCK", 2_000)  # read sooner than 50,000
     badge = {"name": "badge", "regex": r"EMP \d{5}", "score": 0.9}
     one = {"name": "Badges", "supported_entity": "BADGE", "supported_language": "en"}
     analyzer = Analyzer(
@@ -73,7 +79,7 @@ def test_what_stands_at_the_border_of_two_blocks_is_found(value: str) -> None:
         recognizers={"recognizers": [{**one, "patterns": [badge]}]},
         deny_list=["Project Blue Bird"],
     )
-    words = "a quick word " * 4_000
+    words = "a quick word " * 200
     for shift in range(len(value) + 2):
         before = words[: analysis.BLOCK - shift - 1]
         text = f"{before} {value} and so on"
@@ -131,6 +137,32 @@ def test_a_plain_engine_without_names_finds_the_same() -> None:
 def test_a_text_that_takes_too_long_fails() -> None:
     with pytest.raises(AnalysisFailed, match="takes more than"):
         Analyzer(seconds=0.000001).spans("Anna " * 200)
+
+
+def test_the_time_of_a_text_is_that_of_what_is_encoded_in_it_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    class Slow(Detector):
+        type = "US_SSN"
+
+        def look(self, text: str) -> Iterator[tuple[int, int, float]]:
+            clock.now += 1.0
+            yield from ()
+
+    clock, analyzer = Clock(), Analyzer(["US_SSN"], seconds=3.5)
+    monkeypatch.setattr(analysis, "time", clock)
+    analyzer.detectors = [Slow()]
+    one = base64.b64encode(b"what is written in here").decode()
+    assert analyzer.spans(f"{one} and {one}") == ()
+    with pytest.raises(AnalysisFailed, match="takes more than"):
+        analyzer.spans(" and ".join([one] * 9))
+    assert clock.now < 9
 
 
 def test_whatever_breaks_inside_fails_as_one_error() -> None:

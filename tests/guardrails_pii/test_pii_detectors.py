@@ -20,16 +20,29 @@ from pii_found import EVERY, found
         ("CREDIT_CARD", "3782 822463 10005", "3782 822463 10005"),
         ("CREDIT_CARD", "pay 6304000000000000 now", "6304000000000000"),
         ("CREDIT_CARD", "my card is 4111111111111112", "4111111111111112"),
+        ("CREDIT_CARD", "4111 1111 1111 1111 12/27", "4111 1111 1111 1111"),
+        ("CREDIT_CARD", "4111-1111-1111-1111 12/27", "4111-1111-1111-1111"),
+        ("CREDIT_CARD", "4111111111111111 12/27 123", "4111111111111111"),
+        ("CREDIT_CARD", "4111111111111111 123", "4111111111111111"),
+        ("CREDIT_CARD", "3782 822463 10005 1234", "3782 822463 10005"),
+        ("CREDIT_CARD", "for 12 4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("CREDIT_CARD", "12 34 4111 1111 1111 1111", "4111 1111 1111 1111"),
         ("US_SSN", "SSN: 219-09-9999", "219-09-9999"),
         ("US_SSN", "social security number 219099999", "219099999"),
         ("IBAN_CODE", "DE89 3704 0044 0532 0130 00, thanks", "DE89 3704 0044 0532 0130 00"),
         ("IBAN_CODE", "my iban is gb82west12345698765432", "gb82west12345698765432"),
+        ("IBAN_CODE", "AB12 DE89370400440532013000", "DE89370400440532013000"),
+        ("IP_ADDRESS", "ping 2001:db8::1: no route", "2001:db8::1"),
+        ("IP_ADDRESS", "2001:db8:0:0:0:0:0:1: no route", "2001:db8:0:0:0:0:0:1"),
+        ("IP_ADDRESS", "all of 2001:db8::", "2001:db8::"),
         ("IP_ADDRESS", "from 84.12.7.3.", "84.12.7.3"),
         ("IP_ADDRESS", "host 2001:db8:85a3::8a2e:370:7334 is up", "2001:db8:85a3::8a2e:370:7334"),
         ("PHONE_NUMBER", "+49 151 23456789", "+49 151 23456789"),
         ("PHONE_NUMBER", "(212) 555-0134", "(212) 555-0134"),
         ("PHONE_NUMBER", "call me on 9472 7916?", "9472 7916"),
         ("PHONE_NUMBER", "ann@example.com,555-0134", "555-0134"),
+        ("PHONE_NUMBER", "Ann,212-555-0134,90210", "212-555-0134"),
+        ("PHONE_NUMBER", "Ann,+49 151 23456789,53111", "+49 151 23456789"),
         ("US_PASSPORT", "passport number: 123456789", "123456789"),
         ("US_DRIVER_LICENSE", "My driver's license number is F162823540116", "F162823540116"),
         ("US_ITIN", "my ITIN 912-71-1234", "912-71-1234"),
@@ -72,6 +85,9 @@ from pii_found import EVERY, found
         ("LOCATION", "from Qilton, OR 97205", "Qilton, OR 97205"),
         ("LOCATION", "I live in Qilton. Ask me", "Qilton"),
         ("LOCATION", "the zip code: 35350-1234", "35350-1234"),
+        ("LOCATION", "qilton NY 10001", "10001"),
+        ("LOCATION", "qilton ID 83702", "83702"),
+        ("LOCATION", "qilton, OV 21072", "21072"),
         ("LOCATION", "PSC 12, Box 345", "PSC 12, Box 345"),
         ("PHONE_NUMBER", "mobil 070-123 45 67", "070-123 45 67"),
         ("PHONE_NUMBER", "08-765 432 10 or", "08-765 432 10"),
@@ -107,6 +123,14 @@ def test_it_is_found(kind: str, text: str, value: str) -> None:
         ("EMAIL_ADDRESS", "@dataclass\nclass A: ..."),
         ("CREDIT_CARD", "run id 4111111111111112 ended"),
         ("CREDIT_CARD", "at 1714550400000 ms"),
+        ("CREDIT_CARD", "4111 1111 1111 1112 12/27"),
+        ("CREDIT_CARD", "9900000000000002 12/27"),
+        ("CREDIT_CARD", "4444444444444444 123"),
+        ("CREDIT_CARD", "took 4111111111111111.25 ms, 0.4111111111111111 23"),
+        ("CREDIT_CARD", "1000 4111 1111 1111 1111 2000"),
+        ("LOCATION", "see tickets, PR 10233, QA 12345, ID 48213 and QA 12346"),
+        ("PHONE_NUMBER", "paid +1 234 567,89 and call 1234567,89 or call 1234567890,12"),
+        ("IP_ADDRESS", "12:30:11: std::chrono:: 2001:db8:1:2:3:4:5:6:7"),
         ("US_SSN", "part 000-12-3456"),
         ("US_SSN", "build 219099999"),
         ("US_SSN", "part 666-12-3456"),
@@ -151,6 +175,32 @@ def test_it_is_left_alone(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "text", "values"),
+    [
+        (
+            "IBAN_CODE",
+            "DE89370400440532013000 GB82WEST12345698765432",
+            ["DE89370400440532013000", "GB82WEST12345698765432"],
+        ),
+        (
+            "IBAN_CODE",
+            "DE89 3704 0044 0532 0130 00 GB82 WEST 1234 5698 7654 32",
+            ["DE89 3704 0044 0532 0130 00", "GB82 WEST 1234 5698 7654 32"],
+        ),
+        (
+            "CREDIT_CARD",
+            "4111 1111 1111 1111 12/27, 5500 0000 0000 0004 01/28",
+            ["4111 1111 1111 1111", "5500 0000 0000 0004"],
+        ),
+        ("IP_ADDRESS", "84.12.7.3-84.12.7.90", ["84.12.7.3", "84.12.7.90"]),
+        ("PHONE_NUMBER", "212-555-0134,212-555-0135", ["212-555-0134", "212-555-0135"]),
+    ],
+)
+def test_one_beside_another_is_found(kind: str, text: str, values: list[str]) -> None:
+    assert found(kind, text) == values
+
+
+@pytest.mark.parametrize(
     ("kind", "surer", "less"),
     [
         ("US_SSN", "ssn 219-09-9999", "219-09-9999"),
@@ -166,6 +216,27 @@ def test_what_is_said_or_checked_is_surer(kind: str, surer: str, less: str) -> N
         for text in (surer, less)
     )
     assert one > other
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "BI4210000100010000332045181",
+        "DJ2100010000000154000100186",
+        "FK88SC123456789012",
+        "HN88CABF00000000000250005469",
+        "MN121234123456789123",
+        "NI45BAPR00000013000003558124",
+        "OM810180000001299123456",
+        "RU0304452522540817810538091310419",
+        "SO211000001001000100141",
+        "YE15CBYE0001018861234567891234",
+    ],
+)
+def test_numbers_of_countries_that_joined_late_are_found(number: str) -> None:
+    """The examples of the registry of IBANs, whose check digits are right."""
+    assert found("IBAN_CODE", f"to {number}.") == [number]
+    assert found("IBAN_CODE", f"to {number[:-1]}.") == []
 
 
 PARTS = (
@@ -189,6 +260,9 @@ PARTS = (
     "Dear ",
     "de Aa ",
     "DE12 ",
+    "4111 1111 ",
+    "1.2.3.4-",
+    "::1 ",
     "http://",
     "a'",
     "driver license ",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,10 +17,13 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from agno_portkey.calls import Call
 from agno_portkey.drivers import SyncIO, drive
+from agno_portkey.guardrails.findings import Rewrite
 from agno_portkey.guardrails.layer import guard_layer
+from agno_portkey.guardrails.passages import Passage
 from agno_portkey.guardrails.pii.analysis import Analyzer
 from agno_portkey.guardrails.pii.guard import PIIGuardrail
 from agno_portkey.guardrails.pii.spans import Span
+from agno_portkey.guardrails.segments import BEFORE
 from agno_portkey.pipeline import compose
 
 TEXTS = [
@@ -113,6 +117,61 @@ def test_a_long_piece_is_cut_in_no_value() -> None:
     guard = PIIGuardrail("mask", analyzer=_Letters())
     masked = shown(guard, [text])
     assert masked == shown(guard, [*text]) == "ring " * 46 + "<PERSON> " + "ring " * 40
+
+
+class _Far(Analyzer):
+    """Knows by the first line what the last one means."""
+
+    def spans(self, text: str) -> tuple[Span, ...]:
+        start = text.find("zebra") if "HEAD" in text else -1
+        return (Span(start, start + 5, "PERSON", 1.0),) if start >= 0 else ()
+
+
+@pytest.mark.parametrize("thought", [False, True])
+def test_words_and_thoughts_are_looked_at_in_pieces_streamed_or_not(thought: bool) -> None:
+    """A stream's pieces are not read again once they are shown, and a plain answer is as one."""
+    guard = PIIGuardrail("mask", analyzer=_Far())
+    near, far = "HEAD zebra.\n", "HEAD\n" + "These are other words. " * 9 + "\nzebra\n"
+    for text, masked in ((near, "HEAD <PERSON>.\n"), (far, far)):
+        assert shown(guard, [text], thought=thought) == masked
+        assert shown(guard, [*text], thought=thought) == masked
+
+
+def test_what_is_held_until_it_is_whole_is_looked_at_whole() -> None:
+    guard = PIIGuardrail("mask", analyzer=_Far())
+    text = "HEAD " + "These are other words. " * 9 + " zebra"
+
+    async def answer(call: Call) -> AsyncIterator[ModelResponse]:
+        function = {"name": "mail", "arguments": json.dumps({"to": text})}
+        asked = {"index": 0, "id": "call_1", "type": "function", "function": function}
+        yield ModelResponse(tool_calls=[ChoiceDeltaToolCall.model_validate(asked)])  # type: ignore[list-item]
+
+    call = Call([Message(role="user", content="Hi")], Message(role="assistant"), stream=True)
+    deltas = [*drive(compose([guard_layer([guard])], SyncIO(), answer)(call))]
+    [told] = [each for delta in deltas for each in delta.tool_calls or ()]
+    arguments = json.loads(told.function.arguments)  # type: ignore[attr-defined]
+    assert arguments == {"to": text.replace("zebra", "<PERSON>")}
+
+
+def test_an_answer_of_the_history_is_looked_at_whole() -> None:
+    guard = PIIGuardrail("mask", analyzer=_Far())
+    text = "HEAD\n" + "These are other words. " * 9 + "\nzebra\n"
+    found = guard.inspect(Passage(text, "assistant", "input"))
+    assert isinstance(found, Rewrite)
+    assert found.text == text.replace("zebra", "<PERSON>")
+
+
+def test_a_piece_is_cut_in_no_value_that_what_was_said_before_tells() -> None:
+    class Told(_Letters):
+        def spans(self, text: str) -> tuple[Span, ...]:
+            found = super().spans(text)
+            return found if "HEAD" in text or (found and found[0].start <= BEFORE) else ()
+
+    text = "ring " * 46 + "a b c d e f g h i j k l m n o p " + "ring " * 40
+    guard = PIIGuardrail("mask", analyzer=Told())
+    found = guard.inspect(Passage(text, "assistant", "output", before="HEAD "))
+    assert isinstance(found, Rewrite)
+    assert found.text == "ring " * 46 + "<PERSON> " + "ring " * 40
 
 
 class _Letters(Analyzer):

@@ -49,10 +49,13 @@ class Theirs:
         self.odd_store = Odd()
         self.place = "an odd store"
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("get", "by_mark", "rows", "marks", "put", "touch", "drop"):
-            return getattr(self.odd_store, name)
-        raise AttributeError(name)
+
+def _handed_on(name: str) -> Any:
+    return lambda self, *args, **kwargs: getattr(self.odd_store, name)(*args, **kwargs)
+
+
+for _name in ("get", "by_mark", "rows", "marks", "put", "touch", "drop"):
+    setattr(Theirs, _name, _handed_on(_name))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from agno_portkey.knowledge.embedder import PortkeyEmbedder
 from agno_portkey.knowledge.embedding_cache import EmbeddingCache
 from agno_portkey.knowledge.many import run_many
 from agno_portkey.model import PortkeyModel
+from agno_portkey.playground.joining import database_at
 from agno_portkey.routing.local import LocalGateway
 from agno_portkey.routing.local_install import _locked
 from agno_portkey.secrets.encrypted import EncryptedFile
@@ -86,6 +87,21 @@ def test_databases(tmp_path: Path, model: PortkeyModel) -> None:
         "ledger.db",
         "runs.db",
     }
+    assert others_may_use(tmp_path) == []
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+def test_the_hosts_database_of_an_app_is_private_before_anything_is_in_it(
+    tmp_path: Path, model: PortkeyModel, form: str
+) -> None:
+    file = tmp_path / "agno.db"
+    db = database_at(form.format(file))
+    # It is there, empty: SQLite makes none that others could open meanwhile.
+    assert (file.stat().st_size, stat.S_IMODE(file.stat().st_mode)) == (0, 0o600)
+    agent = Agent(model=model, db=db, telemetry=False)
+    agent.run("Hi", session_id="s")
+    assert agent.get_session(session_id="s") is not None
+    assert file.stat().st_size > 0
     assert others_may_use(tmp_path) == []
 
 

@@ -24,6 +24,7 @@ from agno.filters import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from searched import Opens, by_words, doc, texts
+from sqlalchemy import text
 
 from agno_portkey.errors import ConfigurationError
 from agno_portkey.knowledge import HybridSearch
@@ -145,6 +146,25 @@ def test_forms_that_mean_the_same(filled: HybridSearch) -> None:
     assert (
         by_words(filled, "text", filters={}) == by_words(filled, "text", filters=[]) == everything
     )
+
+
+@pytest.mark.parametrize("meta", ["[1, 2]", '"a"', "7", "true"])
+def test_what_is_no_object_fits_nothing_nor_its_opposite(postgres_search: Opens, meta: str) -> None:
+    """Others may write such metadata into the table; SQLite's words have none of them either."""
+    search = postgres_search(search_type="keyword")
+    documents = [doc("text odd", name="odd"), doc("text none", name="none"), doc("text plain")]
+    search.insert("h", documents)
+    with search.vector_db.db_engine.begin() as connection:  # type: ignore[union-attr]
+        odd = "UPDATE ai.docs SET meta_data = CAST(:meta AS jsonb) WHERE name = :name"
+        connection.execute(text(odd), {"meta": meta, "name": "odd"})
+        connection.execute(text("UPDATE ai.docs SET meta_data = NULL WHERE name = 'none'"))
+    for said in (NOT(EQ("a", 1)), NEQ("a", 1), OR(NOT(GT("a", 1)), EQ("a", 1))):
+        assert by_words(search, "text", filters=[said]) == {"text none", "text plain"}
+        assert set(texts(search, "text", filters=[said], search_type="vector")) == {
+            "text none",
+            "text plain",
+        }
+    assert by_words(search, "text", filters=[EQ("a", 1)]) == set()
 
 
 @pytest.mark.parametrize(

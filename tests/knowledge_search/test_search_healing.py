@@ -8,6 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +149,64 @@ def test_it_is_mended_where_it_breaks_while_open(lance: Opens, tmp_path: Path) -
         spoil(file_of(tmp_path), how)
         assert by_words(search, "cats") == {CAT}
         assert search.rebuild() == 1
+        spoil(file_of(tmp_path), how)
+        assert search.rebuild() == 1
+
+
+def test_two_threads_that_meet_a_broken_file_make_it_anew_once(
+    lance: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lance().insert("h", [doc(CAT), *(doc(f"filler text {n}") for n in range(50))])
+    spoil(file_of(tmp_path), "noise")
+    search = lance()
+    both, met, put_aside = threading.Barrier(2), threading.local(), []
+    stamp, set_aside = words_file.Words.stamp, words_file.Words.set_aside
+
+    def seen(words: words_file.Words) -> str | None:
+        try:
+            return stamp(words)
+        except words_file.Broken:
+            if not hasattr(met, "once"):
+                met.once = both.wait(60)
+            raise
+
+    def noted(words: words_file.Words) -> None:
+        put_aside.append(words)
+        set_aside(words)
+
+    monkeypatch.setattr(words_file.Words, "stamp", seen)
+    monkeypatch.setattr(words_file.Words, "set_aside", noted)
+    with ThreadPoolExecutor(2) as threads:
+        found = [*threads.map(lambda _: by_words(search, "cats"), range(2))]
+    assert found == [{CAT}, {CAT}]
+    assert len(put_aside) == 1
+
+
+@pytest.mark.parametrize("how", ["absent", "foreign"])
+@pytest.mark.parametrize("filters", [None, {"kind": "pet"}])
+def test_a_file_that_is_made_anew_meanwhile_leaves_nothing_out(
+    lance: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: Any, how: str
+) -> None:
+    """Between the look at the file and the search in it others begin it anew, or spoil it."""
+    search = lance()
+    search.insert("h", [doc(CAT, kind="pet")])
+    chunks: Any = search._chunks
+    ready = chunks.ready
+
+    def begun_anew() -> None:
+        ready()
+        spoil(file_of(tmp_path), how)
+
+    monkeypatch.setattr(chunks, "ready", begun_anew)
+    for kind in ("keyword", "vector"):
+        found = search.find("cats", search_type=kind, filters=filters, limit=9)
+        assert [hit.document.content for hit in found] == [CAT]
 
 
 def spoil(file: Path, how: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        # Whatever was written is in the file itself.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for end in ("-wal", "-shm"):
         file.with_name(file.name + end).unlink(missing_ok=True)
     if how == "absent":
@@ -156,6 +214,7 @@ def spoil(file: Path, how: str) -> None:
     elif how == "noise":
         file.write_bytes(b"no database" * 1000)
     elif how == "cut":
+        # Within its second page.
         file.write_bytes(file.read_bytes()[:5000])
     else:
         file.unlink()

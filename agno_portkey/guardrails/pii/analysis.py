@@ -137,6 +137,7 @@ class Analyzer:
             self._left(late)
             found += detector.find(plain)
         for start, end, said in encoded(plain):
+            self._left(late)
             # Who reads the text may read this as well.
             told = (one for detector in self.detectors for one in detector.find(said))
             found += (Span(start, end, one.type, one.score) for one in told)

@@ -47,6 +47,11 @@ class EmailDetector(Detector):
             yield start, domain.end(), 1.0
 
 
+_GOES_ON = re.compile(r",\d")
+# Digits of a number with its area, which amounts seldom have.
+_WHOLE = 10
+
+
 class PhoneDetector(Detector):
     """Phone numbers: international ones, usual groupings, and any number said to be one."""
 
@@ -54,7 +59,7 @@ class PhoneDetector(Detector):
     gate = re.compile(r"\d[\d().\- /]{5}")
     _form = re.compile(
         r"(?<![\w.$€£#@/\\-])(?:\+ ?|%2B|\(\+?)?\d(?:[ ().\-/\u00a0]{0,3}\d){5,17}(?:[ ,]{0,2}(?:x|"
-        r"ext\.?|extension) ?\d{1,6})?(?!\w)(?![.,/:\-]\d)"
+        r"ext\.?|extension) ?\d{1,6})?(?!\w)(?![./:\-]\d)"
     )
     _strong = re.compile(
         r"\(?\+ ?\d|%2B\d|(?:(?:\+|00)?1[ .\-])?\(\d{3}\) ?\d{3}[ .\-]\d{4}|(?:(?:00)?1[ "
@@ -99,6 +104,9 @@ class PhoneDetector(Detector):
             told = self._context.search(before) is not None or self._after.match(text, match.end())
             if self._against.search(before[-28:]) and not (told and found[0] in "+(0"):
                 continue
+            # A comma and a figure go on with an amount, or with the next cell of a row.
+            if _GOES_ON.match(text, match.end()) and not (strong and digits >= _WHOLE):
+                continue
             if told or strong:
                 yield match.start(), match.end(), 0.9 if told and strong else 0.7
 
@@ -108,9 +116,14 @@ class IpDetector(Detector):
 
     type = "IP_ADDRESS"
     gate = re.compile(r"\d\.\d|:[0-9A-Fa-f:]")
-    _v4 = re.compile(r"(?<![\w.\-])(?<![A-Za-z]/)(?:\d{1,3}\.){3}\d{1,3}(?![\w])(?!\.\d)(?!-\w)")
+    # One, or the first and the last of a range.
+    _v4 = re.compile(
+        r"(?<![\w.\-])(?<![A-Za-z]/)(?P<one>(?:\d{1,3}\.){3}\d{1,3})"
+        r"(?:-(?P<last>(?:\d{1,3}\.){3}\d{1,3}))?(?![\w])(?!\.\d)(?!-\w)"
+    )
     _v6 = re.compile(
-        r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?![\w:])"
+        r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?"
+        r"(?!\w|:[\w:])"
     )
     _version = re.compile(
         r"(?:section|clause|chapter|article|kernel|driver|schema|revision|\brev\.?|sdk|runtime|patch|"
@@ -119,15 +132,18 @@ class IpDetector(Detector):
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:
         for match in self._v4.finditer(text):
-            if self._is_one(match[0]) and not self._version.search(
-                words_before(text, match.start(), 16)
-            ):
-                yield match.start(), match.end(), 0.95
+            if self._version.search(words_before(text, match.start(), 16)):
+                continue
+            for group in ("one", "last"):
+                if match[group] and self._is_one(match[group]):
+                    yield match.start(group), match.end(group), 0.95
         for match in self._v6.finditer(text):
-            groups = [group for group in match[0].split(":") if group]
-            clear = len(groups) >= 3 or any(char.isdigit() for char in match[0][:4])
-            if clear and len(groups) > 1 and self._is_one(match[0]):
-                yield match.start(), match.end(), 0.95
+            # `2001:db8::1: no route`: the last colon is the sentence's.
+            found = re.sub(r"(?<!:):\Z", "", match[0])
+            groups = [group for group in found.split(":") if group]
+            clear = len(groups) >= 3 or any(char.isdigit() for char in found[:4])
+            if clear and len(groups) > 1 and self._is_one(found):
+                yield match.start(), match.start() + len(found), 0.95
 
     @staticmethod
     def _is_one(found: str) -> bool:

@@ -176,7 +176,10 @@ class ZipDetector(Detector):
     _form = re.compile(
         r"(?:\b[Zz][Ii][Pp](?:[ _]?[Cc]odes?)?|\b[Pp]ost(?:al)?[ _]?[Cc]ode)[\"']?(?: is|:| "
         r"=)?[\s\"']{0,3}(?P<code>[A-Z]{0,2}\d[A-Z\d]{0,5}(?:[ \-][A-Z\d]{2,4})?)\b"
-        r"|\b[A-Z]{2} (?P<us>\d{5}(?:-\d{4})?)\b"
+        # Two letters before five figures are as often what a ticket is called.
+        r"|(?:(?<=[^\W\d_], )(?!ID|PR)[A-Z]{2}|\b(?:A[AEKLPRSZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ALN]|"
+        r"K[SY]|LA|M[ADEINOPST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AIT]|W[AIVY]|ID(?= 83)|"
+        r"PR(?= 00))) (?P<us>\d{5}(?:-\d{4})?)\b"
     )
 
     def look(self, text: str) -> Iterator[tuple[int, int, float]]:

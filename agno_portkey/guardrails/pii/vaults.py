@@ -165,8 +165,9 @@ class Vaults:
                 "hidden values in it: forget one of them"
             )
         with self._locked():
-            if (vault := self._open.pop(key, None)) is not None:
-                vault.forget()
+            vault = self._open.pop(key, None)
+        if vault is not None:
+            vault.forget()
         return True
 
     def _of(self, key: Key) -> Vault:
@@ -176,10 +177,13 @@ class Vaults:
         if kept is not None and self._is_over(kept):
             self._shelf.drop(mark=kept.mark)
             kept = None
+        if vault is not None and mark is not None and (kept is None or kept.mark != mark):
+            # Not with the lock of all: one that is kept at this moment is waited for.
+            vault.forget()
+            with self._locked():
+                if self._open.get(key) is vault:
+                    del self._open[key]
         with self._locked():
-            if vault is not None and mark is not None and (kept is None or kept.mark != mark):
-                vault.forget()
-                self._open.pop(key, None)
             vault = self._open.get(key) or Vault(
                 keeper=_Keeper(self, self._shelf, key, self._clock), kinds=self._kinds
             )
@@ -219,8 +223,9 @@ class Vaults:
 
     def _drop(self, which: int, digest: str, gone: int) -> int:
         with self._locked():
-            for key in [key for key in self._open if key[which] == digest]:
-                self._open.pop(key).forget()
+            vaults = [self._open.pop(key) for key in [*self._open] if key[which] == digest]
+        for vault in vaults:
+            vault.forget()
         return gone
 
     def expire(self) -> int:

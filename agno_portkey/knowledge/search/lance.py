@@ -30,7 +30,7 @@ from agno_portkey.knowledge.search.lance_rows import (
     row_of,
     state_of,
 )
-from agno_portkey.knowledge.search.words import Broken, Row, Words
+from agno_portkey.knowledge.search.words import Broken, Row, Unfollowed, Words
 
 __all__ = ["LanceChunks"]
 
@@ -65,6 +65,7 @@ class LanceChunks:
         self._words = Words(os.path.abspath(os.path.expanduser(path)))
         self._state: list[int] = [0]
         self._looking = Lock()
+        self._mending = Lock()
 
     # The rows
 
@@ -116,7 +117,7 @@ class LanceChunks:
         owner = self._owner(scope)
         if scope.condition is None:
             return self._asked(table, vector, limit, owner)
-        named = self._words.admitted(scope, _NAMED + 1)
+        named = self._mended(lambda: self._words.admitted(scope, _NAMED + 1))
         if not named:
             return {}
         if len(named) <= _NAMED:
@@ -189,12 +190,26 @@ class LanceChunks:
     # The words
 
     def ready(self) -> None:
+        if not self._mended(lambda: self._words.stamp() == self._stamp()):
+            self._followed()
+
+    def _mended(self, ask: Callable[[], T]) -> T:
+        """What `ask` comes to; where the words file is broken, by one that is made anew, once."""
         try:
-            if self._words.stamp() == self._stamp():
-                return
+            return ask()
+        except Unfollowed:
+            # It was begun anew since it was looked at; who has begun is waited for.
+            self._followed()
+            return ask()
         except Broken:
+            pass
+        with self._mending:
+            # Another thread may have mended it, and its file is not to be put aside.
+            with suppress(Broken):
+                return ask()
             self._words.set_aside()
-        self._followed()
+            self._followed()
+            return ask()
 
     def _followed(self, *, anew: bool = False) -> int:
         """Have the words follow the rows, by who is first; how many rows they did not have."""
@@ -211,13 +226,7 @@ class LanceChunks:
     def matching(
         self, terms: Any, limit: int, scope: Scope, also: Collection[str] = ()
     ) -> dict[str, float]:
-        try:
-            return self._words.matching(terms, limit, scope, also)
-        except Broken:
-            # It broke since it was looked at.
-            self._words.set_aside()
-            self._followed()
-            return self._words.matching(terms, limit, scope, also)
+        return self._mended(lambda: self._words.matching(terms, limit, scope, also))
 
     def writing(self, act: Callable[[], T], touched: Callable[[], Touched] | None) -> T:
         self.ready()
@@ -259,11 +268,7 @@ class LanceChunks:
         return self.db._scoped_doc_id(base, content_hash, user_id)
 
     def rebuild(self) -> int:
-        try:
-            self._followed(anew=True)
-        except Broken:
-            self._words.set_aside()
-            self._followed(anew=True)
+        self._mended(lambda: self._followed(anew=True))
         return len(self._words.admitted(Scope(), -1))
 
     def optimize(self) -> None:

@@ -143,6 +143,8 @@ class PgChunks:
             parts.append("(user_id = :user_id OR user_id IS NULL)")
             values["user_id"] = scope.user_id
         if scope.condition is not None:
+            # What is no object fits nothing, nor its opposite; without any it is an empty one.
+            parts.append("coalesce(jsonb_typeof(meta_data), 'null') IN ('object', 'null')")
             parts.append(f"({condition_sql(scope.condition, values)})")
         return f"WHERE {' AND '.join(parts)}" if parts else ""
 

@@ -127,11 +127,19 @@ class Words:
                 raise SearchUnavailable(
                     f"{self.path}: another process or thread holds it; try again"
                 ) from error
-            if is_full(error) or not _is_broken(error):
+            if not _is_broken(error):
                 raise SearchUnavailable(f"{self.path}: {error}") from error
             raise Broken(f"{self.path}: can't be read as an index of words: {error}") from error
 
     # What is in it
+
+    @contextmanager
+    def _searching(self) -> Iterator[sqlite3.Connection]:
+        with self.reading() as connection:
+            if stamp_in(connection) is None:
+                raise Unfollowed(f"{self.path}: it is made anew just now; try again")
+            add_functions(connection)
+            yield connection
 
     def matching(
         self, terms: Mapping[str, float], limit: int, scope: Scope, also: Collection[str] = ()
@@ -169,24 +177,21 @@ class Words:
             "SELECT id, score FROM found JOIN search_rows USING (number) "
             "ORDER BY score DESC, number"
         )
-        with self.reading() as connection:
-            add_functions(connection)
+        with self._searching() as connection:
             return dict(connection.execute(statement, asked).fetchall())
 
     def admitted(self, scope: Scope, limit: int) -> list[str]:
         """Up to `limit` ids in scope."""
         where, values = scope_sql(scope)
         statement = f"SELECT id FROM search_rows WHERE {where} LIMIT ?"  # noqa: S608
-        with self.reading() as connection:
-            add_functions(connection)
+        with self._searching() as connection:
             return [key for (key,) in connection.execute(statement, [*values, limit])]
 
     def among(self, ids: Sequence[str], scope: Scope) -> set[str]:
         """Those of `ids` that are in scope."""
         where, values = scope_sql(scope)
         kept: set[str] = set()
-        with self.reading() as connection:
-            add_functions(connection)
+        with self._searching() as connection:
             for some in _some(ids):
                 marks = ",".join("?" * len(some))
                 statement = f"SELECT id FROM search_rows WHERE id IN ({marks}) AND {where}"  # noqa: S608
@@ -205,10 +210,17 @@ class Broken(SearchUnavailable):
     """The words file is no database, or not ours."""
 
 
+class Unfollowed(SearchUnavailable):
+    """The words file is a new one, which does not hold what the collection does yet."""
+
+
 def _is_broken(error: BaseException) -> bool:
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    # A page that ends too early is of a file that was cut; other errors of a disk may pass.
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")):
         return True
+    if is_full(error):
+        return False
     # Tables that are not ours, or are gone.
     return isinstance(error, sqlite3.DatabaseError) and (
         not name or "no such table" in str(error) or "no such column" in str(error)
