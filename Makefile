@@ -8,6 +8,9 @@ PEERS := $(VENV)/peers
 # A machine without npm gets Node from PyPI.
 EXTRAS := $(shell command -v npm >/dev/null 2>&1 && echo dev || echo dev,local)
 PEER_EXTRAS := $(EXTRAS:dev%=bench%)
+# What is compiled once is kept, also where the environment says otherwise: the tests would be
+# compiled anew by each run of them, and the package by each process that they start.
+export PYTHONDONTWRITEBYTECODE :=
 DECIDES := agno_portkey/gates/*,agno_portkey/hooks/*,agno_portkey/contracts/*,agno_portkey/guardrails/*,agno_portkey/runs.py,agno_portkey/verdict.py,agno_portkey/modes.py,agno_portkey/workers.py,agno_portkey/govern.py,agno_portkey/install.py
 
 # What finds and stores is held to the general floor.
@@ -21,8 +24,8 @@ LS := git ls-files --cached --others --exclude-standard
 FILES := $(shell $(LS))
 # Which files these are, since one that is gone is no newer than anything.
 LIST := $(VENV)/.files
-# As old as the beginning of the last run of all tests; only one that passed leaves it.
-TESTED := $(VENV)/.tested
+# As old as the beginning of the last measured run of all tests; only one that passed leaves it.
+MEASURED := $(VENV)/.measured
 
 .PHONY: help setup demo cookbook docs playground test sweep timings check format lint types layers bandit audit coverage e2e bypass faults bench bench-cache bench-chats bench-contracts bench-dashboard bench-gates bench-injection bench-kernel bench-peers bench-pii bench-routing bench-search bench-secrets bench-telemetry security clean
 
@@ -48,16 +51,16 @@ $(PEERS)/.ready: $(VENV)/.ready
 demo: setup  ## the main job, end to end, through a real gateway; needs no account
 	@$(BIN)/agno-portkey demo $(ARGS)
 
-test: setup  ## all tests, of long matrices a sample, measured for `make coverage`; ARGS: some, unmeasured
-	@rm -f $(TESTED)
-ifdef ARGS
+test: setup  ## all tests, of long matrices a sample (ARGS: some); MEASURE=1: for `make coverage`, twice as long
+ifneq ($(MEASURE)$(ARGS),1)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 else
-	@$(MAKE) --no-print-directory $(TESTED)
+	@rm -f $(MEASURED)
+	@$(MAKE) --no-print-directory $(MEASURED)
 endif
 
 # Without git nothing is known to be as it was.
-$(TESTED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
+$(MEASURED): $(VENV)/.ready $(if $(FILES),$(FILES) $(LIST),FORCE)
 	@rm -f $@; touch $@.begun
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PARALLEL)
@@ -99,7 +102,7 @@ audit: setup  ## known weak spots of what is installed; asks PyPI
 	$(BIN)/pip-audit --skip-editable $(ARGS)
 
 # All cases cover more than the sample that is measured here.
-coverage: setup $(TESTED)  ## branch coverage held to its floors; tests again only what changed since
+coverage: setup $(MEASURED)  ## branch coverage held to its floors; tests again only if something has changed since
 	$(BIN)/coverage report --include='$(DECIDES)' --omit='$(FINDS)' --fail-under=99
 	$(BIN)/coverage report --fail-under=95
 

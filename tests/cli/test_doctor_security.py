@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +32,7 @@ keys:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [*os.environ]:
-        if name.startswith("AGNO_PORTKEY_") and name != "AGNO_PORTKEY_CACHE_DIR":
-            monkeypatch.delenv(name)
+def _elsewhere(nothing_set: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 

@@ -58,6 +58,10 @@ def test_what_waits_is_listed_with_its_plan(desk: Desk) -> None:
     assert desk.ask("GET", f"/gates/{gate['id']}", READ).json() == gate
 
 
+def test_what_waits_for_a_person_is_not_planned_again(desk: Desk) -> None:
+    assert [call.schema_name for call in desk.provider.calls].count("Plan") == 1
+
+
 def test_an_approved_plan_is_run_when_the_team_goes_on(desk: Desk) -> None:
     told = desk.ask(
         "POST", f"/gates/{open_id(desk)}/approve", APPROVE, json={"reason": "looks right"}
