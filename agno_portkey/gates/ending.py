@@ -68,11 +68,17 @@ class Ending(Ruling):
         with run.lock:
             if run.clearance is None and run.refused > rounds * _REFUSALS_A_ROUND:
                 return True
-            return (
-                run.judgements >= rounds
-                and run.clearance is None
-                and not (run.judgement is not None and self.may_pass(run))
-            )
+            if run.judgements < rounds or run.clearance is not None:
+                return False
+            return self._waits(run) or run.judgement is None or not self.may_pass(run)
+
+    def _waits(self, run: Run) -> bool:
+        """Whether the Runner was told, since the last judgement, that its plan waits for a person.
+
+        Such a plan passes as often as it is judged, and is not cleared by that.
+        """
+        _, passed = run.waiting.get(run.plan_digest or "", ("", False))
+        return passed and run.recorded == (run.plan_digest, run.judgements)
 
     async def word_on(self, run: Run, io: IO) -> Word | None:
         """What a person said last of the plan of `run`, if anybody has said no to it.

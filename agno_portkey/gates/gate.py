@@ -32,8 +32,9 @@ class Gate:
     If the team has a Critic, the Critic must have seen that same plan and left no blocking issue.
     `checks` have to pass as well; a `JudgementCheck` or `CritiqueCheck` among them takes the place
     of the gate's own. `sampling` has the Judge asked several times, until its verdict holds.
-    After `max_rounds` judgements without a pass the team is declined. `ordered` holds the Runner
-    to the order of the plan's steps. `approval`: a person has to approve the plan as well.
+    After `max_rounds` judgements without a pass, or of a plan that waits for a person, the team is
+    declined. `ordered` holds the Runner to the order of the plan's steps. `approval`: a person has
+    to approve the plan as well.
     `max_age` is how many seconds a clearance lasts, for the Runner's run and its continuations.
     With `adjust` its thresholds follow the history, in a database that is on SQL.
     """

@@ -20,8 +20,13 @@ from agno_portkey.testing.story import SOUND, tell
 
 @pytest.mark.parametrize("form", ["run", "astream"])
 def test_asked_again_it_waits_in_that_persons_name(
-    form: str, tmp_path: Path, portkey_model: PortkeyModel, portkey_provider: EmbeddedProvider
+    form: str,
+    tmp_path: Path,
+    portkey_model: PortkeyModel,
+    portkey_provider: EmbeddedProvider,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     tell(portkey_provider, plans=[SOUND] * 3)
     scene = Scene(tmp_path, portkey_model, gate=Gate(min_score=8, approval=True))
     scene.play("run")
