@@ -150,7 +150,7 @@ def waiting(folder: Path, stack: ExitStack) -> Shell:
 def played(folder: Path, stack: ExitStack) -> Shell:
     (folder / "app.py").write_text(APP, "utf-8")
     (folder / "policy.yaml").write_text(POLICY, "utf-8")
-    shell = Shell(folder, {"agno-portkey serve": SERVE, "SESSION": "session"})
+    shell = Shell(folder, {"agno-portkey serve": SERVE, "SESSION": "session", **curl()})
     said = stack.enter_context(staying(f"{SERVE} --db own.db", folder, shell.environment))
     run_id = re.compile(r'"run_id": ?"([\w-]+)"')
     shell.words["http://127.0.0.1:7777"] = address(said)
@@ -169,10 +169,17 @@ def guarded(folder: Path, stack: ExitStack) -> Shell:
         "AGNO_PORTKEY_JWT_KEY": page.namespace["public"],
         "AGNO_PORTKEY_JWT_AUDIENCE": "release-os",
     }
-    shell = Shell(folder, env={"TOKEN": page.namespace["bearer"], **tokens})
+    shell = Shell(folder, {**curl()}, {"TOKEN": page.namespace["bearer"], **tokens})
     said = stack.enter_context(staying(SERVE, folder, shell.environment))
     shell.words["http://127.0.0.1:7777"] = address(said)
     return shell
+
+
+def curl() -> dict[str, str]:
+    """Curl, or what does for it."""
+    if shutil.which("curl"):
+        return {}
+    return {"curl": f"{sys.executable} {Path(__file__).with_name('own_curl.py')}"}
 
 
 def address(said: list[str]) -> str:
