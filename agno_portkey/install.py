@@ -329,6 +329,10 @@ class Install:
             )
         if not isinstance(found[0], Agent):
             raise ConfigurationError(f"runner: {wanted!r} is a team; the Runner is an Agent")
+        if (part := part_of(found[0], None)) != "member":
+            raise ConfigurationError(
+                f"runner: {wanted!r} is the {part}; name the member that does what the plan says"
+            )
         for team in (o for o, _ in self.everyone if isinstance(o, Team)):
             if broadcasts(team):
                 raise ConfigurationError(

@@ -86,6 +86,8 @@ def test_the_runner_may_be_named_by_itself_its_name_or_its_id(llm: PortkeyModel)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"runner": "Planner"}, "runner: 'Planner' is the planner; name the member that does"),
+        ({"runner": "Judge"}, "runner: 'Judge' is the judge; name the member that does"),
         ({"runner": "Nobody"}, "runner: 'Nobody' is not a member of the team (Planner, Critic"),
         ({"runner": Agent(name="Other")}, "is not a member of the team"),
         ({"runner": 3}, "runner: an Agent or its name, not int"),
@@ -111,7 +113,9 @@ def test_wrong_arguments_are_refused_by_name_and_nothing_is_changed(
 
 
 def test_a_guard_that_is_none_is_refused(team: Team) -> None:
-    with pytest.raises(ConfigurationError, match="guards: an Agno BaseGuardrail, not 'mask'"):
+    with pytest.raises(
+        ConfigurationError, match="guards: a Guard, or an Agno BaseGuardrail, not 'mask'"
+    ):
         governed(team, guards=["mask"])
 
 

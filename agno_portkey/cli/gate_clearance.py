@@ -79,6 +79,8 @@ def _print(console: Console, grant: Grant, where: str) -> None:
     head = Text.assemble((id, "bold"), f"  {shown(grant.swarm)}, until {until}")
     console.print(head, soft_wrap=True)
     told = _plan_table(grant.plan)
+    left = f"{grant.issued_at:%Y-%m-%d %H:%M:%S} UTC, asked by {_named(grant.user_id)}"
+    told.add_row("  left", Text(f"{left} in session {_named(grant.session_id)}"))
     if grant.passed:
         said = "The gate has passed it: it runs once a person approves it."
         told.add_row("  gate", Text(said, "green"))
@@ -91,6 +93,10 @@ def _print(console: Console, grant: Grant, where: str) -> None:
         ("refuse", f"revoke {id}{where} --reason '...'"),
     ):
         console.print(Text(f"  to {what:<9} agno-portkey gate {command}"), soft_wrap=True)
+
+
+def _named(who: str | None) -> str:
+    return "nobody named" if who is None else shown(who)
 
 
 def _plan_table(plan: Plan) -> Table:

@@ -27,7 +27,9 @@ def check_guards(guards: Iterable[BaseGuardrail]) -> tuple[Guard, ...]:
                 how = f" (a class: make one, {name}())"
             else:
                 how = " (decorate a function with @guard)" if callable(guard) else ""
-            raise ConfigurationError(f"guards: an Agno BaseGuardrail, not {guard!r}{how}")
+            raise ConfigurationError(
+                f"guards: a Guard, or an Agno BaseGuardrail, not {guard!r}{how}"
+            )
         if isinstance(guard, Guard):
             check_guard(guard)
         several.append(guard if isinstance(guard, Guard) else AgnoGuard(guard))

@@ -75,13 +75,14 @@ def file(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_a_plan_is_listed_without_what_a_terminal_would_obey(file: str, passed: bool) -> None:
-    grant = left(file, passed=passed, reason=f"no{FORGED}{ESCAPES}", swarm=f"R{FORGED}{ESCAPES}")
+    theirs = dict.fromkeys(("swarm", "user_id", "session_id"), f"R{FORGED}{ESCAPES}")
+    grant = left(file, passed=passed, reason=f"no{FORGED}{ESCAPES}", **theirs)
     told = run(file, "waiting")
     assert told.exit_code == 0
     assert obeyed(told.stdout) == set()
     begin = [line[:7].strip() for line in told.stdout.splitlines()]
     act = "to ap" if passed else "to ov"
-    assert begin == [grant.id[:7], "goal", "1.", "risk", "then", "gate", act, "to re"]
+    assert begin == [grant.id[:7], "goal", "1.", "risk", "then", "left", "gate", act, "to re"]
 
 
 @pytest.mark.parametrize("passed", [True, False])
@@ -93,7 +94,7 @@ def test_a_text_that_fills_a_line_begins_none(file: str, passed: bool) -> None:
     left(file, plan=plan, passed=passed, reason=goal)
     told = run(file, "waiting", columns=60).stdout.splitlines()[1:-2]
     begin = [line[:7].strip() for line in told]
-    assert [each for each in begin if each] == ["goal", "1.", "risk", "gate"]
+    assert [each for each in begin if each] == ["goal", "1.", "risk", "left", "gate"]
 
 
 def test_the_risk_of_a_step_and_what_is_expected_of_it_are_listed(file: str) -> None:

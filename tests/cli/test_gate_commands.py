@@ -79,6 +79,8 @@ def test_what_waits_is_listed_with_what_to_do(db: str) -> None:
         command = f"agno-portkey gate revoke {grant.id} --db {db} --reason '...'"
         assert f"to refuse    {command}" in lines
     assert "The gate has passed it: it runs once a person approves it." in said
+    when = f"{passed.issued_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert f"left {when}, asked by nobody named in session s1" in " ".join(said.split())
     assert "1. Deploy it [deploy(version='2.1')]" in said
     assert "The gate has refused it: its score is 3" in said
     assert passed.id not in gate("waiting", "--db", db, "--swarm", "Other")

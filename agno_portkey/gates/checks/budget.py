@@ -90,7 +90,8 @@ def _used(what: str, taken: object, limit: float, share: float, reserve: float) 
     if not _is_amount(taken):
         yield (
             f"what the run has taken in {what} is not known, and {_amount(what, limit)} is the "
-            "limit: give its models prices, or take that limit away"
+            "limit: no provider has told it; limit tokens here, or dollars by a Budget of a "
+            "Ledger, which knows prices"
         )
     elif taken > limit:
         yield f"the run has taken {_amount(what, taken)}, and {_amount(what, limit)} is the limit"

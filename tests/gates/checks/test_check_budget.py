@@ -48,7 +48,7 @@ def test_all_of_a_limit_may_be_used_up() -> None:
         ({"tokens": 1001}, "taken 1001 tokens, and 1000 tokens is the limit"),
         ({"calls": 11}, "taken 11 calls, and 10 calls is the limit"),
         ({"seconds": 120.5}, "taken 120.5 s, and 120 s is the limit"),
-        ({"cost": None}, "in cost is not known, and $2 is the limit: give its models prices"),
+        ({"cost": None}, "in cost is not known, and $2 is the limit: no provider has told it"),
         ({"cost": math.nan}, "in cost is not known"),
         ({"cost": math.inf}, "in cost is not known"),
         ({"cost": -1.0}, "in cost is not known"),
