@@ -231,7 +231,9 @@ def _why_not(host: str, address: _Address | None, gateway: str) -> str | None:
         return None
     if address is None:
         return _why_not_named(host, gateway)
-    if address.is_loopback and _on_loopback(gateway):
+    # Python 3.13 calls an address that is mapped into IPv6 what it is without that.
+    plain = getattr(address, "ipv4_mapped", None) is None
+    if plain and address.is_loopback and _on_loopback(gateway):
         return None
     return _kind(address)
 
