@@ -142,6 +142,21 @@ def test_a_file_that_is_spoilt_is_made_anew(lance: Opens, tmp_path: Path, how: s
     assert how == "absent" or file.with_name(f"{file.name}.broken").exists()
 
 
+def test_one_that_lost_its_log_under_a_reader_is_made_anew(lance: Opens, tmp_path: Path) -> None:
+    """SQLite looks for pages in a log that is gone, and finds that they end too early."""
+    search = lance()
+    search.insert("h", [doc(CAT), *(doc(f"filler text {n}") for n in range(200))])
+    file = file_of(tmp_path)
+    with closing(sqlite3.connect(file)) as reader:
+        assert reader.execute("SELECT count(*) FROM search_rows").fetchone() == (201,)
+        assert file.with_name(f"{file.name}-wal").stat().st_size
+        for end in ("-wal", "-shm"):
+            file.with_name(file.name + end).unlink()
+        os.truncate(file, 5000)
+        assert by_words(lance(), "cats") == {CAT}
+    assert file.with_name(f"{file.name}.broken").exists()
+
+
 def test_it_is_mended_where_it_breaks_while_open(lance: Opens, tmp_path: Path) -> None:
     search = lance()
     search.insert("h", [doc(CAT)])

@@ -102,7 +102,8 @@ class Shell:
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
         # In braces, so that what it sets stays; without input, which is ours.
-        self._bash.stdin.write(f"{{ {filled}\n}} < /dev/null\necho; echo '{_END}' $?\n")
+        ends = f"code=$?; echo; echo '{_END}' $code"
+        self._bash.stdin.write(f"{{ {filled}\n}} < /dev/null\n{ends}\n")
         self._bash.stdin.flush()
         said: list[str] = []
         for line in self._bash.stdout:

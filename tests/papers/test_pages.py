@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,6 +135,14 @@ def test_each_command_is_there_and_takes_what_it_is_given(page: Path) -> None:
             assert words[1].strip(".,:;") in targets, words
         else:
             _check_command(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=called)
+def test_each_extra_is_there(page: Path) -> None:
+    """Where pip brings nothing along it does not miss one."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = re.findall(r"(?:CHECKOUT|agno-portkey)\[([a-z,]+)\]", page.read_text())
+    assert {extra for each in named for extra in each.split(",")} <= known.keys()
 
 
 def _check_command(words: list[str]) -> None:

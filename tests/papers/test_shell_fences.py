@@ -228,6 +228,14 @@ def said_by(command: str) -> str:
     return pattern
 
 
+def test_a_command_that_fails_is_told_and_variables_stay(tmp_path: Path) -> None:
+    fence = "export A=1   # kept\nfalse\necho $A \\\n    WORD\n"
+    with Shell(tmp_path, {"WORD": lambda ran: f"after {len(ran)}"}) as shell:
+        set_, failed, said = shell.play(fence)
+    assert (set_.code, failed.code, said.code) == (0, 1, 0)
+    assert (failed.command, said.said.strip()) == ("false", "1 after 2")
+
+
 def test_no_command_stands_in_a_fence_that_is_not_run() -> None:
     for page in PAGES:
         for text in fences(page, "", "yaml", "promql"):

@@ -101,6 +101,8 @@ def answers(port: int) -> bool:
 
 def test_the_demos_team_is_served_with_a_gateway_that_goes_with_it(tmp_path: Path) -> None:
     with served(tmp_path) as (url, lines), client(url) as http:
+        # Said before what takes seconds is loaded.
+        assert lines[0] == "Starting the demo ..."
         [gateway] = [port_of(line) for line in lines if line.startswith("Gateway")]
         assert answers(gateway)
         for session in ("one", "two"):
